@@ -1,0 +1,49 @@
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+
+G_DEFINE_QUARK(vmsnapfs-error-quark, vmsnapfs_error)
+
+gboolean error_is(const GError *error, ErrorCode code)
+{
+    return error && error->domain == VMSNAPFS_ERROR && error->code == (int)code;
+}
+
+ErrorCode error_code(const GError *error)
+{
+    return error && error->domain == VMSNAPFS_ERROR ? (ErrorCode)error->code : ERR_IO;
+}
+
+static ErrorCode code_of_errno(int err)
+{
+    switch (err) {
+    case ENOSPC:
+    case EDQUOT:
+        return ERR_NO_SPACE;
+    case ENOENT:
+        return ERR_NOT_FOUND;
+    case EROFS:
+        return ERR_READ_ONLY;
+    case EACCES:
+    case EPERM:
+        return ERR_ACCESS;
+    case EEXIST:
+        return ERR_EXISTS;
+    case EAGAIN:
+    case EBUSY:
+        return ERR_BUSY;
+    default:
+        return ERR_IO;
+    }
+}
+
+void error_set_errno(GError **error, int err, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    g_autofree char *what = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, VMSNAPFS_ERROR, (int)code_of_errno(err), "%s: %s", what, g_strerror(err));
+}

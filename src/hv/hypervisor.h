@@ -1,0 +1,83 @@
+/* Effects on VMs. One table of functions, all required; hv_libvirt_open() is the real one, hv_fake_open() a host in memory
+ * (URI fake:///path/host.yaml; ships in the program), hv_faulty() decorates either. hv_open() chooses by URI.
+ *
+ * Domains are named by uuid (lower case, with dashes). Calls block, from worker threads, with a deadline of their own:
+ * ERR_TIMEOUT. Connection lost: ERR_HOST_DOWN (the effect may have happened). No such domain: ERR_NOT_FOUND. libvirt's
+ * text is in the message. "Whatever libvirt answers, the chain decides" (rule 14): callers look again. */
+#pragma once
+
+#include "base/error.h"
+#include "model/domain.h"
+#include "plan/planner.h"
+
+typedef struct Hypervisor Hypervisor;
+
+typedef struct {
+    char *uuid, *name;
+    DomainState state;
+    bool persistent, managed_save;
+} HvDomain;
+void hv_domain_free(HvDomain *domain);
+
+typedef enum {
+    HV_EVENT_DOMAIN,    /* something about this domain changed: lifecycle, definition, devices, metadata */
+    HV_EVENT_BLOCK_JOB, /* a block job of @target changed: ready, completed, failed, cancelled */
+    HV_EVENT_DOWN,      /* connection lost; uuid NULL */
+    HV_EVENT_UP,        /* connected again: list everything */
+} HvEventKind;
+/* Called from the hypervisor's event thread, holding no lock; must not block nor call the hypervisor. */
+typedef void (*HvEvent)(HvEventKind kind, const char *uuid, const char *target, void *data);
+
+typedef struct {
+    /* All domains, running or not. Array of HvDomain. */
+    GPtrArray *(*list)(Hypervisor *hv, GError **error);
+    /* Fresh facts of one domain: state, managed save, persistence, its live XML (NULL when off) and its inactive XML
+     * (INACTIVE|SECURE; NULL when transient). Also the name of a foreign domain job and libvirt's own snapshot count. All out_ may not be NULL. */
+    bool (*inspect)(Hypervisor *hv, const char *uuid, HvDomain **out_domain, char **out_live, char **out_inactive,
+                    char **out_foreign_job, unsigned *out_snapshots, GError **error);
+    /* Block job on @target: true with *out_job NULL if there is none. kind "active-commit", "commit", "copy", "pull", "backup", "unknown". ready only
+     * from the READY event's state or <mirror ready='yes'>, never from the numbers. */
+    bool (*block_job)(Hypervisor *hv, const char *uuid, const char *target, BlockJobFacts **out_job, GError **error);
+
+    /* Start @persistent definition: defines; the catalog home metadata untouched. XML as read and switched (domain.h). */
+    bool (*define)(Hypervisor *hv, const char *uuid, const char *xml, GError **error);
+    /* One atomic snapshot: DISK_ONLY|ATOMIC|REUSE_EXT|NO_METADATA with domain_snapshot_xml. Overlays exist. */
+    bool (*snapshot)(Hypervisor *hv, const char *uuid, const GPtrArray *switches, const GPtrArray *excluded, GError **error);
+    /* Start a block commit of @top into @base on @target; @active: with a later pivot. bandwidth bytes/s, 0 = no limit.
+     * Returns when the job is started. */
+    bool (*block_commit)(Hypervisor *hv, const char *uuid, const char *target, const char *top, const char *base, bool active,
+                         uint64_t bandwidth, GError **error);
+    bool (*block_pivot)(Hypervisor *hv, const char *uuid, const char *target, GError **error);
+    /* Synchronous: returns when the job is gone. Success if there is none. */
+    bool (*block_abort)(Hypervisor *hv, const char *uuid, const char *target, GError **error);
+    bool (*block_speed)(Hypervisor *hv, const char *uuid, const char *target, uint64_t bandwidth, GError **error);
+
+    bool (*start)(Hypervisor *hv, const char *uuid, GError **error);
+    /* Ask the guest to shut down (does not wait). */
+    bool (*shutdown)(Hypervisor *hv, const char *uuid, GError **error);
+    bool (*destroy)(Hypervisor *hv, const char *uuid, GError **error);
+    bool (*suspend)(Hypervisor *hv, const char *uuid, GError **error);
+    bool (*resume)(Hypervisor *hv, const char *uuid, GError **error);
+    /* Our metadata element in the persistent definition and, when running, the live one. */
+    bool (*set_metadata)(Hypervisor *hv, const char *uuid, const char *home, uint64_t generation, GError **error);
+
+    /* One subscriber; NULL ends it and returns after the last callback. */
+    void (*subscribe)(Hypervisor *hv, HvEvent event, void *data);
+    bool (*is_up)(Hypervisor *hv);
+    void (*free)(Hypervisor *hv);
+} HvOps;
+
+struct Hypervisor {
+    const HvOps *ops;
+};
+
+/* Never fails for an unreachable libvirt: it keeps trying (1, 2, 4 … 30 s) in the background and is down until then; HV_EVENT_UP follows. It returns after
+ * the first attempt. ERR_INVALID for a malformed URI or host file. */
+Hypervisor *hv_open(const char *uri, GError **error);
+Hypervisor *hv_libvirt_open(const char *uri, GError **error);
+static inline void hv_free(Hypervisor *hv)
+{
+    if (hv)
+        hv->ops->free(hv);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Hypervisor, hv_free)

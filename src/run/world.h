@@ -1,0 +1,21 @@
+/* What the engine acts on, handed down to everything in run/. Borrowed tables. */
+#pragma once
+#include "hv/hypervisor.h"
+#include "image/image.h"
+#include "store/store.h"
+
+typedef struct {
+    Hypervisor *hv;
+    Images *images;
+    Files *files;
+    int64_t (*now)(void *data);     /* microseconds since the epoch */
+    uint64_t (*random)(void *data);
+    void *data;
+    unsigned job_poll_ms;           /* longest wait between two looks at a block job that sends no event; tests: 1 */
+    unsigned lock_wait_ms;          /* how long QEMU's image lock is waited for; tests: 0 */
+} World;
+
+int64_t world_now(const World *world);
+uint64_t world_random(const World *world);
+/* Clock and randomness of the machine. */
+void world_init_real(World *world);
