@@ -1,0 +1,56 @@
+# libvirt that is not there, dies and comes back (E-4, E-5, E-38), with a private libvirtd.
+. "$(dirname "$0")/lib.sh"
+
+define() { vm_xml "$@" > "$WORK/def.xml" && v define "$WORK/def.xml"; }
+says_down() { grep -qx 'up 0' "$MNT/.vmsnapfs/status"; }
+says_up() { grep -qx 'up 1' "$MNT/.vmsnapfs/status"; }
+stale() { grep -qx "stale $2" "$MNT/$1/status"; }
+
+absent_at_start() { # mounted, says so, VMs appear when it comes
+    mount_tree || return
+    says_down || { fail "status: $(cat "$MNT/.vmsnapfs/status")"; return 1; }
+    libvirtd_start && define one 2 && wait_for listed_vm one && says_up && scribble one 1 && snap one s1 && check one
+}
+
+killed() { # reads go on, changes are EHOSTDOWN, everything resumes by itself
+    libvirtd_kill
+    wait_for says_down && wait_for stale one 1 && listed one "s1 " || return
+    refused "down" mkdir "$MNT/one/snapshots/s2" && grep -q EHOSTDOWN "$MNT/one/errors" || return
+    libvirtd_start && wait_for says_up && wait_for stale one 0 && snap one s2 && check one && drop one s2 && check one
+}
+
+killed_in_a_merge() { # QEMU goes on; at the return the job is found, pivoted and recorded (E-5, E-6)
+    start one && echo 1M > "$MNT/one/policy/bandwidth" && write one 4 0 90M && rmdir "$MNT/one/snapshots/s1" && wait_for grep -q % "$MNT/one/progress" || return
+    expect_drop one s1
+    libvirtd_kill
+    wait_for says_down && libvirtd_start && wait_for says_up || return
+    echo 0 > "$MNT/one/policy/bandwidth"
+    wait_for unlimited_and_gone || { log "$(cat "$MNT/one/progress" "$MNT/one/errors")"; return 1; }
+    check one && files one 2 && stop one
+}
+unlimited_and_gone() {
+    local job
+    for job in "$MNT"/one/jobs/*/; do [[ $(cat "$job/state") == running ]] && echo 0 > "$job/bandwidth"; done
+    for job in "$MNT"/one/snapshots/s1; do [[ -d $job ]] && rmdir "$job"; done
+    [[ -z $(ls "$MNT/one/snapshots") && -z $(ls "$MNT/one/hidden" 2> /dev/null) && $(find "$IMAGES" -name 'one-vd*' | wc -l) == 2 ]]
+}
+
+undefined_and_back() { # E-38: identity is the uuid; nothing is deleted because a domain vanished
+    scribble one 5 && snap one kept && scribble one 6 && v dumpxml --inactive one > "$WORK/back.xml" && v undefine one && wait_for vanished one && [[ $(find "$IMAGES" -name 'one-vd*' | wc -l) == 4 ]] || return
+    sed -i 's#<name>one</name>#<name>renamed</name>#' "$WORK/back.xml"
+    v define "$WORK/back.xml" && wait_for listed_vm renamed && listed renamed "kept " || return
+    v undefine renamed && wait_for vanished renamed && sed -i 's#<name>renamed</name>#<name>one</name>#' "$WORK/back.xml" && v define "$WORK/back.xml" && wait_for listed_vm one && check one && revert one kept && check one && drop one kept && check one
+}
+vanished() { [[ ! -d $MNT/$1 ]]; }
+
+behind_its_back() { # virsh starts and stops the VM: the tree follows by event
+    v start one && wait_for is_state one running && v suspend one && wait_for is_state one paused && v destroy one && wait_for is_state one shutoff
+}
+
+libvirtd_begin || { echo "not ok libvirtd: a private one - $(cat "$WORK/lv/holder.log")"; exit 1; }
+vm_make one 2 qcow2 160M
+case_run "libvirt absent at the start" absent_at_start
+case_run "libvirtd killed and back" killed
+case_run "libvirtd killed in a live merge (E-5)" killed_in_a_merge
+case_run "events: virsh behind its back" behind_its_back
+case_run "undefined, renamed, defined again (E-38)" undefined_and_back
