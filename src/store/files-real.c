@@ -1,0 +1,372 @@
+/* Our own files on disk.
+ *
+ * The directories here hold the truth about people's snapshots, beside images that others may be
+ * able to write to. So the directory that a path is in is opened first, never through a symlink in
+ * its last place, and everything else happens relative to it; files are never followed either. */
+#include "store/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define READ_MAX  (16 * 1024 * 1024)
+#define OPEN_FILE (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+
+struct FilesLock {
+    int fd;
+    char *path;
+};
+
+typedef int Descriptor;
+static void descriptor_close(Descriptor *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Descriptor, descriptor_close)
+
+/* The directory of @path, or -1 with errno. */
+static int open_parent(const char *path)
+{
+    g_autofree char *directory = g_path_get_dirname(path);
+
+    return open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static const char *name_in_parent(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static int open_in_parent(const char *path, int flags)
+{
+    g_auto(Descriptor) directory = open_parent(path);
+
+    return directory < 0 ? -1 : openat(directory, name_in_parent(path), flags | OPEN_FILE, 0600);
+}
+
+static bool check_regular(int fd, const char *path, struct stat *out_status, GError **error)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0) {
+        error_set_errno(error, errno, "Cannot look at %s", path);
+        return false;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "%s is not a regular file; move it away",
+                    path);
+        return false;
+    }
+    *out_status = status;
+    return true;
+}
+
+/* ELOOP is how O_NOFOLLOW refuses a symlink, ENXIO how O_NONBLOCK meets a socket. */
+static void fail_open(const char *path, int err, GError **error)
+{
+    if (err == ELOOP || err == ENXIO || err == EISDIR)
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "%s is not a regular file; move it away",
+                    path);
+    else if (err == ENOTDIR)
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "The directory of %s is not a directory, or a symlink; move it away", path);
+    else
+        error_set_errno(error, err, "Cannot open %s", path);
+}
+
+static bool read_all(int fd, const char *path, GString *text, GError **error)
+{
+    char buffer[65536];
+
+    for (;;) {
+        ssize_t got = read(fd, buffer, sizeof(buffer));
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            error_set_errno(error, errno, "Cannot read %s", path);
+            return false;
+        }
+        if (got == 0)
+            return true;
+        g_string_append_len(text, buffer, got);
+        if (text->len > READ_MAX) {
+            g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                        "%s is larger than 16 MiB and cannot be ours", path);
+            return false;
+        }
+    }
+}
+
+static char *real_read(Files *files, const char *path, gsize *out_length, GError **error)
+{
+    g_auto(Descriptor) fd = open_in_parent(path, O_RDONLY);
+    g_autoptr(GString) text = g_string_new(NULL);
+    struct stat status;
+
+    if (fd < 0) {
+        fail_open(path, errno, error);
+        return NULL;
+    }
+    if (!check_regular(fd, path, &status, error) || !read_all(fd, path, text, error))
+        return NULL;
+    if (out_length)
+        *out_length = text->len;
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+static bool write_all(int fd, const char *content, gsize length)
+{
+    while (length > 0) {
+        ssize_t done = write(fd, content, length);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return false;
+        content += done;
+        length -= (gsize)done;
+    }
+    return true;
+}
+
+/* A left-over temporary is of a program that died; nobody else writes here, for the caller holds
+ * the lock. */
+static bool write_temporary(int directory, const char *name, const char *content, gsize length)
+{
+    g_auto(Descriptor) fd = -1;
+
+    if (unlinkat(directory, name, 0) < 0 && errno != ENOENT)
+        return false;
+    fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | OPEN_FILE, 0600);
+    return fd >= 0 && write_all(fd, content, length) && fsync(fd) == 0;
+}
+
+static bool real_replace(Files *files, const char *path, const char *content, gssize length,
+                         GError **error)
+{
+    g_auto(Descriptor) directory = open_parent(path);
+    const char *name = name_in_parent(path);
+    g_autofree char *temporary = g_strconcat(name, ".new", NULL);
+    gsize size = length < 0 ? strlen(content) : (gsize)length;
+
+    if (directory < 0) {
+        fail_open(path, errno, error);
+        return false;
+    }
+    if (!write_temporary(directory, temporary, content, size) ||
+        renameat(directory, temporary, directory, name) < 0) {
+        error_set_errno(error, errno, "Cannot write %s", path);
+        unlinkat(directory, temporary, 0);
+        return false;
+    }
+    if (fsync(directory) < 0) {
+        error_set_errno(error, errno, "Cannot make the new %s durable", path);
+        return false;
+    }
+    return true;
+}
+
+static bool real_remove(Files *files, const char *path, GError **error)
+{
+    g_auto(Descriptor) directory = open_parent(path);
+    const char *name = name_in_parent(path);
+    g_autofree char *temporary = g_strconcat(name, ".new", NULL);
+
+    if (directory < 0 && errno == ENOENT)
+        return true;
+    if (directory < 0) {
+        fail_open(path, errno, error);
+        return false;
+    }
+    if ((unlinkat(directory, name, 0) < 0 && errno != ENOENT) ||
+        (unlinkat(directory, temporary, 0) < 0 && errno != ENOENT) || fsync(directory) < 0) {
+        error_set_errno(error, errno, "Cannot remove %s", path);
+        return false;
+    }
+    return true;
+}
+
+/* One level of make_directory; returns its descriptor or -1 with @error. */
+static int enter_directory(int parent, const char *name, const char *path, GError **error)
+{
+    g_auto(Descriptor) fd = -1;
+    struct stat status;
+
+    if (mkdirat(parent, name, 0700) == 0) {
+        if (fsync(parent) < 0) {
+            error_set_errno(error, errno, "Cannot make the new directory %s durable", path);
+            return -1;
+        }
+    } else if (errno != EEXIST) {
+        error_set_errno(error, errno, "Cannot make the directory %s", path);
+        return -1;
+    }
+    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_ACCESS,
+                    "%s is not a directory that we can enter: %s", path, g_strerror(errno));
+        return -1;
+    }
+    if (status.st_uid != geteuid() || (status.st_mode & 022)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_ACCESS,
+                    "%s can be written by others than user %u; make it theirs with mode 0700", path,
+                    (unsigned)geteuid());
+        return -1;
+    }
+    parent = fd;
+    fd = -1;
+    return parent;
+}
+
+static bool real_make_directory(Files *files, const char *path, GError **error)
+{
+    g_autofree char *outer = g_path_get_dirname(path);
+    g_autofree char *home = g_path_get_dirname(outer);
+    g_auto(Descriptor) home_fd = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_auto(Descriptor) outer_fd = -1;
+    g_auto(Descriptor) inner_fd = -1;
+
+    if (home_fd < 0) {
+        error_set_errno(error, errno, "Cannot open the directory %s", home);
+        return false;
+    }
+    outer_fd = enter_directory(home_fd, name_in_parent(outer), outer, error);
+    if (outer_fd < 0)
+        return false;
+    inner_fd = enter_directory(outer_fd, name_in_parent(path), path, error);
+    return inner_fd >= 0;
+}
+
+static bool real_exists(Files *files, const char *path)
+{
+    struct stat status;
+
+    return lstat(path, &status) == 0;
+}
+
+static GPtrArray *real_list(Files *files, const char *directory)
+{
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    if (!stream && fd >= 0)
+        close(fd);
+    while (stream && (entry = readdir(stream)))
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+            g_ptr_array_add(names, g_strdup(entry->d_name));
+    if (stream)
+        closedir(stream);
+    return names;
+}
+
+/* The lock file may have been removed or replaced between our opening and our locking it. */
+static bool still_names(const char *path, int fd)
+{
+    struct stat ours, named;
+
+    return fstat(fd, &ours) == 0 && lstat(path, &named) == 0 && ours.st_dev == named.st_dev &&
+           ours.st_ino == named.st_ino;
+}
+
+static void fail_locked(const char *path, int fd, GError **error)
+{
+    char holder[128] = "";
+    ssize_t got = pread(fd, holder, sizeof(holder) - 1, 0);
+
+    g_strcanon(g_strchomp(holder),
+               "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._ ", '?');
+    g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
+                "%s is locked by another vmsnapfs (host and pid: %s)", path,
+                got > 0 ? holder : "unknown");
+}
+
+static bool take_lock(int fd, const char *path, GError **error)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    g_autofree char *holder = g_strdup_printf("%s %d\n", g_get_host_name(), (int)getpid());
+    int err;
+
+    if (fcntl(fd, F_OFD_SETLK, &whole) < 0) {
+        err = errno;
+        if (err == EAGAIN || err == EACCES)
+            fail_locked(path, fd, error);
+        else
+            error_set_errno(error, err, "Cannot lock %s", path);
+        return false;
+    }
+    if (ftruncate(fd, 0) < 0 || !write_all(fd, holder, strlen(holder))) {
+        error_set_errno(error, errno, "Cannot write our name into %s", path);
+        return false;
+    }
+    return true;
+}
+
+static FilesLock *real_lock(Files *files, const char *path, GError **error)
+{
+    for (;;) {
+        g_auto(Descriptor) fd = open_in_parent(path, O_RDWR | O_CREAT);
+        struct stat status;
+        FilesLock *lock;
+
+        if (fd < 0) {
+            fail_open(path, errno, error);
+            return NULL;
+        }
+        if (!check_regular(fd, path, &status, error) || !take_lock(fd, path, error))
+            return NULL;
+        if (!still_names(path, fd))
+            continue;
+        lock = g_new0(FilesLock, 1);
+        lock->path = g_strdup(path);
+        lock->fd = fd;
+        fd = -1;
+        return lock;
+    }
+}
+
+/* Said aloud, not left to close(): a child between fork and exec may still share the descriptor. */
+static void real_unlock(Files *files, FilesLock *lock)
+{
+    struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    if (!lock)
+        return;
+    fcntl(lock->fd, F_OFD_SETLK, &whole);
+    close(lock->fd);
+    g_free(lock->path);
+    g_free(lock);
+}
+
+static void real_free(Files *files)
+{
+    g_free(files);
+}
+
+Files *files_real(void)
+{
+    static const FilesOps ops = {
+        .read = real_read,
+        .replace = real_replace,
+        .remove = real_remove,
+        .make_directory = real_make_directory,
+        .exists = real_exists,
+        .list = real_list,
+        .lock = real_lock,
+        .unlock = real_unlock,
+        .free = real_free,
+    };
+    Files *files = g_new0(Files, 1);
+
+    files->ops = &ops;
+    return files;
+}
