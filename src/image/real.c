@@ -1,0 +1,171 @@
+/* Images on disk: qemu-img for what only it can do, and our own calls for the rest. */
+#include "image/image.h"
+#include "image/header.h"
+#include "image/lock.h"
+#include "image/overlay.h"
+#include "image/tool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define UNLINK_WAIT_MS 5000
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImageFacts, image_facts_free)
+
+static ImageFacts *real_inspect(Images *images, const char *path)
+{
+    return header_inspect(path);
+}
+
+static bool real_create_overlay(Images *images, const char *path, const char *backing,
+                                const char *backing_format, uint64_t capacity, GError **error)
+{
+    return overlay_create(path, backing, backing_format, capacity, error);
+}
+
+static bool sync_file(const char *path, GError **error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool synced = fd >= 0 && fsync(fd) == 0;
+
+    if (!synced)
+        error_set_errno(error, errno, "Cannot make the change of %s durable", path);
+    if (fd >= 0)
+        close(fd);
+    return synced;
+}
+
+static bool check_readable(const char *path, const ImageFacts *facts, GError **error)
+{
+    if (!facts->exists)
+        g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "%s does not exist", path);
+    else if (facts->error)
+        g_set_error_literal(error, VMSNAPFS_ERROR, ERR_IO, facts->error);
+    return facts->exists && !facts->error;
+}
+
+/* qemu-img commits into the file that top's header names, in the format stated there; without -b,
+ * because that wants the name letter by letter as in the header. So the header must name base, and
+ * base's format. */
+static bool check_commit(const char *top, const ImageFacts *facts, const char *base,
+                         const char *base_format, GError **error)
+{
+    g_autoptr(ImageFacts) below = header_inspect(base);
+    g_autoptr(ImageFacts) named = NULL;
+
+    if (!check_readable(top, facts, error) || !check_readable(base, below, error))
+        return false;
+    named = header_inspect(facts->backing ? facts->backing : top);
+    if (!facts->backing || named->device != below->device || named->inode != below->inode) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_DRIFT,
+                    "Cannot merge %s into %s: its header names %s as backing file", top, base,
+                    facts->backing ? facts->backing : "nothing");
+        return false;
+    }
+    if (g_strcmp0(facts->backing_format, base_format)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_DRIFT,
+                    "Cannot merge %s into %s: its header says that file is %s, but it is %s", top,
+                    base, facts->backing_format ? facts->backing_format : "of no stated format",
+                    base_format);
+        return false;
+    }
+    return true;
+}
+
+static bool real_commit(Images *images, const char *top, const char *top_format, const char *base,
+                        const char *base_format, ImageProgress progress, void *data, GError **error)
+{
+    g_autoptr(ImageFacts) facts = header_inspect(top);
+
+    return check_commit(top, facts, base, base_format, error) &&
+           tool_commit(top, top_format, facts->allocation, progress, data, error) &&
+           sync_file(base, error);
+}
+
+static bool real_repoint(Images *images, const char *path, const char *backing,
+                         const char *backing_format, GError **error)
+{
+    g_autoptr(ImageFacts) facts = header_inspect(path);
+
+    return check_readable(path, facts, error) &&
+           tool_rebase(path, backing, backing_format, error) && sync_file(path, error) &&
+           overlay_check_header(path, backing, backing_format, 0, error);
+}
+
+static bool unlink_locked(const ImageLock *lock, const char *path, GError **error)
+{
+    if (!lock_is_on(lock, path)) {
+        g_set_error(
+            error, VMSNAPFS_ERROR, ERR_IO,
+            "Will not remove %s: it is a symlink, or was replaced just now; remove it by hand",
+            path);
+        return false;
+    }
+    if (unlink(path) < 0) {
+        error_set_errno(error, errno, "Cannot remove %s", path);
+        return false;
+    }
+    return true;
+}
+
+static bool real_unlink(Images *images, const char *path, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    ImageLock *lock = lock_take(path, UNLINK_WAIT_MS, &reason);
+    bool gone = lock ? unlink_locked(lock, path, error) : error_is(reason, ERR_NOT_FOUND);
+
+    lock_release(lock);
+    if (!gone && reason)
+        g_propagate_error(error, g_steal_pointer(&reason));
+    return gone && overlay_remove_temporary(path, error) && overlay_sync_directory(path, error);
+}
+
+static ImageLock *real_lock(Images *images, const char *path, unsigned wait_ms, GError **error)
+{
+    return lock_take(path, wait_ms, error);
+}
+
+static void real_unlock(Images *images, ImageLock *lock)
+{
+    lock_release(lock);
+}
+
+static bool real_free_space(Images *images, const char *directory, uint64_t *out_bytes,
+                            GError **error)
+{
+    struct statvfs status;
+
+    if (statvfs(directory, &status) < 0) {
+        error_set_errno(error, errno, "Cannot ask for the free space of %s", directory);
+        return false;
+    }
+    *out_bytes = (uint64_t)status.f_bavail * status.f_frsize;
+    return true;
+}
+
+static void real_free(Images *images)
+{
+    g_free(images);
+}
+
+Images *image_real(void)
+{
+    static const ImageOps ops = {
+        .inspect = real_inspect,
+        .create_overlay = real_create_overlay,
+        .commit = real_commit,
+        .repoint = real_repoint,
+        .unlink = real_unlink,
+        .lock = real_lock,
+        .unlock = real_unlock,
+        .free_space = real_free_space,
+        .free = real_free,
+    };
+    Images *images = g_new0(Images, 1);
+
+    images->ops = &ops;
+    return images;
+}

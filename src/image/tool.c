@@ -1,0 +1,112 @@
+#include "image/tool.h"
+#include "base/subprocess.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define BUSY_TRIES 6
+#define BUSY_MS    200
+
+typedef struct {
+    uint64_t done, total;
+    ImageProgress progress; /* may be NULL */
+    void *data;
+} Watch;
+
+/* A piece of `-p` is "    (12.34/100%)". */
+static bool watch_progress(const char *piece, void *data)
+{
+    Watch *watch = data;
+    const char *number = piece ? strchr(piece, '(') : NULL;
+
+    if (number) {
+        double percent = g_ascii_strtod(number + 1, NULL);
+
+        watch->done = (uint64_t)(CLAMP(percent, 0.0, 100.0) / 100.0 * (double)watch->total);
+    }
+    return !watch->progress || watch->progress(watch->done, watch->total, watch->data);
+}
+
+static ErrorCode code_of_complaint(const char *text, const char *last_line)
+{
+    if (g_str_has_suffix(last_line, "No space left on device") ||
+        g_str_has_suffix(last_line, "Disk quota exceeded"))
+        return ERR_NO_SPACE;
+    if (strstr(text, "Is another process using the image [") ||
+        strstr(text, "Failed to lock byte "))
+        return ERR_BUSY;
+    return ERR_IO;
+}
+
+static bool run_once(const char *const *argv, const char *what, Watch *watch, GError **error)
+{
+    g_autoptr(SubprocessResult) result =
+        subprocess_run(argv, watch ? watch_progress : NULL, watch, error);
+    g_autofree char *complaint = NULL;
+
+    if (!result) {
+        g_prefix_error(error, "Cannot %s: ", what);
+        return false;
+    }
+    if (result->status == 0)
+        return true;
+    if (result->stopped) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INTERRUPTED, "Asked to stop, did not finish to %s",
+                    what);
+        return false;
+    }
+    complaint = subprocess_last_line(result->err);
+    g_set_error(error, VMSNAPFS_ERROR, (int)code_of_complaint(result->err, complaint),
+                "Cannot %s: qemu-img ended with status %d and says \"%s\"", what, result->status,
+                complaint);
+    return false;
+}
+
+static bool run(const char *const *argv, const char *what, Watch *watch, GError **error)
+{
+    for (unsigned try = 1;; try++) {
+        g_autoptr(GError) reason = NULL;
+
+        if (run_once(argv, what, watch, &reason))
+            return true;
+        if (try == BUSY_TRIES || !error_is(reason, ERR_BUSY) ||
+            (watch && !watch_progress(NULL, watch))) {
+            g_propagate_error(error, g_steal_pointer(&reason));
+            return false;
+        }
+        g_usleep(BUSY_MS * 1000);
+    }
+}
+
+bool tool_create(const char *path, const char *backing, const char *backing_format,
+                 uint64_t capacity, GError **error)
+{
+    g_autofree char *file = g_strconcat("file:", path, NULL);
+    g_autofree char *size = g_strdup_printf("%" PRIu64, capacity);
+    g_autofree char *what = g_strdup_printf("make the overlay %s on %s", path, backing);
+    const char *argv[] = {"qemu-img", "create", "-q",           "-u", "-f", "qcow2", "-b",
+                          backing,    "-F",     backing_format, "--", file, size,    NULL};
+
+    return run(argv, what, NULL, error);
+}
+
+bool tool_commit(const char *top, const char *top_format, uint64_t total, ImageProgress progress,
+                 void *data, GError **error)
+{
+    g_autofree char *file = g_strconcat("file:", top, NULL);
+    g_autofree char *what = g_strdup_printf("merge %s down into its backing file", top);
+    const char *argv[] = {"qemu-img", "commit", "-p", "-d", "-f", top_format, "--", file, NULL};
+    Watch watch = {.total = total, .progress = progress, .data = data};
+
+    return run(argv, what, &watch, error);
+}
+
+bool tool_rebase(const char *path, const char *backing, const char *backing_format, GError **error)
+{
+    g_autofree char *file = g_strconcat("file:", path, NULL);
+    g_autofree char *what = g_strdup_printf("point %s at %s", path, backing);
+    const char *argv[] = {"qemu-img", "rebase", "-q",           "-u", "-f", "qcow2", "-b",
+                          backing,    "-F",     backing_format, "--", file, NULL};
+
+    return run(argv, what, NULL, error);
+}

@@ -1,0 +1,18 @@
+/* qemu-img: how it is called and what its complaints mean.
+ *
+ * Image arguments are "file:" names after "--" and backing files plain absolute paths, so that no
+ * character of a path means anything to it (rule 12). What it says decides the code: no space, in
+ * use, else ERR_IO with its last line. An image that another tool reads for an instant is tried
+ * again for about a second. */
+#pragma once
+
+#include "image/image.h"
+
+/* Make @path (overwritten if it exists), never looking at @backing. */
+bool tool_create(const char *path, const char *backing, const char *backing_format,
+                 uint64_t capacity, GError **error);
+/* Write what @top has down into the backing file that its header names; @top is kept. @total: bytes
+ * for @progress. */
+bool tool_commit(const char *top, const char *top_format, uint64_t total, ImageProgress progress,
+                 void *data, GError **error);
+bool tool_rebase(const char *path, const char *backing, const char *backing_format, GError **error);
