@@ -20,10 +20,10 @@ typedef struct {
     char *type;      /* "file", "block", "network", "volume", … */
     char *path;      /* source file or dev, NULL if empty */
     char *format;    /* driver type; "raw" where absent (rule 12) */
-    GPtrArray *chain; /* of ChainLink: explicit <backingStore> files below path, nearest first; empty if not stated */
+    GPtrArray *chain; /* of ChainLink: explicit <backingStore> files below path, nearest first; empty if not stated; path "" for a link without one (network) */
     bool chain_stated; /* a <backingStore> element is there (also the empty one, that ends a chain) */
     bool readonly, shareable, transient, encrypted, snapshot_no, snapshot_internal, has_slices, has_data_store;
-    char *mirror_path;   /* <mirror> of a running block job, NULL if none */
+    char *mirror_path;   /* <mirror> of a running block job, NULL if none, "" if it is no file */
     char *mirror_job;    /* "copy", "active-commit" */
     bool mirror_ready;   /* ready='yes' */
 } DomainDisk;
@@ -42,6 +42,10 @@ typedef struct {
 Domain *domain_parse(const char *xml, GError **error); /* ERR_INVALID; never reads the network or entities */
 Domain *domain_copy(const Domain *domain);
 void domain_free(Domain *domain);
+Domain *domain_new(void); /* empty; for the parser and for hosts in memory */
+DomainDisk *domain_disk_new(void);
+void domain_disk_free(DomainDisk *disk);
+void chain_link_free(ChainLink *link);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Domain, domain_free)
 DomainDisk *domain_disk(const Domain *domain, const char *target);
 DomainDisk *domain_disk_of_path(const Domain *domain, const char *path);

@@ -28,6 +28,10 @@ char *time_format(int64_t microseconds);
 char *size_format(uint64_t bytes);
 /* "50M", "1G", "4096", K M G T binary multiples. ERR_INVALID. */
 bool size_parse(const char *text, uint64_t *out_bytes, GError **error);
-/* space, tab, newline, backslash as octal escapes, as /proc/mounts. New string. */
+/* Space, control characters, backslash and bytes that are not UTF-8 as octal escapes, as /proc/mounts. So the result is
+ * always one UTF-8 word. New string. */
 char *text_escape(const char *text);
-char *text_unescape(const char *text); /* NULL if malformed */
+/* Only backslash and bytes that are not UTF-8: for paths in YAML. New string. */
+char *text_escape_bytes(const char *text);
+/* The text of either; NULL if malformed. New string. */
+char *text_unescape(const char *text);
