@@ -1,0 +1,22 @@
+/* Changing a domain's definition, and reading what a disk's live chain is (rules 7, 8, 14). */
+#pragma once
+#include "run/vm-private.h"
+
+/* Where the chain of a disk stands while its merge of @top into @base is under way. */
+typedef enum {
+    CHAIN_MERGED,  /* top is out of it, base in */
+    CHAIN_BEFORE,  /* top is still in it */
+    CHAIN_OFF,     /* the VM does not run any more */
+    CHAIN_FOREIGN, /* neither: somebody changed it */
+} ChainState;
+bool definition_live_chain(Operation *op, const char *target, const char *top, const char *base,
+                           ChainState *out_state, GError **error);
+
+/* Point the persistent definition's disks at @switches, read it again and compare the rest. If the
+ * VM turns out to have started meanwhile on the old files, the change is taken back: ERR_BUSY. */
+bool definition_switch(Operation *op, const GPtrArray *switches, GError **error);
+/* Store the persistent definition with @switches again, also if it says so already: libvirt may not
+ * have stored what a live snapshot or a pivot changed, and writes explicit chains that go stale. */
+bool definition_settle(Operation *op, const GPtrArray *switches, GError **error);
+/* Does the live definition have each switched disk on its path? Sets no error on a plain no. */
+bool definition_live_has(Operation *op, const GPtrArray *switches, bool *out_has, GError **error);

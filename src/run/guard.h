@@ -1,0 +1,18 @@
+/* QEMU's image locks that an offline operation holds, so that the VM cannot be started under it
+ * (rule 8). A file that qemu-img has to work on is lent and taken back. Thread-safe: the lanes of a
+ * merge share one guard. */
+#pragma once
+#include "run/world.h"
+
+typedef struct Guard Guard;
+
+Guard *guard_new(const World *world);
+/* Releases every lock. */
+void guard_free(Guard *guard);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Guard, guard_free)
+
+/* Hold @path; success if it is held already. ERR_BUSY if somebody else has it. */
+bool guard_hold(Guard *guard, const char *path, GError **error);
+/* Let go of @path; true if it was held. */
+bool guard_release(Guard *guard, const char *path);
+void guard_release_all(Guard *guard);

@@ -1,0 +1,286 @@
+#include "run/lane.h"
+
+#include "run/definition.h"
+
+#define PIVOT_TRIES 5 /* QEMU refuses a pivot for a moment while a mirror catches up */
+#define LOOK_TRIES  3 /* one lost answer of a question is no reason to give a merge up */
+
+typedef struct {
+    Operation *op;
+    const char *target, *top, *base;
+    bool active;
+    uint64_t bandwidth; /* as last given to the job */
+    uint64_t total;     /* bytes, as last seen */
+    unsigned failed_looks, failed_pivots;
+} Lane;
+
+typedef enum { LANE_GOES_ON, LANE_DONE, LANE_FAILED } LaneState;
+
+static bool lane_fail(const Lane *lane, ErrorCode code, const char *why, GError **error)
+{
+    g_set_error(error, VMSNAPFS_ERROR, (int)code, "The merge of %s into %s on disk %s of VM %s %s",
+                lane->top, lane->base, lane->target, lane->op->vm->uuid, why);
+    return false;
+}
+
+/* The chain decides what became of the merge. True: it is done. */
+static bool lane_settled(const Lane *lane, const char *why, GError **error)
+{
+    ChainState state;
+
+    if (!definition_live_chain(lane->op, lane->target, lane->top, lane->base, &state, error))
+        return false;
+    switch (state) {
+    case CHAIN_MERGED:
+        return true;
+    case CHAIN_OFF:
+        return lane_fail(lane, ERR_BUSY,
+                         "was broken off because the VM stopped; it is planned anew", error);
+    case CHAIN_FOREIGN:
+        return lane_fail(
+            lane, ERR_DRIFT,
+            "cannot go on: the disk's chain holds neither of them any more; look at drift", error);
+    case CHAIN_BEFORE:
+        break;
+    }
+    return lane_fail(lane, ERR_IO, why, error);
+}
+
+/* ---- starting or adopting the block job ---- */
+
+static const char *lane_job_kind(const Lane *lane)
+{
+    return lane->active ? "active-commit" : "commit";
+}
+
+/* Is a job on the disk that can only be ours? False with an error: a foreign one, or it cannot be
+ * asked. */
+static bool lane_adopt(const Lane *lane, bool *out_running, GError **error)
+{
+    Hypervisor *hv = lane->op->vm->world->hv;
+    BlockJobFacts *job = NULL;
+
+    if (!hv->ops->block_job(hv, lane->op->vm->uuid, lane->target, &job, error))
+        return false;
+    *out_running = job && g_strcmp0(job->kind, lane_job_kind(lane)) == 0;
+    if (job && !*out_running) {
+        g_autofree char *why = g_strdup_printf(
+            "cannot start: a block job (%s) is on the disk; end it first", job->kind);
+
+        block_job_facts_free(job);
+        return lane_fail(lane, ERR_BUSY, why, error);
+    }
+    g_clear_pointer(&job, block_job_facts_free);
+    return true;
+}
+
+static bool lane_start(Lane *lane, GError **error)
+{
+    Vm *vm = lane->op->vm;
+    g_autoptr(GError) cause = NULL;
+    bool running = false;
+
+    lane->bandwidth = operation_bandwidth(lane->op);
+    if (!lane_adopt(lane, &running, error))
+        return false;
+    if (running) {
+        lane->bandwidth = G_MAXUINT64; /* unknown: the first look sets it */
+        return true;
+    }
+    if (vm->world->hv->ops->block_commit(vm->world->hv, vm->uuid, lane->target, lane->top,
+                                         lane->base, lane->active, lane->bandwidth, &cause))
+        return true;
+    /* The answer may be lost and the job run, or be over already. */
+    if (lane_adopt(lane, &running, NULL) && running)
+        return true;
+    if (lane_settled(lane, "", NULL))
+        return true;
+    g_propagate_prefixed_error(error, g_steal_pointer(&cause),
+                               "The merge of %s into %s on disk %s did not start: ", lane->top,
+                               lane->base, lane->target);
+    return false;
+}
+
+/* ---- watching it ---- */
+
+/* Told to stop. A pivot that won the race counts. Parked jobs go on in QEMU and are adopted at the
+ * next start. */
+static bool lane_stop(const Lane *lane, GError *why, GError **error)
+{
+    const VmHooks *hooks = lane->op->hooks;
+    Vm *vm = lane->op->vm;
+    g_autoptr(GError) cause = NULL;
+
+    if (!(hooks && hooks->park && hooks->park(hooks->data)) &&
+        !vm->world->hv->ops->block_abort(vm->world->hv, vm->uuid, lane->target, &cause))
+        g_prefix_error(&why, "The block job could not be ended (%s). ", cause->message);
+    if (lane_settled(lane, "", NULL)) {
+        g_error_free(why);
+        return true;
+    }
+    g_propagate_error(error, why);
+    return false;
+}
+
+/* A limit that cannot be set is tried again at the next look: the merge matters more. */
+static void lane_apply_bandwidth(Lane *lane)
+{
+    Vm *vm = lane->op->vm;
+    uint64_t wanted = operation_bandwidth(lane->op);
+
+    if (wanted != lane->bandwidth &&
+        vm->world->hv->ops->block_speed(vm->world->hv, vm->uuid, lane->target, wanted, NULL))
+        lane->bandwidth = wanted;
+}
+
+static LaneState lane_pivot(Lane *lane, GError **error)
+{
+    Vm *vm = lane->op->vm;
+    g_autoptr(GError) cause = NULL;
+
+    if (vm->world->hv->ops->block_pivot(vm->world->hv, vm->uuid, lane->target, &cause))
+        return lane_settled(lane, "did not take: libvirt says pivoted, the chain says not", error)
+                   ? LANE_DONE
+                   : LANE_FAILED;
+    if (lane_settled(lane, "", NULL))
+        return LANE_DONE;
+    if (++lane->failed_pivots < PIVOT_TRIES && !error_is(cause, ERR_HOST_DOWN) &&
+        !error_is(cause, ERR_INTERRUPTED))
+        return LANE_GOES_ON;
+    g_propagate_prefixed_error(error, g_steal_pointer(&cause),
+                               "The disk %s of VM %s could not be switched to %s: ", lane->target,
+                               vm->uuid, lane->base);
+    return LANE_FAILED;
+}
+
+static LaneState lane_lost_sight(Lane *lane, GError *cause, GError **error)
+{
+    bool passing = !error_is(cause, ERR_HOST_DOWN) && !error_is(cause, ERR_INTERRUPTED);
+    ChainState state;
+
+    if (passing &&
+        definition_live_chain(lane->op, lane->target, lane->top, lane->base, &state, NULL) &&
+        state == CHAIN_BEFORE && ++lane->failed_looks < LOOK_TRIES) {
+        g_error_free(cause);
+        return LANE_GOES_ON;
+    }
+    if (passing && lane_settled(lane, "", NULL)) {
+        g_error_free(cause);
+        return LANE_DONE;
+    }
+    g_propagate_error(error, cause);
+    return LANE_FAILED;
+}
+
+static LaneState lane_look(Lane *lane, GError **error)
+{
+    Vm *vm = lane->op->vm;
+    BlockJobFacts *job = NULL;
+    GError *cause = NULL;
+
+    if (!vm->world->hv->ops->block_job(vm->world->hv, vm->uuid, lane->target, &job, &cause))
+        return lane_lost_sight(lane, cause, error);
+    if (!job)
+        return lane_settled(lane, "ended early: QEMU gave its block job up; see libvirt's log",
+                            error)
+                   ? LANE_DONE
+                   : LANE_FAILED;
+    lane->total = job->total;
+    operation_progress(lane->op, lane->target, job->done, job->total, false);
+    bool ready = lane->active && job->ready;
+    block_job_facts_free(job);
+    lane_apply_bandwidth(lane);
+    return ready ? lane_pivot(lane, error) : LANE_GOES_ON;
+}
+
+static bool lane_watch(Lane *lane, GError **error)
+{
+    for (;;) {
+        g_autoptr(GError) stop = NULL;
+        LaneState state;
+
+        if (operation_stopped(lane->op, &stop))
+            return lane_stop(lane, g_steal_pointer(&stop), error);
+        state = lane_look(lane, error);
+        if (state != LANE_GOES_ON)
+            return state == LANE_DONE;
+        operation_wait(lane->op);
+    }
+}
+
+bool lane_commit_live(Operation *op, const Step *step, GError **error)
+{
+    Lane lane = {
+        .op = op,
+        .target = step_get(step, "target"),
+        .top = step_get(step, "top"),
+        .base = step_get(step, "base"),
+        .active = step->kind == STEP_COMMIT_ACTIVE,
+    };
+    ChainState state;
+
+    if (!definition_live_chain(op, lane.target, lane.top, lane.base, &state, error))
+        return false;
+    if (state != CHAIN_MERGED) {
+        if (state != CHAIN_BEFORE)
+            return lane_settled(&lane, "", error);
+        if (!lane_start(&lane, error) || !lane_watch(&lane, error))
+            return false;
+    }
+    operation_progress(op, lane.target, lane.total, lane.total, true);
+    return true;
+}
+
+/* ---- qemu-img ---- */
+
+typedef struct {
+    Operation *op;
+    char *target;
+    uint64_t total; /* bytes, as last seen */
+} OfflineProgress;
+
+static bool offline_progress(uint64_t done, uint64_t total, void *data)
+{
+    OfflineProgress *progress = data;
+
+    progress->total = total;
+    operation_progress(progress->op, progress->target, done, total, false);
+    return !operation_stopped(progress->op, NULL);
+}
+
+static char *label_of_disk(Vm *vm, const char *disk_id)
+{
+    g_mutex_lock(&vm->lock);
+    const Disk *disk = catalog_disk(vm->catalog, disk_id);
+    char *label = g_strdup(disk ? disk->target : disk_id);
+    g_mutex_unlock(&vm->lock);
+    return label;
+}
+
+/* qemu-img takes QEMU's lock itself; ours is given up for so long, and taken again before anything
+ * else happens. */
+bool lane_commit_offline(Operation *op, const Step *step, GError **error)
+{
+    Images *images = op->vm->world->images;
+    const char *top = step_get(step, "top"), *base = step_get(step, "base");
+    g_autofree char *target = label_of_disk(op->vm, step_get(step, "disk"));
+    OfflineProgress progress = {.op = op, .target = target};
+    g_autoptr(GError) why = NULL;
+
+    if (operation_stopped(op, error))
+        return false;
+    bool had_top = guard_release(op->guard, top), had_base = guard_release(op->guard, base);
+    bool merged =
+        images->ops->commit(images, top, step_get(step, "top_format"), base,
+                            step_get(step, "base_format"), offline_progress, &progress, error);
+    bool held = (!had_top || guard_hold(op->guard, top, &why)) &&
+                (!had_base || guard_hold(op->guard, base, &why));
+    if (merged && !held) {
+        g_propagate_prefixed_error(error, g_steal_pointer(&why),
+                                   "VM %s was started when %s was merged: ", op->vm->uuid, top);
+        return false;
+    }
+    if (merged)
+        operation_progress(op, target, progress.total, progress.total, true);
+    return merged;
+}

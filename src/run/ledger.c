@@ -1,0 +1,248 @@
+#include "run/ledger.h"
+
+void ledger_complain(Vm *vm, const char *what, const GError *error)
+{
+    g_message("VM %s: %s: %s", vm->uuid, what, error ? error->message : "unknown");
+}
+
+/* ---- the catalog ---- */
+
+static void swap_locked(Vm *vm, Catalog *catalog)
+{
+    catalog_free(vm->catalog);
+    vm->catalog = catalog;
+}
+
+/* Whether the world goes on: a lost connection or a stop says nothing about the catalog. */
+static bool error_is_passing(const GError *error)
+{
+    return error_is(error, ERR_HOST_DOWN) || error_is(error, ERR_INTERRUPTED);
+}
+
+/* @cause is taken. */
+static bool refuse_locked(Vm *vm, GError *cause, GError **error)
+{
+    if (error_is_passing(cause)) {
+        g_propagate_error(error, cause);
+        return false;
+    }
+    g_free(vm->problem);
+    vm->problem = g_strdup_printf(
+        "the catalog of VM %s in %s cannot be used, so its snapshots are read-only: %s", vm->name,
+        vm->home, cause->message);
+    g_set_error_literal(error, VMSNAPFS_ERROR, ERR_READ_ONLY, vm->problem);
+    g_error_free(cause);
+    return false;
+}
+
+static bool load_locked(Vm *vm, GError **error)
+{
+    GError *cause = NULL;
+    Catalog *catalog = NULL;
+
+    if (vm->home) {
+        catalog = store_load_catalog(vm->world->files, vm->home, vm->uuid, &cause);
+        if (cause)
+            return refuse_locked(vm, cause, error);
+        if (!catalog && vm->catalog->generation > 0) {
+            g_set_error(&cause, VMSNAPFS_ERROR, ERR_NOT_FOUND,
+                        "it was there (generation %" G_GUINT64_FORMAT
+                        ") and is gone; put the file back",
+                        vm->catalog->generation);
+            return refuse_locked(vm, cause, error);
+        }
+    }
+    if (catalog)
+        swap_locked(vm, catalog);
+    g_clear_pointer(&vm->problem, g_free);
+    vm->loaded = true;
+    return true;
+}
+
+bool ledger_load(Vm *vm, GError **error)
+{
+    g_mutex_lock(&vm->lock);
+    bool loaded = load_locked(vm, error);
+    g_mutex_unlock(&vm->lock);
+    return loaded;
+}
+
+/* An error of the replacement does not mean that it did not happen: the file decides. */
+static bool saved_all_the_same(Vm *vm, const Catalog *wanted)
+{
+    g_autoptr(Catalog) there = store_load_catalog(vm->world->files, vm->home, vm->uuid, NULL);
+
+    return there && there->generation == vm->catalog->generation + 1 &&
+           catalog_equal(there, wanted);
+}
+
+static bool save_locked(Vm *vm, Catalog *next, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (store_save_catalog(vm->world->files, vm->home, next, &cause))
+        return true;
+    if (saved_all_the_same(vm, next)) {
+        next->generation = vm->catalog->generation + 1;
+        return true;
+    }
+    g_propagate_prefixed_error(error, g_steal_pointer(&cause),
+                               "The catalog of VM %s could not be replaced: ", vm->name);
+    return false;
+}
+
+bool ledger_record_locked(Vm *vm, const Step *step, GError **error)
+{
+    g_autoptr(Catalog) next = NULL;
+
+    if (vm->problem) {
+        g_set_error_literal(error, VMSNAPFS_ERROR, ERR_READ_ONLY, vm->problem);
+        return false;
+    }
+    g_assert(vm->home);
+    next = catalog_copy(vm->catalog);
+    g_free(next->name);
+    next->name = g_strdup(vm->name);
+    if (!step_apply(step, next, error) || !catalog_check(next, error)) {
+        g_prefix_error(error, "The step %s does not fit the catalog of VM %s: ",
+                       step_kind_name(step->kind), vm->name);
+        return false;
+    }
+    if (!save_locked(vm, next, error))
+        return false;
+    swap_locked(vm, g_steal_pointer(&next));
+    return true;
+}
+
+bool ledger_record(Vm *vm, const Step *step, GError **error)
+{
+    g_mutex_lock(&vm->lock);
+    bool recorded = ledger_record_locked(vm, step, error);
+    g_mutex_unlock(&vm->lock);
+    return recorded;
+}
+
+/* ---- home and lock ---- */
+
+static bool lock_locked(Vm *vm, GError **error)
+{
+    if (!vm->home || vm->store_lock)
+        return true;
+    vm->store_lock = store_lock(vm->world->files, vm->home, vm->uuid, error);
+    return vm->store_lock != NULL;
+}
+
+bool ledger_lock(Vm *vm, GError **error)
+{
+    g_mutex_lock(&vm->lock);
+    bool locked = lock_locked(vm, error);
+    g_mutex_unlock(&vm->lock);
+    return locked;
+}
+
+void ledger_unlock(Vm *vm)
+{
+    g_mutex_lock(&vm->lock);
+    if (vm->store_lock)
+        vm->world->files->ops->unlock(vm->world->files, g_steal_pointer(&vm->store_lock));
+    g_mutex_unlock(&vm->lock);
+}
+
+/* Between looking for a home and taking its lock another host may have made the first snapshot. */
+static bool settle_locked(Vm *vm, GError **error)
+{
+    g_autofree char *directory = store_directory(vm->home, vm->uuid);
+    g_autoptr(Journal) journal = NULL;
+    GError *cause = NULL;
+
+    if (!vm->world->files->ops->make_directory(vm->world->files, directory, error) ||
+        !lock_locked(vm, error) || !load_locked(vm, error))
+        return false;
+    journal = store_load_journal(vm->world->files, vm->home, vm->uuid, &cause);
+    if (cause)
+        return refuse_locked(vm, cause, error);
+    if (!journal && vm->catalog->generation == 0)
+        return true;
+    g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
+                "Another host began to keep snapshots of VM %s in %s at this moment; try again",
+                vm->name, vm->home);
+    return false;
+}
+
+bool ledger_settle_home(Vm *vm, const char *home, GError **error)
+{
+    g_mutex_lock(&vm->lock);
+    if (vm->home) {
+        g_mutex_unlock(&vm->lock);
+        return true;
+    }
+    vm->home = g_strdup(home);
+    bool settled = settle_locked(vm, error);
+    /* A home that could not be made is none: the next operation looks again. */
+    if (!settled && vm->catalog->generation == 0 && !vm->store_lock)
+        g_clear_pointer(&vm->home, g_free);
+    g_mutex_unlock(&vm->lock);
+    return settled;
+}
+
+/* ---- the journal ---- */
+
+static bool save_journal_locked(Operation *op, GError **error)
+{
+    Vm *vm = op->vm;
+
+    return store_save_journal(vm->world->files, vm->home, vm->uuid, op->journal, error);
+}
+
+bool ledger_open_journal(Operation *op, Plan *plan, GError **error)
+{
+    Vm *vm = op->vm;
+
+    g_mutex_lock(&vm->lock);
+    g_clear_pointer(&op->journal, journal_free);
+    op->journal = journal_new(plan, op->name);
+    bool saved = save_journal_locked(op, error);
+    g_mutex_unlock(&vm->lock);
+    if (!saved)
+        g_prefix_error(error, "The journal of VM %s could not be written: ", vm->uuid);
+    return saved;
+}
+
+bool ledger_mark_done(Operation *op, guint step, GError **error)
+{
+    Vm *vm = op->vm;
+
+    if (!op->journal)
+        return true;
+    g_mutex_lock(&vm->lock);
+    g_array_index(op->journal->done, gboolean, step) = TRUE;
+    bool saved = save_journal_locked(op, error);
+    g_mutex_unlock(&vm->lock);
+    return saved;
+}
+
+bool ledger_clear_journal(Operation *op, GError **error)
+{
+    Vm *vm = op->vm;
+
+    g_mutex_lock(&vm->lock);
+    bool cleared = store_clear_journal(vm->world->files, vm->home, vm->uuid, error);
+    if (cleared)
+        g_clear_pointer(&op->journal, journal_free);
+    g_mutex_unlock(&vm->lock);
+    return cleared;
+}
+
+Journal *ledger_load_journal(Vm *vm, GError **error)
+{
+    g_autoptr(Journal) journal = NULL;
+    GError *cause = NULL;
+
+    g_mutex_lock(&vm->lock);
+    if (vm->home)
+        journal = store_load_journal(vm->world->files, vm->home, vm->uuid, &cause);
+    if (cause)
+        refuse_locked(vm, cause, error);
+    g_mutex_unlock(&vm->lock);
+    return g_steal_pointer(&journal);
+}

@@ -1,0 +1,34 @@
+/* What is written down about one VM: the catalog in memory and in its file, which never differ for
+ * longer than one replacement takes, and the journal. Every function takes vm->lock itself, but
+ * those named _locked.
+ *
+ * A record step is applied to a copy of the present catalog, the copy is checked, made durable, and
+ * only then takes the catalog's place. So a label that changes during a merge and the merge's own
+ * records never undo each other, and what memory says is always in the file. */
+#pragma once
+#include "run/vm-private.h"
+
+/* Read the catalog of vm->home (if there is one) into memory. On failure vm->problem says why, the
+ * last catalog read stays, and the error is ERR_READ_ONLY (or ERR_HOST_DOWN, ERR_INTERRUPTED as
+ * they are). */
+bool ledger_load(Vm *vm, GError **error);
+/* The store's lock of vm->home; nothing to do without a home. ERR_BUSY names the holder. */
+bool ledger_lock(Vm *vm, GError **error);
+void ledger_unlock(Vm *vm);
+/* Make @home the VM's home: its directory, its lock; ERR_BUSY if a catalog turned up there
+ * meanwhile. */
+bool ledger_settle_home(Vm *vm, const char *home, GError **error);
+
+bool ledger_record(Vm *vm, const Step *step, GError **error);
+bool ledger_record_locked(Vm *vm, const Step *step, GError **error);
+
+/* The journal of the operation: opened before its first step, marked after each, cleared at the
+ * end. */
+bool ledger_open_journal(Operation *op, Plan *plan /* taken */, GError **error);
+bool ledger_mark_done(Operation *op, guint step, GError **error);
+bool ledger_clear_journal(Operation *op, GError **error);
+/* The journal in the store, NULL without error if none is open. Yours. */
+Journal *ledger_load_journal(Vm *vm, GError **error);
+
+/* Whole sentence into the log (never lost silently, never the caller's error). */
+void ledger_complain(Vm *vm, const char *what, const GError *error);

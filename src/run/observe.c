@@ -1,0 +1,125 @@
+#include "run/observe.h"
+
+#define CHAIN_LIMIT 300 /* libvirt's own is 200; a longer chain is a loop */
+
+/* The definitions as parsed; a text that cannot be parsed is libvirt's answer gone wrong. */
+static bool parse_definitions(Observation *observation, const char *live, const char *inactive,
+                              GError **error)
+{
+    if (live && !(observation->live = domain_parse(live, error)))
+        return false;
+    return !inactive || (observation->inactive = domain_parse(inactive, error));
+}
+
+Observation *observe_domain(const World *world, const char *uuid, char **out_name, GError **error)
+{
+    g_autoptr(Observation) observation = observation_new();
+    g_autofree char *live = NULL, *inactive = NULL, *foreign = NULL;
+    HvDomain *domain = NULL;
+    unsigned snapshots = 0;
+
+    if (!world->hv->ops->inspect(world->hv, uuid, &domain, &live, &inactive, &foreign, &snapshots,
+                                 error))
+        return NULL;
+    observation->state = domain->state;
+    observation->persistent = domain->persistent;
+    observation->managed_save = domain->managed_save;
+    observation->foreign_job = g_steal_pointer(&foreign);
+    observation->libvirt_snapshots = snapshots;
+    if (out_name)
+        *out_name = g_strdup(domain->name);
+    hv_domain_free(domain);
+    if (!parse_definitions(observation, live, inactive, error)) {
+        g_prefix_error(error, "The definition of VM %s cannot be read: ", uuid);
+        return NULL;
+    }
+    return g_steal_pointer(&observation);
+}
+
+/* Look at @path and at everything below it by header. */
+static void observe_chain(const World *world, Observation *observation, const char *path)
+{
+    g_autofree char *next = g_strdup(path);
+
+    for (unsigned depth = 0; next && depth < CHAIN_LIMIT; depth++) {
+        if (g_hash_table_contains(observation->files, next))
+            return;
+        ImageFacts *facts = world->images->ops->inspect(world->images, next);
+        g_hash_table_insert(observation->files, g_steal_pointer(&next), facts);
+        next = facts->exists ? g_strdup(facts->backing) : NULL;
+    }
+}
+
+/* Files of a definition. A block device or a network disk has no header of ours to read: the
+ * planner refuses those. */
+static void observe_definition(const World *world, Observation *observation, const Domain *domain)
+{
+    for (guint i = 0; domain && i < domain->disks->len; i++) {
+        const DomainDisk *disk = domain->disks->pdata[i];
+
+        if (!disk->path || g_strcmp0(disk->type, "file") != 0)
+            continue;
+        observe_chain(world, observation, disk->path);
+        for (guint j = 0; j < disk->chain->len; j++)
+            observe_chain(world, observation, ((ChainLink *)disk->chain->pdata[j])->path);
+    }
+}
+
+static void observe_catalog(const World *world, Observation *observation, const Catalog *catalog)
+{
+    for (guint i = 0; i < catalog->disks->len; i++) {
+        const Disk *disk = catalog->disks->pdata[i];
+
+        for (guint j = 0; j < disk->layers->len; j++)
+            observe_chain(world, observation, ((Layer *)disk->layers->pdata[j])->path);
+    }
+}
+
+static bool observe_jobs(const World *world, const char *uuid, Observation *observation,
+                         GError **error)
+{
+    const Domain *live = observation->live;
+
+    for (guint i = 0; live && i < live->disks->len; i++) {
+        const DomainDisk *disk = live->disks->pdata[i];
+        BlockJobFacts *job = NULL;
+
+        if (!disk->path || domain_disk_excluded(disk))
+            continue;
+        if (!world->hv->ops->block_job(world->hv, uuid, disk->target, &job, error))
+            return false;
+        if (job)
+            g_hash_table_insert(observation->jobs, g_strdup(disk->target), job);
+    }
+    return true;
+}
+
+/* A directory whose space cannot be asked is left out: the planner then does not count on it. */
+static void observe_space(const World *world, Observation *observation)
+{
+    GHashTableIter iter;
+    gpointer path;
+
+    g_hash_table_iter_init(&iter, observation->files);
+    while (g_hash_table_iter_next(&iter, &path, NULL)) {
+        g_autofree char *directory = g_path_get_dirname(path);
+        uint64_t bytes;
+
+        if (g_hash_table_contains(observation->free_space, directory) ||
+            !world->images->ops->free_space(world->images, directory, &bytes, NULL))
+            continue;
+        guint64 *value = g_new(guint64, 1);
+        *value = bytes;
+        g_hash_table_insert(observation->free_space, g_steal_pointer(&directory), value);
+    }
+}
+
+bool observe_files(const World *world, const char *uuid, const Catalog *catalog,
+                   Observation *observation, GError **error)
+{
+    observe_definition(world, observation, observation->live);
+    observe_definition(world, observation, observation->inactive);
+    observe_catalog(world, observation, catalog);
+    observe_space(world, observation);
+    return observe_jobs(world, uuid, observation, error);
+}

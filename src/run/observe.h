@@ -1,0 +1,12 @@
+/* What is so, now: libvirt's definitions, the headers of the files they name, block jobs, free
+ * space. */
+#pragma once
+#include "run/world.h"
+
+/* State, definitions and foreign work of the domain; no files, no jobs. Yours. @out_name (may be
+ * NULL): its name now. */
+Observation *observe_domain(const World *world, const char *uuid, char **out_name, GError **error);
+/* The rest of an observation: every file of @catalog and of the definitions' chains, block jobs,
+ * free space. */
+bool observe_files(const World *world, const char *uuid, const Catalog *catalog,
+                   Observation *observation, GError **error);

@@ -1,0 +1,118 @@
+#include "run/step-run.h"
+
+#include "run/definition.h"
+#include "run/lane.h"
+#include "run/ledger.h"
+
+typedef bool (*StepRun)(Operation *op, const Step *step, GError **error);
+
+static bool run_overlay(Operation *op, const Step *step, GError **error)
+{
+    Images *images = op->vm->world->images;
+
+    return images->ops->create_overlay(images, step_get(step, "path"), step_get(step, "backing"),
+                                       step_get(step, "backing_format"),
+                                       step_get_number(step, "capacity"), error);
+}
+
+/* Success counts only when the live chain says so, too (rule 14). */
+static bool run_snapshot(Operation *op, const Step *step, GError **error)
+{
+    Hypervisor *hv = op->vm->world->hv;
+    g_autoptr(GPtrArray) switches = step_switches(step), excluded = step_suffixes(step, "exclude");
+    bool has = false;
+
+    if (!hv->ops->snapshot(hv, op->vm->uuid, switches, excluded, error) ||
+        !definition_live_has(op, switches, &has, error))
+        return false;
+    if (!has)
+        g_set_error(
+            error, VMSNAPFS_ERROR, ERR_IO,
+            "libvirt says that VM %s was snapshotted, but its disks are not on the new overlays",
+            op->vm->uuid);
+    return has;
+}
+
+static bool run_redefine(Operation *op, const Step *step, GError **error)
+{
+    g_autoptr(GPtrArray) switches = step_switches(step);
+
+    return definition_switch(op, switches, error);
+}
+
+static bool run_settle(Operation *op, const Step *step, GError **error)
+{
+    g_autoptr(GPtrArray) switches = step_switches(step);
+
+    return definition_settle(op, switches, error);
+}
+
+/* qemu-img needs QEMU's lock itself: ours is lent to it. */
+static bool run_repoint(Operation *op, const Step *step, GError **error)
+{
+    Images *images = op->vm->world->images;
+    const char *path = step_get(step, "path");
+    bool held = guard_release(op->guard, path);
+
+    if (!images->ops->repoint(images, path, step_get(step, "backing"),
+                              step_get(step, "backing_format"), error))
+        return false;
+    return !held || guard_hold(op->guard, path, error);
+}
+
+static bool run_unlink(Operation *op, const Step *step, GError **error)
+{
+    Images *images = op->vm->world->images;
+    const char *path = step_get(step, "path");
+
+    guard_release(op->guard, path);
+    return images->ops->unlink(images, path, error);
+}
+
+static bool run_free_job(Operation *op, const Step *step, GError **error)
+{
+    Hypervisor *hv = op->vm->world->hv;
+
+    return hv->ops->block_abort(hv, op->vm->uuid, step_get(step, "target"), error);
+}
+
+static bool run_record(Operation *op, const Step *step, GError **error)
+{
+    if (!ledger_record(op->vm, step, error))
+        return false;
+    if (op->hooks && op->hooks->recorded)
+        op->hooks->recorded(op->hooks->data);
+    return true;
+}
+
+static const StepRun runs[N_STEP_KINDS] = {
+    [STEP_OVERLAY] = run_overlay,
+    [STEP_SNAPSHOT] = run_snapshot,
+    [STEP_REDEFINE] = run_redefine,
+    [STEP_SETTLE] = run_settle,
+    [STEP_COMMIT_ACTIVE] = lane_commit_live,
+    [STEP_COMMIT_LIVE] = lane_commit_live,
+    [STEP_COMMIT_OFFLINE] = lane_commit_offline,
+    [STEP_REPOINT] = run_repoint,
+    [STEP_UNLINK] = run_unlink,
+    [STEP_FREE_JOB] = run_free_job,
+    [STEP_RECORD_CREATE] = run_record,
+    [STEP_RECORD_REVERT] = run_record,
+    [STEP_RECORD_RENAME] = run_record,
+    [STEP_RECORD_DESCRIBE] = run_record,
+    [STEP_RECORD_MODE] = run_record,
+    [STEP_RECORD_POLICY] = run_record,
+    [STEP_RECORD_REMOVING] = run_record,
+    [STEP_RECORD_HIDDEN] = run_record,
+    [STEP_RECORD_MERGED] = run_record,
+    [STEP_RECORD_DROPPED] = run_record,
+    [STEP_RECORD_REMOVED] = run_record,
+    [STEP_RECORD_FAILED] = run_record,
+    [STEP_RECORD_WARNING] = run_record,
+    [STEP_RECORD_ATTACHED] = run_record,
+};
+
+bool step_run(Operation *op, const Step *step, GError **error)
+{
+    return runs[step->kind](op, step, error);
+}

@@ -1,0 +1,228 @@
+/* Removing snapshots: accepting it, and the work that follows (rules 3 to 6). */
+#include "run/executor.h"
+#include "run/ledger.h"
+#include "run/locate.h"
+
+#define FINISH_TRIES                                                                               \
+    3 /* how often the VM may be started or stopped under one merge before it counts as failed */
+
+/* The snapshot that plan_next would speak about: one being removed, else a hidden one that has come
+ * down. */
+static const Snapshot *pending_snapshot(const Catalog *catalog)
+{
+    const Snapshot *hidden = NULL;
+
+    for (guint i = 0; i < catalog->snapshots->len; i++) {
+        const Snapshot *snapshot = catalog->snapshots->pdata[i];
+
+        if (snapshot->state == SNAPSHOT_REMOVING)
+            return snapshot;
+        if (!hidden && snapshot->hidden && catalog_dependants(catalog, snapshot) <= 1)
+            hidden = snapshot;
+    }
+    return hidden;
+}
+
+/* ---- accepting ---- */
+
+static bool accept_removal(Operation *op, const char *name, bool *out_work, GError **error)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
+    const Snapshot *snapshot = catalog_named(catalog, name);
+    Plan *plan = NULL;
+
+    if (!snapshot) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "VM %s has no snapshot named %s",
+                    op->vm->uuid, name);
+        return false;
+    }
+    plan = plan_remove(catalog, op->seen, snapshot->id, error);
+    if (!plan || !executor_run(op, plan, error))
+        return false;
+    g_autoptr(Catalog) after = vm_catalog(op->vm);
+    *out_work = pending_snapshot(after) != NULL;
+    return true;
+}
+
+/* Nothing is touched but the catalog, so no image lock is needed. */
+bool vm_remove(Vm *vm, const char *name, const char *operation, bool *out_work, GError **error)
+{
+    Operation op;
+    bool accepted = false;
+
+    if (!operation_begin(&op, vm, operation, NULL, error))
+        return false;
+    op.seen = vm_observe(vm, error);
+    if (op.seen && operation_attach(&op, error))
+        accepted = accept_removal(&op, name, out_work, error);
+    operation_end(&op);
+    return accepted;
+}
+
+/* ---- finishing ---- */
+
+static int64_t merge_deadline(Vm *vm, const Catalog *catalog)
+{
+    gint64 seconds = g_ascii_strtoll(catalog_policy(catalog, "merge_timeout"), NULL, 10);
+
+    return seconds > 0 ? world_now(vm->world) + seconds * G_USEC_PER_SEC : 0;
+}
+
+/* A parked merge goes on by itself, and one whose libvirt is gone is looked at again when it is
+ * back. */
+static bool failure_is_final(const Operation *op, const GError *failure)
+{
+    const VmHooks *hooks = op->hooks;
+
+    return !error_is(failure, ERR_HOST_DOWN) && !(hooks && hooks->park && hooks->park(hooks->data));
+}
+
+/* Only what was marked before the first byte comes back as failed (rule 4): a hidden snapshot whose
+ * merge could not even be planned stays hidden and whole. */
+static void mark_failed(Operation *op, const char *id, const GError *failure)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
+    const Snapshot *snapshot = catalog_snapshot(catalog, id);
+    g_autoptr(GError) cause = NULL;
+
+    if (!snapshot || snapshot->state != SNAPSHOT_REMOVING || !failure_is_final(op, failure))
+        return;
+    Step *step = step_new(STEP_RECORD_FAILED);
+    step_set(step, "snapshot", id);
+    step_set(step, "error", failure->message);
+    if (!ledger_record(op->vm, step, &cause))
+        ledger_complain(op->vm, "a failed removal could not be recorded", cause);
+    step_free(step);
+}
+
+/* Is it worth planning again at once? The VM was started or stopped under the merge, or all that is
+ * left to do is to strike the snapshot out. */
+static bool situation_changed(Operation *op, const char *id, bool was_off)
+{
+    g_autoptr(Observation) now = vm_observe(op->vm, NULL);
+    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
+    const Snapshot *snapshot = catalog_snapshot(catalog, id);
+
+    return !snapshot || snapshot->disks->len == 0 || (now && observation_is_off(now) != was_off);
+}
+
+typedef enum { FINISH_NOTHING, FINISH_DONE, FINISH_FAILED, FINISH_AGAIN } FinishState;
+
+static FinishState run_merge(Operation *op, Plan *plan, const char *id, bool may_repeat,
+                             GError **error)
+{
+    bool was_off = observation_is_off(op->seen);
+    g_autoptr(GError) failure = NULL;
+
+    if (executor_run(op, plan, &failure))
+        return FINISH_DONE;
+    FinishState state = FINISH_FAILED;
+    if (may_repeat && failure_is_final(op, failure) && !error_is(failure, ERR_INTERRUPTED) &&
+        situation_changed(op, id, was_off))
+        state = FINISH_AGAIN;
+    else
+        mark_failed(op, id, failure);
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return state;
+}
+
+static FinishState finish_piece(Operation *op, bool may_repeat, char **out_name, GError **error)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
+    const Snapshot *snapshot = pending_snapshot(catalog);
+    g_autoptr(GError) failure = NULL;
+    Plan *plan = plan_next(catalog, op->seen, &failure);
+
+    if (!plan && !failure)
+        return FINISH_NOTHING;
+    if (plan && plan->snapshot)
+        snapshot = catalog_snapshot(catalog, plan->snapshot);
+    g_clear_pointer(out_name, g_free);
+    *out_name = g_strdup(snapshot ? snapshot->name : "");
+    g_autofree char *id = g_strdup(snapshot ? snapshot->id : "");
+    op->deadline = merge_deadline(op->vm, catalog);
+    if (plan)
+        return run_merge(op, plan, id, may_repeat, error);
+    mark_failed(op, id, failure);
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FINISH_FAILED;
+}
+
+static FinishState finish_once(Vm *vm, const VmHooks *hooks, bool may_repeat, char **out_name,
+                               GError **error)
+{
+    FinishState state = FINISH_FAILED;
+    Operation op;
+
+    if (!operation_begin(&op, vm, "merge", hooks, error))
+        return FINISH_FAILED;
+    if (operation_look(&op, error) && operation_attach(&op, error))
+        state = finish_piece(&op, may_repeat, out_name, error);
+    operation_end(&op);
+    return state;
+}
+
+bool vm_finish(Vm *vm, const VmHooks *hooks, bool *out_done, char **out_name, GError **error)
+{
+    g_autofree char *name = NULL;
+    g_autoptr(GError) failure = NULL;
+    FinishState state = FINISH_AGAIN;
+
+    for (unsigned tries = 0; state == FINISH_AGAIN && tries < FINISH_TRIES; tries++) {
+        g_clear_error(&failure);
+        state = finish_once(vm, hooks, tries + 1 < FINISH_TRIES, &name, &failure);
+    }
+    *out_done = state == FINISH_DONE || (state == FINISH_NOTHING && name);
+    if (out_name)
+        *out_name = g_steal_pointer(&name);
+    if (!failure)
+        return true;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return false;
+}
+
+/* ---- what comes next ---- */
+
+static void add_label(const Catalog *catalog, const char *disk_id, GPtrArray *targets)
+{
+    const Disk *disk = catalog_disk(catalog, disk_id);
+
+    if (disk && !g_ptr_array_find_with_equal_func(targets, disk->target, g_str_equal, NULL))
+        g_ptr_array_add(targets, g_strdup(disk->target));
+}
+
+/* The disks that the work is about: its lanes; those of the snapshot where there is none. */
+static GPtrArray *work_targets(const Catalog *catalog, const Plan *plan, const Snapshot *snapshot)
+{
+    GPtrArray *targets = g_ptr_array_new_with_free_func(g_free);
+
+    for (guint i = 0; plan && i < plan->steps->len; i++)
+        if (((Step *)plan->steps->pdata[i])->lane)
+            add_label(catalog, ((Step *)plan->steps->pdata[i])->lane, targets);
+    for (guint i = 0; targets->len == 0 && snapshot && i < snapshot->disks->len; i++)
+        add_label(catalog, ((SnapshotDisk *)snapshot->disks->pdata[i])->disk, targets);
+    return targets;
+}
+
+/* A removal that cannot be planned now is work all the same: vm_finish says why it fails. */
+char *vm_next(Vm *vm, GPtrArray **out_targets, GError **error)
+{
+    g_autoptr(Observation) seen = NULL;
+    g_autoptr(GError) failure = NULL;
+
+    if (!vm_open(vm, error) || !(seen = vm_observe(vm, error)))
+        return NULL;
+    g_autoptr(Catalog) catalog = vm_catalog(vm);
+    g_autoptr(Plan) plan = plan_next(catalog, seen, &failure);
+    const Snapshot *snapshot = plan && plan->snapshot ? catalog_snapshot(catalog, plan->snapshot)
+                                                      : pending_snapshot(catalog);
+
+    if (failure && (!snapshot || snapshot->state != SNAPSHOT_REMOVING)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return NULL;
+    }
+    if (!plan && !failure)
+        return NULL;
+    *out_targets = work_targets(catalog, plan, snapshot);
+    return g_strdup(snapshot ? snapshot->name : "");
+}

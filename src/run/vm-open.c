@@ -1,0 +1,282 @@
+#include "base/str.h"
+#include "model/names.h"
+#include "run/ledger.h"
+#include "run/locate.h"
+#include "run/observe.h"
+#include "run/recover.h"
+
+#define LOOK_AGAIN 3 /* the VM was started or stopped between two looks */
+
+/* ---- one VM ---- */
+
+Vm *vm_new(const World *world, const char *uuid, const char *name)
+{
+    Vm *vm = g_new0(Vm, 1);
+
+    vm->world = world;
+    vm->uuid = g_strdup(uuid);
+    vm->name = g_strdup(name);
+    vm->catalog = catalog_new(uuid, name);
+    g_mutex_init(&vm->turn);
+    g_mutex_init(&vm->definition);
+    g_mutex_init(&vm->lock);
+    return vm;
+}
+
+void vm_free(Vm *vm)
+{
+    if (!vm)
+        return;
+    ledger_unlock(vm);
+    g_mutex_clear(&vm->turn);
+    g_mutex_clear(&vm->definition);
+    g_mutex_clear(&vm->lock);
+    catalog_free(vm->catalog);
+    g_free(vm->uuid);
+    g_free(vm->name);
+    g_free(vm->home);
+    g_free(vm->problem);
+    g_free(vm);
+}
+
+Catalog *vm_catalog(Vm *vm)
+{
+    g_mutex_lock(&vm->lock);
+    Catalog *catalog = catalog_copy(vm->catalog);
+    g_mutex_unlock(&vm->lock);
+    return catalog;
+}
+
+char *vm_home(Vm *vm)
+{
+    g_mutex_lock(&vm->lock);
+    char *home = g_strdup(vm->home);
+    g_mutex_unlock(&vm->lock);
+    return home;
+}
+
+char *vm_problem(Vm *vm)
+{
+    g_mutex_lock(&vm->lock);
+    char *problem = g_strdup(vm->problem);
+    g_mutex_unlock(&vm->lock);
+    return problem;
+}
+
+void vm_learn_name(Vm *vm, const char *name)
+{
+    g_mutex_lock(&vm->lock);
+    if (name && g_strcmp0(vm->name, name) != 0)
+        str_set(&vm->name, name);
+    g_mutex_unlock(&vm->lock);
+}
+
+Observation *vm_observe(Vm *vm, GError **error)
+{
+    g_autofree char *name = NULL;
+    g_autoptr(Observation) seen = observe_domain(vm->world, vm->uuid, &name, error);
+    g_autoptr(Catalog) catalog = NULL;
+
+    if (!seen)
+        return NULL;
+    vm_learn_name(vm, name);
+    catalog = vm_catalog(vm);
+    if (!observe_files(vm->world, vm->uuid, catalog, seen, error))
+        return NULL;
+    return g_steal_pointer(&seen);
+}
+
+/* ---- an operation ---- */
+
+/* Where another host has the lock, or the storage is read-only, the catalog can be read all the
+ * same. */
+static bool begin_locked(Operation *op, GError **error)
+{
+    Vm *vm = op->vm;
+
+    if (!locate_home(vm, error))
+        return false;
+    if (ledger_lock(vm, error))
+        return ledger_load(vm, error) && recover_open_journal(op, error);
+    ledger_load(vm, NULL);
+    return false;
+}
+
+bool operation_begin(Operation *op, Vm *vm, const char *name, const VmHooks *hooks, GError **error)
+{
+    *op = (Operation){.vm = vm, .hooks = hooks, .name = name, .guard = guard_new(vm->world)};
+    g_mutex_lock(&vm->turn);
+    if (begin_locked(op, error))
+        return true;
+    operation_end(op);
+    return false;
+}
+
+void operation_end(Operation *op)
+{
+    if (!op->vm)
+        return;
+    g_clear_pointer(&op->guard, guard_free);
+    ledger_unlock(op->vm);
+    g_clear_pointer(&op->journal, journal_free);
+    g_clear_pointer(&op->seen, observation_free);
+    g_mutex_unlock(&op->vm->turn);
+    op->vm = NULL;
+}
+
+/* ---- looking ---- */
+
+static bool hold_disk(Operation *op, const DomainDisk *disk, GError **error)
+{
+    const World *world = op->vm->world;
+
+    if (!disk->path || g_strcmp0(disk->type, "file") != 0 || domain_disk_excluded(disk))
+        return true;
+    ImageFacts *facts = world->images->ops->inspect(world->images, disk->path);
+    bool exists = facts->exists;
+    image_facts_free(facts);
+    /* A file that is missing is the planner's to refuse. */
+    return !exists || guard_hold(op->guard, disk->path, error);
+}
+
+/* Locks that a look took for a VM that turns out to run are let go. *out_off: whether it was off at
+ * this look. */
+static bool hold_actives(Operation *op, bool *out_off, GError **error)
+{
+    g_autoptr(Observation) first = observe_domain(op->vm->world, op->vm->uuid, NULL, error);
+
+    if (!first)
+        return false;
+    *out_off = first->state == DOMAIN_OFF && !first->managed_save;
+    if (!*out_off)
+        guard_release_all(op->guard);
+    for (guint i = 0; *out_off && first->inactive && i < first->inactive->disks->len; i++)
+        if (!hold_disk(op, first->inactive->disks->pdata[i], error))
+            return false;
+    return true;
+}
+
+/* The locks come first, then the look that counts: what is seen under them stays so. */
+static bool look_once(Operation *op, bool *out_steady, GError **error)
+{
+    bool off = false;
+
+    if (!hold_actives(op, &off, error))
+        return false;
+    g_clear_pointer(&op->seen, observation_free);
+    op->seen = vm_observe(op->vm, error);
+    *out_steady = op->seen && observation_is_off(op->seen) == off;
+    return op->seen != NULL;
+}
+
+bool operation_look(Operation *op, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    bool steady = false;
+
+    for (unsigned tries = 0; tries < LOOK_AGAIN && !steady; tries++) {
+        g_clear_error(&cause);
+        if (!look_once(op, &steady, &cause) && !error_is(cause, ERR_BUSY))
+            break;
+    }
+    if (steady)
+        return true;
+    if (cause)
+        g_propagate_error(error, g_steal_pointer(&cause));
+    else
+        g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
+                    "VM %s is being started and stopped; try again when it rests", op->vm->uuid);
+    return false;
+}
+
+bool operation_attach(Operation *op, GError **error)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
+    g_autoptr(Plan) plan = plan_attach(catalog, op->seen);
+
+    for (guint i = 0; plan && i < plan->steps->len; i++)
+        if (!ledger_record(op->vm, plan->steps->pdata[i], error))
+            return false;
+    return true;
+}
+
+/* ---- hooks ---- */
+
+bool operation_interrupted(const Operation *op)
+{
+    return op->hooks && op->hooks->interrupted && op->hooks->interrupted(op->hooks->data);
+}
+
+bool operation_stopped(const Operation *op, GError **error)
+{
+    const VmHooks *hooks = op->hooks;
+
+    if (hooks && hooks->stop && hooks->stop(hooks->data)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INTERRUPTED,
+                    "The merge on VM %s was stopped as asked", op->vm->uuid);
+        return true;
+    }
+    if (op->deadline == 0 || world_now(op->vm->world) < op->deadline)
+        return false;
+    g_set_error(error, VMSNAPFS_ERROR, ERR_TIMEOUT,
+                "The merge on VM %s took longer than policy/merge_timeout allows; raise it and "
+                "remove the snapshot again",
+                op->vm->uuid);
+    return true;
+}
+
+void operation_wait(const Operation *op)
+{
+    unsigned milliseconds = op->vm->world->job_poll_ms;
+
+    if (op->hooks && op->hooks->wait)
+        op->hooks->wait(milliseconds, op->hooks->data);
+    else
+        g_usleep(1000UL * milliseconds);
+}
+
+uint64_t operation_bandwidth(const Operation *op)
+{
+    uint64_t bytes = 0;
+
+    if (op->hooks && op->hooks->bandwidth)
+        return op->hooks->bandwidth(op->hooks->data);
+    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
+    return size_parse(catalog_policy(catalog, "bandwidth"), &bytes, NULL) ? bytes : 0;
+}
+
+void operation_progress(const Operation *op, const char *target, uint64_t done, uint64_t total,
+                        bool finished)
+{
+    if (op->hooks && op->hooks->progress)
+        op->hooks->progress(target, done, total, finished, op->hooks->data);
+}
+
+/* ---- opening ---- */
+
+static bool open_now(Vm *vm, GError **error)
+{
+    Operation op;
+
+    if (!operation_begin(&op, vm, "open", NULL, error))
+        return false;
+    g_autoptr(Catalog) catalog = vm_catalog(vm);
+    bool opened = catalog->disks->len == 0 ||
+                  ((op.seen = vm_observe(vm, error)) != NULL && operation_attach(&op, error));
+    operation_end(&op);
+    return opened;
+}
+
+/* While an operation has the turn the VM is open. */
+bool vm_open(Vm *vm, GError **error)
+{
+    g_mutex_lock(&vm->lock);
+    bool loaded = vm->loaded;
+    g_mutex_unlock(&vm->lock);
+    if (loaded) {
+        if (!g_mutex_trylock(&vm->turn))
+            return true;
+        g_mutex_unlock(&vm->turn);
+    }
+    return open_now(vm, error);
+}

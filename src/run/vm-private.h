@@ -1,0 +1,60 @@
+/* Inside of one VM, for the files of run/ that make it up: vm.c (operations), vm-open.c (finding
+ * and loading), ledger.c (catalog and journal), executor.c (steps), recover.c, lane.c, guard.c,
+ * definition.c, observe.c.
+ *
+ * Locks, in the order in which they are taken:
+ *   turn        one operation, or one label change outside an operation; held for the whole
+ * operation definition  one read-change-store of the persistent definition among the lanes of a
+ * merge; held across hypervisor calls lock        the fields marked below; held to load, swap and
+ * replace the catalog and the journal, never across hypervisor or image calls */
+#pragma once
+#include "run/guard.h"
+#include "run/vm.h"
+
+struct Vm {
+    const World *world;
+    char *uuid;
+    GMutex turn;
+    GMutex definition;
+    GMutex lock;
+    /* guarded by lock */
+    char *name;
+    char *home;            /* NULL before the first snapshot */
+    Catalog *catalog;      /* never NULL; the last one that could be read */
+    char *problem;         /* why the catalog cannot be used; NULL if it can */
+    bool loaded;           /* the home was looked for, and the catalog there (if any) was read */
+    FilesLock *store_lock; /* held by the operation that has the turn */
+};
+
+/* One operation on its way. Lanes share it: what they change in it has a lock of its own (guard) or
+ * is guarded by the VM's lock (journal). */
+typedef struct {
+    Vm *vm;
+    const VmHooks *hooks; /* NULL: none */
+    const char *name;     /* "mkdir web01/snapshots/x": for the journal */
+    Observation *seen;    /* NULL until observed */
+    Guard *guard;         /* QEMU's image locks that we hold */
+    Journal *journal;     /* NULL while no plan is open */
+    int64_t deadline;     /* of the merge, microseconds; 0 = none */
+} Operation;
+
+/* The name that libvirt has for it now, for sentences and the catalog. */
+void vm_learn_name(Vm *vm, const char *name);
+
+/* Take the turn and the store's lock, find and read the catalog, recover what was interrupted. On
+ * failure nothing is held. Always followed by operation_end(). */
+bool operation_begin(Operation *op, Vm *vm, const char *name, const VmHooks *hooks, GError **error);
+void operation_end(Operation *op);
+/* Observe afresh into op->seen, holding the image locks of the active layers if the VM is off (rule
+ * 8). */
+bool operation_look(Operation *op, GError **error);
+/* Record that disks were detached, attached again or relabelled since. After operation_look(). */
+bool operation_attach(Operation *op, GError **error);
+bool operation_interrupted(const Operation *op);
+/* The merge shall end: cancel, shutdown (hooks->stop) or merge_timeout; sets the error. */
+bool operation_stopped(const Operation *op, GError **error);
+void operation_wait(const Operation *op);
+/* Bytes/s that live merges may use now; 0 = no limit. */
+uint64_t operation_bandwidth(const Operation *op);
+void operation_progress(const Operation *op, const char *target, uint64_t done, uint64_t total,
+                        bool finished);
