@@ -1,0 +1,353 @@
+#include "plan/step.h"
+
+#include <string.h>
+
+#include "model/domain.h"
+#include "plan/step-table.h"
+
+#define KEYS(...)                                                                                  \
+    (const StepKey[])                                                                              \
+    {                                                                                              \
+        __VA_ARGS__,                                                                               \
+        {                                                                                          \
+            0                                                                                      \
+        }                                                                                          \
+    }
+#define ONE(key, value)                                                                            \
+    {                                                                                              \
+        .name = (key), .type = (value)                                                             \
+    }
+#define MAYBE(key, value)                                                                          \
+    {                                                                                              \
+        .name = (key), .type = (value), .optional = true                                           \
+    }
+#define PER_DISK(key, value)                                                                       \
+    {                                                                                              \
+        .name = (key), .type = (value), .suffix = SUFFIX_DISK                                      \
+    }
+#define PER_TARGET(key, value)                                                                     \
+    {                                                                                              \
+        .name = (key), .type = (value), .suffix = SUFFIX_TARGET                                    \
+    }
+#define ANY_TARGET(key, value)                                                                     \
+    {                                                                                              \
+        .name = (key), .type = (value), .suffix = SUFFIX_TARGET, .optional = true                  \
+    }
+
+static const StepInfo infos[N_STEP_KINDS] = {
+    [STEP_OVERLAY] = {.word = "overlay",
+                      .doc = "make the qcow2 overlay `path` of `capacity` bytes on `backing`",
+                      .keys = KEYS(ONE("target", VALUE_TARGET), ONE("path", VALUE_PATH),
+                                   ONE("backing", VALUE_PATH), ONE("backing_format", VALUE_FORMAT),
+                                   ONE("capacity", VALUE_NUMBER)),
+                      .undone_by_unlink = true},
+    [STEP_SNAPSHOT] = {.word = "snapshot",
+                       .doc = "one atomic live snapshot: each target switches to its overlay",
+                       .keys = KEYS(ONE("snapshot", VALUE_ID), PER_TARGET("switch", VALUE_PATH),
+                                    ANY_TARGET("exclude", VALUE_NONE))},
+    [STEP_REDEFINE] = {.word = "redefine",
+                       .doc = "change the persistent definition: source file and format of each "
+                              "target; the stated backing chain goes",
+                       .keys = KEYS(PER_TARGET("switch", VALUE_PATH),
+                                    ANY_TARGET("format", VALUE_FORMAT))},
+    [STEP_SETTLE] = {.word = "settle",
+                     .doc = "store the persistent definition again if it does not say this yet",
+                     .keys = KEYS(PER_TARGET("switch", VALUE_PATH),
+                                  ANY_TARGET("format", VALUE_FORMAT))},
+    [STEP_COMMIT_ACTIVE] = {.word = "commit-active",
+                            .doc = "live commit of the active layer `top` into `base`, then pivot",
+                            .keys = KEYS(ONE("disk", VALUE_ID), ONE("target", VALUE_TARGET),
+                                         ONE("top", VALUE_PATH), ONE("base", VALUE_PATH))},
+    [STEP_COMMIT_LIVE] = {.word = "commit-live",
+                          .doc = "live commit of `top` into `base` inside a running chain",
+                          .keys = KEYS(ONE("disk", VALUE_ID), ONE("target", VALUE_TARGET),
+                                       ONE("top", VALUE_PATH), ONE("base", VALUE_PATH))},
+    [STEP_COMMIT_OFFLINE] = {.word = "commit-offline",
+                             .doc = "qemu-img commit of `top` into `base`; `top` stays as it is",
+                             .keys = KEYS(ONE("disk", VALUE_ID), ONE("top", VALUE_PATH),
+                                          ONE("top_format", VALUE_FORMAT), ONE("base", VALUE_PATH),
+                                          ONE("base_format", VALUE_FORMAT))},
+    [STEP_REPOINT] = {.word = "repoint",
+                      .doc = "change the header of `path` to name `backing`",
+                      .keys =
+                          KEYS(ONE("disk", VALUE_ID), ONE("path", VALUE_PATH),
+                               ONE("backing", VALUE_PATH), ONE("backing_format", VALUE_FORMAT))},
+    [STEP_UNLINK] = {.word = "unlink",
+                     .doc = "unlink `path` under QEMU's image lock",
+                     .keys = KEYS(ONE("path", VALUE_PATH))},
+    [STEP_FREE_JOB] = {.word = "free-job",
+                       .doc = "abort a block job that an earlier run left on `target`",
+                       .keys = KEYS(ONE("target", VALUE_TARGET))},
+    [STEP_RECORD_CREATE] =
+        {.word = "record-create",
+         .doc = "the snapshot exists: it owns each frozen layer, new layers are active",
+         .keys =
+             KEYS(ONE("snapshot", VALUE_ID), ONE("name", VALUE_NAME), MAYBE("parent", VALUE_ID),
+                  ONE("created", VALUE_NUMBER), ONE("consistency", VALUE_CONSISTENCY),
+                  ONE("description", VALUE_TEXT), ONE("uid", VALUE_UID), ONE("mode", VALUE_MODE),
+                  PER_DISK("disk", VALUE_TARGET), PER_DISK("frozen", VALUE_ID),
+                  PER_DISK("path", VALUE_PATH), PER_DISK("format", VALUE_FORMAT),
+                  PER_DISK("capacity", VALUE_NUMBER), PER_DISK("active", VALUE_ID),
+                  PER_DISK("active_path", VALUE_PATH), PER_DISK("active_capacity", VALUE_NUMBER)),
+         .record = true},
+    [STEP_RECORD_REVERT] =
+        {.word = "record-revert",
+         .doc = "the snapshot is current: new active layers on its own, the old ones are gone",
+         .keys =
+             KEYS(ONE("snapshot", VALUE_ID), PER_DISK("active", VALUE_ID),
+                  PER_DISK("active_path", VALUE_PATH), PER_DISK("active_capacity", VALUE_NUMBER)),
+         .record = true},
+    [STEP_RECORD_RENAME] = {.word = "record-rename",
+                            .doc = "the snapshot has another name",
+                            .keys = KEYS(ONE("snapshot", VALUE_ID), ONE("name", VALUE_NAME)),
+                            .record = true},
+    [STEP_RECORD_DESCRIBE] = {.word = "record-describe",
+                              .doc = "the snapshot has another description",
+                              .keys =
+                                  KEYS(ONE("snapshot", VALUE_ID), ONE("description", VALUE_TEXT)),
+                              .record = true},
+    [STEP_RECORD_MODE] = {.word = "record-mode",
+                          .doc = "the snapshot has other permission bits",
+                          .keys = KEYS(ONE("snapshot", VALUE_ID), ONE("mode", VALUE_MODE)),
+                          .record = true},
+    [STEP_RECORD_POLICY] = {.word = "record-policy",
+                            .doc = "a policy has another value",
+                            .keys = KEYS(ONE("key", VALUE_WORD), ONE("value", VALUE_TEXT)),
+                            .record = true},
+    [STEP_RECORD_REMOVING] = {.word = "record-removing",
+                              .doc = "the snapshot is being removed; its point in time may go",
+                              .keys = KEYS(ONE("snapshot", VALUE_ID)),
+                              .record = true},
+    [STEP_RECORD_HIDDEN] = {.word = "record-hidden",
+                            .doc = "the snapshot is removed by name and kept by need",
+                            .keys = KEYS(ONE("snapshot", VALUE_ID)),
+                            .record = true},
+    [STEP_RECORD_MERGED] =
+        {.word = "record-merged",
+         .doc = "`layer` took over the file of the snapshot's layer `into`, which is gone",
+         .keys = KEYS(ONE("snapshot", VALUE_ID), ONE("disk", VALUE_ID), ONE("layer", VALUE_ID),
+                      ONE("into", VALUE_ID), ONE("format", VALUE_FORMAT),
+                      ONE("capacity", VALUE_NUMBER)),
+         .record = true},
+    [STEP_RECORD_DROPPED] = {.word = "record-dropped",
+                             .doc = "the snapshot's layer, on which nothing depends, is gone",
+                             .keys = KEYS(ONE("snapshot", VALUE_ID), ONE("disk", VALUE_ID),
+                                          ONE("layer", VALUE_ID)),
+                             .record = true},
+    [STEP_RECORD_REMOVED] = {.word = "record-removed",
+                             .doc = "the snapshot is gone; its parent takes its place",
+                             .keys = KEYS(ONE("snapshot", VALUE_ID)),
+                             .record = true},
+    [STEP_RECORD_FAILED] = {.word = "record-failed",
+                            .doc = "the removal ended early; the snapshot is listed again",
+                            .keys = KEYS(ONE("snapshot", VALUE_ID), ONE("error", VALUE_TEXT)),
+                            .record = true},
+    [STEP_RECORD_WARNING] = {.word = "record-warning",
+                             .doc = "one more warning on the snapshot",
+                             .keys = KEYS(ONE("snapshot", VALUE_ID), ONE("text", VALUE_TEXT)),
+                             .record = true},
+    [STEP_RECORD_ATTACHED] = {.word = "record-attached",
+                              .doc = "a disk's label or presence changed",
+                              .keys = KEYS(ONE("disk", VALUE_ID), ONE("target", VALUE_TARGET),
+                                           ONE("attached", VALUE_YES_NO)),
+                              .record = true},
+};
+
+static const char *const plan_words[N_PLAN_KINDS] = {
+    [PLAN_CREATE] = "create", [PLAN_REVERT] = "revert", [PLAN_REMOVE] = "remove",
+    [PLAN_MERGE] = "merge",   [PLAN_LABEL] = "label",   [PLAN_RECOVER] = "recover",
+};
+
+const StepInfo *step_info(StepKind kind)
+{
+    g_assert((unsigned)kind < N_STEP_KINDS);
+    return &infos[kind];
+}
+
+bool step_kind_of(const char *word, StepKind *out_kind)
+{
+    for (unsigned kind = 0; kind < N_STEP_KINDS; kind++)
+        if (g_str_equal(infos[kind].word, word)) {
+            *out_kind = (StepKind)kind;
+            return true;
+        }
+    return false;
+}
+
+const char *plan_kind_name(PlanKind kind)
+{
+    g_assert((unsigned)kind < N_PLAN_KINDS);
+    return plan_words[kind];
+}
+
+bool plan_kind_of(const char *word, PlanKind *out_kind)
+{
+    for (unsigned kind = 0; kind < N_PLAN_KINDS; kind++)
+        if (g_str_equal(plan_words[kind], word)) {
+            *out_kind = (PlanKind)kind;
+            return true;
+        }
+    return false;
+}
+
+Step *step_new(StepKind kind)
+{
+    Step *step = g_new0(Step, 1);
+
+    step->kind = kind;
+    step->keys = g_ptr_array_new_with_free_func(g_free);
+    step->values = g_ptr_array_new_with_free_func(g_free);
+    return step;
+}
+
+void step_free(Step *step)
+{
+    if (!step)
+        return;
+    g_ptr_array_unref(step->keys);
+    g_ptr_array_unref(step->values);
+    g_free(step->lane);
+    g_free(step);
+}
+
+static bool step_find(const Step *step, const char *key, unsigned *out_index)
+{
+    for (unsigned i = 0; i < step->keys->len; i++)
+        if (g_str_equal(step->keys->pdata[i], key)) {
+            *out_index = i;
+            return true;
+        }
+    return false;
+}
+
+void step_set(Step *step, const char *key, const char *value)
+{
+    unsigned index;
+
+    if (step_find(step, key, &index)) {
+        char *copy = g_strdup(value);
+
+        g_free(step->values->pdata[index]);
+        step->values->pdata[index] = copy;
+        return;
+    }
+    g_ptr_array_add(step->keys, g_strdup(key));
+    g_ptr_array_add(step->values, g_strdup(value));
+}
+
+void step_set_number(Step *step, const char *key, uint64_t value)
+{
+    g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, (guint64)value);
+
+    step_set(step, key, text);
+}
+
+const char *step_get(const Step *step, const char *key)
+{
+    unsigned index;
+
+    return step_find(step, key, &index) ? step->values->pdata[index] : NULL;
+}
+
+uint64_t step_get_number(const Step *step, const char *key)
+{
+    const char *text = step_get(step, key);
+
+    return text ? g_ascii_strtoull(text, NULL, 10) : 0;
+}
+
+GPtrArray *step_suffixes(const Step *step, const char *prefix)
+{
+    GPtrArray *found = g_ptr_array_new();
+    size_t length = strlen(prefix);
+
+    for (unsigned i = 0; i < step->keys->len; i++) {
+        const char *key = step->keys->pdata[i];
+
+        if (strncmp(key, prefix, length) == 0 && key[length] == '.')
+            g_ptr_array_add(found, (char *)key + length + 1);
+    }
+    return found;
+}
+
+const char *step_get_sub(const Step *step, const char *prefix, const char *suffix)
+{
+    g_autofree char *key = g_strconcat(prefix, ".", suffix, NULL);
+
+    return step_get(step, key);
+}
+
+void step_set_sub(Step *step, const char *prefix, const char *suffix, const char *value)
+{
+    g_autofree char *key = g_strconcat(prefix, ".", suffix, NULL);
+
+    step_set(step, key, value);
+}
+
+const char *step_kind_name(StepKind kind)
+{
+    return step_info(kind)->word;
+}
+
+bool step_is_record(const Step *step)
+{
+    return step_info(step->kind)->record;
+}
+
+const char *step_kind_doc(StepKind kind)
+{
+    return step_info(kind)->doc;
+}
+
+GPtrArray *step_switches(const Step *step)
+{
+    GPtrArray *switches = g_ptr_array_new_with_free_func((GDestroyNotify)disk_switch_free);
+    g_autoptr(GPtrArray) targets = step_suffixes(step, "switch");
+
+    for (unsigned i = 0; i < targets->len; i++) {
+        const char *target = targets->pdata[i];
+        const char *format = step_get_sub(step, "format", target);
+
+        g_ptr_array_add(switches, disk_switch_new(target, step_get_sub(step, "switch", target),
+                                                  format ? format : "qcow2"));
+    }
+    return switches;
+}
+
+Step *step_undo(const Step *step)
+{
+    Step *undo;
+
+    if (!step_info(step->kind)->undone_by_unlink)
+        return NULL;
+    undo = step_new(STEP_UNLINK);
+    step_set(undo, "path", step_get(step, "path"));
+    return undo;
+}
+
+Plan *plan_new(PlanKind kind, const char *snapshot)
+{
+    Plan *plan = g_new0(Plan, 1);
+
+    plan->kind = kind;
+    plan->snapshot = g_strdup(snapshot);
+    plan->steps = g_ptr_array_new_with_free_func((GDestroyNotify)step_free);
+    return plan;
+}
+
+void plan_free(Plan *plan)
+{
+    if (!plan)
+        return;
+    g_free(plan->snapshot);
+    g_ptr_array_unref(plan->steps);
+    g_free(plan);
+}
+
+Step *plan_add(Plan *plan, StepKind kind)
+{
+    Step *step = step_new(kind);
+
+    g_ptr_array_add(plan->steps, step);
+    return step;
+}

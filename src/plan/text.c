@@ -1,0 +1,341 @@
+/* The one text form of a plan: golden tests, the journal, logs and dry runs. Parsing takes any
+ * text: every line is checked against the table of step kinds, so that what parses has every key
+ * that running or applying it needs. */
+#include "plan/step.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "model/names.h"
+#include "plan/step-table.h"
+
+#define VALUE_MAX (64 * 1024)
+#define WORD_MAX  64
+#define SEPARATOR "--"
+
+static char *key_escape(const char *key)
+{
+    g_autofree char *escaped = text_escape(key);
+    g_auto(GStrv) parts = g_strsplit(escaped, "=", -1);
+
+    return g_strjoinv("\\075", parts);
+}
+
+static void print_pair(GString *out, const char *key, const char *value)
+{
+    g_autofree char *safe_key = key_escape(key);
+    g_autofree char *safe_value = text_escape(value);
+
+    g_string_append_printf(out, " %s=%s", safe_key, safe_value);
+}
+
+char *step_print(const Step *step)
+{
+    GString *out = g_string_new(step_kind_name(step->kind));
+
+    if (step->lane)
+        print_pair(out, "lane", step->lane);
+    for (unsigned i = 0; i < step->keys->len; i++)
+        print_pair(out, step->keys->pdata[i], step->values->pdata[i]);
+    return g_string_free(out, FALSE);
+}
+
+char *plan_print(const Plan *plan)
+{
+    GString *out = g_string_new("plan ");
+
+    g_string_append(out, plan_kind_name(plan->kind));
+    if (plan->snapshot)
+        print_pair(out, "snapshot", plan->snapshot);
+    g_string_append_c(out, '\n');
+    for (unsigned i = 0; i <= plan->steps->len; i++) {
+        if (i == plan->commit)
+            g_string_append(out, SEPARATOR "\n");
+        if (i < plan->steps->len) {
+            g_autofree char *line = step_print(plan->steps->pdata[i]);
+
+            g_string_append_printf(out, "%s\n", line);
+        }
+    }
+    return g_string_free(out, FALSE);
+}
+
+/* --- checks of values --- */
+
+static bool has_control(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return true;
+    return false;
+}
+
+static bool is_number(const char *text, unsigned base, uint64_t max)
+{
+    char *end;
+    uint64_t value;
+
+    if (!g_ascii_isdigit(*text) || strlen(text) > 19 ||
+        (base == 10 && text[0] == '0' && text[1] != '\0'))
+        return false;
+    value = g_ascii_strtoull(text, &end, base);
+    return *end == '\0' && value <= max;
+}
+
+/* Ids are words: they stand in file names, keys and lanes (as catalog_check wants them). */
+static bool is_word(const char *text)
+{
+    if (*text == '\0' || *text == '-' || strlen(text) > WORD_MAX)
+        return false;
+    for (; *text; text++)
+        if (!g_ascii_isalnum(*text) && *text != '-' && *text != '_')
+            return false;
+    return true;
+}
+
+static bool is_one_of(const char *text, const char *const *words)
+{
+    return g_strv_contains(words, text);
+}
+
+static bool value_fits(ValueType type, const char *text)
+{
+    static const char *const formats[] = {"qcow2", "raw", NULL};
+    static const char *const answers[] = {"yes", "no", NULL};
+    static const char *const consistencies[] = {"off", "paused", "crash", "frozen", NULL};
+
+    switch (type) {
+    case VALUE_TEXT:
+        return true;
+    case VALUE_NONE:
+        return *text == '\0';
+    case VALUE_ID:
+        return is_word(text);
+    case VALUE_NAME:
+        return name_check(text, NULL);
+    case VALUE_PATH:
+        return *text == '/' && !has_control(text);
+    case VALUE_FORMAT:
+        return is_one_of(text, formats);
+    case VALUE_NUMBER:
+        return is_number(text, 10, G_MAXINT64);
+    case VALUE_UID:
+        return is_number(text, 10, G_MAXUINT32);
+    case VALUE_MODE:
+        return is_number(text, 8, 07777);
+    case VALUE_TARGET:
+    case VALUE_WORD:
+        return *text && !has_control(text);
+    case VALUE_YES_NO:
+        return is_one_of(text, answers);
+    case VALUE_CONSISTENCY:
+        return is_one_of(text, consistencies);
+    }
+    return false;
+}
+
+static bool suffix_fits(SuffixType type, const char *suffix)
+{
+    switch (type) {
+    case SUFFIX_NONE:
+        return suffix == NULL;
+    case SUFFIX_TARGET:
+        return suffix && value_fits(VALUE_TARGET, suffix);
+    case SUFFIX_DISK:
+        return suffix && is_word(suffix);
+    }
+    return false;
+}
+
+static const StepKey *find_key(const StepInfo *info, const char *key)
+{
+    const char *dot = strchr(key, '.');
+    size_t length = dot ? (size_t)(dot - key) : strlen(key);
+
+    for (const StepKey *each = info->keys; each->name; each++)
+        if (strlen(each->name) == length && strncmp(each->name, key, length) == 0 &&
+            suffix_fits(each->suffix, dot ? dot + 1 : NULL))
+            return each;
+    return NULL;
+}
+
+/* --- parsing --- */
+
+/* One word "key=value" into its unescaped halves. */
+static bool split_pair(const char *word, char **out_key, char **out_value, GError **error)
+{
+    const char *equals = strchr(word, '=');
+    g_autofree char *raw_key = NULL;
+    g_autofree char *key = NULL;
+    g_autofree char *value = NULL;
+
+    if (!equals || equals == word) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "\"%.40s\" is not of the form key=value",
+                    word);
+        return false;
+    }
+    raw_key = g_strndup(word, (size_t)(equals - word));
+    key = text_unescape(raw_key);
+    value = text_unescape(equals + 1);
+    if (!key || !value) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "\"%.40s\" has a malformed escape", word);
+        return false;
+    }
+    if (strlen(value) > VALUE_MAX || strlen(key) > VALUE_MAX || !g_utf8_validate(value, -1, NULL) ||
+        !g_utf8_validate(key, -1, NULL)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "the value of \"%.40s\" is too long or is not UTF-8", raw_key);
+        return false;
+    }
+    *out_key = g_steal_pointer(&key);
+    *out_value = g_steal_pointer(&value);
+    return true;
+}
+
+static bool add_pair(Step *step, GHashTable *seen, const char *key, const char *value,
+                     GError **error)
+{
+    const StepKey *known = find_key(step_info(step->kind), key);
+
+    if (!known) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "%s has no parameter \"%.40s\"",
+                    step_kind_name(step->kind), key);
+        return false;
+    }
+    if (!value_fits(known->type, value)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "\"%.40s\" is no legal value for the parameter \"%.40s\" of %s", value, key,
+                    step_kind_name(step->kind));
+        return false;
+    }
+    g_ptr_array_add(step->keys, g_strdup(key));
+    g_ptr_array_add(step->values, g_strdup(value));
+    g_hash_table_add(seen, g_strdup(known->name));
+    return true;
+}
+
+static bool parse_pair(Step *step, GHashTable *seen, GHashTable *full, const char *word,
+                       GError **error)
+{
+    g_autofree char *key = NULL;
+    g_autofree char *value = NULL;
+
+    if (!split_pair(word, &key, &value, error))
+        return false;
+    if (!g_hash_table_add(full, g_strdup(key))) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "the parameter \"%.40s\" stands twice",
+                    key);
+        return false;
+    }
+    if (!g_str_equal(key, "lane"))
+        return add_pair(step, seen, key, value, error);
+    if (!is_word(value)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "the lane \"%.40s\" is not a disk id",
+                    value);
+        return false;
+    }
+    step->lane = g_steal_pointer(&value);
+    return true;
+}
+
+static bool has_required(const Step *step, GHashTable *seen, GError **error)
+{
+    for (const StepKey *key = step_info(step->kind)->keys; key->name; key++)
+        if (!key->optional && !g_hash_table_contains(seen, key->name)) {
+            g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "%s lacks the parameter \"%s\"",
+                        step_kind_name(step->kind), key->name);
+            return false;
+        }
+    return true;
+}
+
+static bool parse_step(Plan *plan, const char *line, GError **error)
+{
+    g_auto(GStrv) words = g_strsplit(line, " ", -1);
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) full = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    StepKind kind;
+    Step *step;
+
+    if (!words[0] || !step_kind_of(words[0], &kind)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "\"%.40s\" is no kind of step",
+                    words[0] ? words[0] : "");
+        return false;
+    }
+    step = plan_add(plan, kind);
+    for (char **word = words + 1; *word; word++)
+        if (!parse_pair(step, seen, full, *word, error))
+            return false;
+    return has_required(step, seen, error);
+}
+
+static Plan *parse_header(const char *line, GError **error)
+{
+    g_auto(GStrv) words = g_strsplit(line, " ", 4);
+    unsigned count = g_strv_length(words);
+    g_autofree char *key = NULL;
+    g_autofree char *value = NULL;
+    PlanKind kind;
+
+    if (count < 2 || count > 3 || !g_str_equal(words[0], "plan") ||
+        !plan_kind_of(words[1], &kind)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "\"%.40s\" is no header of the form \"plan KIND\"", line);
+        return NULL;
+    }
+    if (count == 3 && !split_pair(words[2], &key, &value, error))
+        return NULL;
+    if (key && (!g_str_equal(key, "snapshot") || !is_word(value))) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "\"%.40s\" is no parameter of the form \"snapshot=ID\"", words[2]);
+        return NULL;
+    }
+    return plan_new(kind, value);
+}
+
+static bool parse_line(Plan *plan, const char *line, bool *separated, GError **error)
+{
+    if (!g_str_equal(line, SEPARATOR))
+        return parse_step(plan, line, error);
+    if (*separated) {
+        g_set_error_literal(error, VMSNAPFS_ERROR, ERR_INVALID, "\"--\" stands twice");
+        return false;
+    }
+    *separated = true;
+    plan->commit = plan->steps->len;
+    return true;
+}
+
+static bool parse_lines(Plan *plan, char **lines, GError **error)
+{
+    bool separated = false;
+    unsigned number = 2;
+
+    for (char **line = lines; *line; line++, number++) {
+        if (**line == '\0' && line[1] == NULL)
+            break; /* the end of the last line */
+        if (!parse_line(plan, *line, &separated, error)) {
+            g_prefix_error(error, "line %u of the plan is wrong: ", number);
+            return false;
+        }
+    }
+    if (separated)
+        return true;
+    g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                "line %u of the plan is wrong: the line \"--\" is missing", number);
+    return false;
+}
+
+Plan *plan_parse(const char *text, GError **error)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    g_autoptr(Plan) plan = parse_header(lines[0] ? lines[0] : "", error);
+
+    if (!plan) {
+        g_prefix_error(error, "line 1 of the plan is wrong: ");
+        return NULL;
+    }
+    if (!parse_lines(plan, lines[0] ? lines + 1 : lines, error))
+        return NULL;
+    return g_steal_pointer(&plan);
+}
