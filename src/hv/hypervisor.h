@@ -2,8 +2,9 @@
  * (URI fake:///path/host.yaml; ships in the program), hv_faulty() decorates either. hv_open() chooses by URI.
  *
  * Domains are named by uuid (lower case, with dashes). Calls block, from worker threads, with a deadline of their own:
- * ERR_TIMEOUT. Connection lost: ERR_HOST_DOWN (the effect may have happened). No such domain: ERR_NOT_FOUND. libvirt's
- * text is in the message. "Whatever libvirt answers, the chain decides" (rule 14): callers look again. */
+ * ERR_TIMEOUT. Connection lost: ERR_HOST_DOWN (the effect may have happened). No such domain: ERR_NOT_FOUND. A call that the
+ * domain's present state does not allow (start of a running one, suspend of one that is off): ERR_BUSY. libvirt's text is
+ * in the message. "Whatever libvirt answers, the chain decides" (rule 14): callers look again. */
 #pragma once
 
 #include "base/error.h"
@@ -39,14 +40,16 @@ typedef struct {
      * from the READY event's state or <mirror ready='yes'>, never from the numbers. */
     bool (*block_job)(Hypervisor *hv, const char *uuid, const char *target, BlockJobFacts **out_job, GError **error);
 
-    /* Start @persistent definition: defines; the catalog home metadata untouched. XML as read and switched (domain.h). */
+    /* Replace the persistent definition by @xml, as read from inspect and switched (domain.h). It never makes a domain:
+     * ERR_NOT_FOUND if there is none of @uuid, ERR_INVALID if @xml is no definition or one of another uuid. */
     bool (*define)(Hypervisor *hv, const char *uuid, const char *xml, GError **error);
     /* One atomic snapshot: DISK_ONLY|ATOMIC|REUSE_EXT|NO_METADATA with domain_snapshot_xml. Overlays exist. */
     bool (*snapshot)(Hypervisor *hv, const char *uuid, const GPtrArray *switches, const GPtrArray *excluded, GError **error);
     /* Start a block commit of @top into @base on @target; @active: with a later pivot. bandwidth bytes/s, 0 = no limit.
-     * Returns when the job is started. */
+     * @top and @base are paths as libvirt has them (absolute). Returns when the job is started. */
     bool (*block_commit)(Hypervisor *hv, const char *uuid, const char *target, const char *top, const char *base, bool active,
                          uint64_t bandwidth, GError **error);
+    /* No job: ERR_NOT_FOUND (also for block_speed). Not ready yet: ERR_BUSY. */
     bool (*block_pivot)(Hypervisor *hv, const char *uuid, const char *target, GError **error);
     /* Synchronous: returns when the job is gone. Success if there is none. */
     bool (*block_abort)(Hypervisor *hv, const char *uuid, const char *target, GError **error);
@@ -71,8 +74,12 @@ struct Hypervisor {
     const HvOps *ops;
 };
 
+/* Does @uri mean this machine, whose files we see? False for other transports than a UNIX socket, even to this machine. */
+bool hv_is_local(const char *uri);
+
 /* Never fails for an unreachable libvirt: it keeps trying (1, 2, 4 … 30 s) in the background and is down until then; HV_EVENT_UP follows. It returns after
- * the first attempt. ERR_INVALID for a malformed URI or host file. */
+ * the first attempt. ERR_INVALID for a malformed URI or host file. The first hv_libvirt_open() starts libvirt's event thread: call it after
+ * any fork. qemu:///embed?root=DIR makes DIR/etc/qemu.conf if there is none, and is for one process per DIR. */
 Hypervisor *hv_open(const char *uri, GError **error);
 Hypervisor *hv_libvirt_open(const char *uri, GError **error);
 static inline void hv_free(Hypervisor *hv)
