@@ -44,6 +44,7 @@ static char *memory_read(Files *files, const char *path, gsize *out_length, GErr
     GBytes *bytes = g_hash_table_lookup(memory->content, path);
     gsize length;
     const char *data;
+    char *copy;
 
     if (g_hash_table_contains(memory->directories, path)) {
         fail(ERR_INVALID, path, "is not a regular file; move it away", error);
@@ -56,7 +57,10 @@ static char *memory_read(Files *files, const char *path, gsize *out_length, GErr
     data = g_bytes_get_data(bytes, &length);
     if (out_length)
         *out_length = length;
-    return g_strndup(data ? data : "", length);
+    copy = g_malloc0(length + 1);
+    if (length > 0)
+        memcpy(copy, data, length);
+    return copy;
 }
 
 static bool memory_replace(Files *files, const char *path, const char *content, gssize length,
