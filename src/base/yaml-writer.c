@@ -102,16 +102,22 @@ static bool is_plain(const char *text)
     return !g_strv_contains(words, lower);
 }
 
-/* libyaml writes blocks without an indentation indicator problem only for lines that begin with
- * neither space nor break, and keeps exactly one newline at the end. */
+/* NEL, LS and PS are line breaks to YAML, and would come back as newlines from a block. */
+static bool has_odd_break(const char *text)
+{
+    return strstr(text, "\xC2\x85") || strstr(text, "\xE2\x80\xA8") || strstr(text, "\xE2\x80\xA9");
+}
+
+/* What a "|" block holds exactly: lines without spaces at either end, no empty line, one newline at
+ * the end. */
 static bool is_block(const char *text)
 {
     gsize length = strlen(text);
 
-    if (length < 2 || text[length - 1] != '\n' || text[length - 2] == '\n')
+    if (length < 2 || text[length - 1] != '\n' || text[length - 2] == '\n' || has_odd_break(text))
         return false;
     for (const char *c = text; *c; c++) {
-        if (*c != '\n' && ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7E))
+        if (*c != '\n' && (unsigned char)*c < 0x20)
             return false;
         if ((*c == ' ' || *c == '\n') && (c == text || c[-1] == '\n' || c[1] == '\n'))
             return false;
@@ -156,14 +162,15 @@ void yaml_writer_entry(YamlWriter *writer, const char *key, const char *text)
     yaml_writer_text(writer, text);
 }
 
-/* Recursive, but yaml_parse has bounded the depth. An unquoted scalar stays unquoted where that is
- * possible at all: it may be a number. */
+/* Recursive, but yaml_parse has bounded the depth. An unquoted scalar stays unquoted, since it may
+ * be a number. Single quotes are what the emitter itself takes where it cannot leave one unquoted:
+ * so a second round changes nothing. */
 void yaml_writer_node(YamlWriter *writer, const YamlNode *node)
 {
     switch (node->kind) {
     case YAML_IS_SCALAR:
         scalar(writer, node->text,
-               node->quoted ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE);
+               node->quoted ? YAML_SINGLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE);
         return;
     case YAML_IS_MAP:
         yaml_writer_begin_map(writer);
