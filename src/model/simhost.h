@@ -1,19 +1,29 @@
-/* A host in memory: images with contents, domains with live and persistent chains, block jobs. Deterministic, no clock.
- * hv/fake and image/fake are two faces of one SimHost; tests look inside and write guest data through it.
+/* A host in memory: images with contents, domains with live and persistent chains, block jobs.
+ * Deterministic, no clock. hv/fake and image/fake are two faces of one SimHost; tests look inside
+ * and write guest data through it.
  *
- * Content is a small number of blocks per image (SIM_BLOCK bytes of capacity each); each block of a qcow2 is either absent (seen from the
- * backing file named in its header, zero past its end) or a 64-bit value. So whole-disk contents compare exactly.
+ * Content is a small number of blocks per image (SIM_BLOCK bytes of capacity each); each block of a
+ * qcow2 is either absent (seen from the backing file named in its header, zero past its end) or a
+ * 64-bit value. So whole-disk contents compare exactly.
  *
- * It catches misuse of its callers: commit into a file that has a dependant beside top (unless top is unlinked next… see
- * simhost_misuse), repoint/commit/unlink of a file that a running VM has open, unlink of a file that a live chain or a
- * persistent definition holds, redefinition of disks while running without effect on live. The first misuse is kept as
- * text; tests assert that it is NULL.
+ * It catches misuse of its callers, each as the real things would let it happen and ruin something:
+ * - a commit into a file that shows through an image which is not part of the commit (a side
+ * branch, another VM's overlay), or that is itself a disk of a definition;
+ * - a repoint that changes what the image shows, or names a file that is not there;
+ * - an unlink of a file that a persistent definition holds;
+ * - a redefinition of a running VM's disks that makes them differ from its live ones;
+ * - a live snapshot onto an overlay that was not made for it, or that leaves a disk out;
+ * - a format stated other than it is, a commit of two images that are not neighbours.
+ * The first one is kept as text; tests assert that it is NULL. Files that a running VM has open are
+ * no misuse: QEMU's lock answers (ERR_BUSY).
  *
  * All functions take the host's own mutex. */
 #pragma once
 
 #include "model/domain.h"
 #include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #define SIM_BLOCK 65536
 typedef struct SimHost SimHost;
@@ -23,30 +33,56 @@ void simhost_free(SimHost *host);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SimHost, simhost_free)
 
 /* Set-up. */
-void simhost_add_image(SimHost *host, const char *path, const char *format, const char *backing, const char *backing_format, uint64_t capacity);
+void simhost_add_image(SimHost *host, const char *path, const char *format, const char *backing,
+                       const char *backing_format, uint64_t capacity);
 void simhost_add_domain(SimHost *host, const char *uuid, const char *name, DomainState state);
-void simhost_add_disk(SimHost *host, const char *uuid, const char *target, const char *path, const char *format);
+void simhost_add_disk(SimHost *host, const char *uuid, const char *target, const char *path,
+                      const char *format);
 void simhost_remove_disk(SimHost *host, const char *uuid, const char *target);
+/* What else a definition can say of a disk (design rule 10); @device and @type as in the XML. */
+void simhost_set_disk(SimHost *host, const char *uuid, const char *target, const char *device,
+                      const char *type, bool readonly, bool shareable);
+/* The disk now has @capacity (virsh blockresize, qemu-img resize): its active image grows. */
+void simhost_grow(SimHost *host, const char *uuid, const char *target, uint64_t capacity);
+void simhost_set_uefi(SimHost *host, const char *uuid, bool uefi);
+/* Without a persistent definition (only while it runs). */
+void simhost_set_transient(SimHost *host, const char *uuid);
+void simhost_set_managed_save(SimHost *host, const char *uuid, bool managed_save);
+/* The guest does not obey a shutdown. */
+void simhost_set_deaf(SimHost *host, const char *uuid, bool deaf);
+/* A domain job of somebody else (backup, migration); NULL: none. And libvirt's own snapshots. */
+void simhost_set_foreign(SimHost *host, const char *uuid, const char *job, unsigned snapshots);
 
-/* The guest: write @value to block @block of the active layer (live chain if running, else the persistent one). */
-void simhost_write(SimHost *host, const char *uuid, const char *target, unsigned block, uint64_t value);
-/* What the guest would read now; array of guint64. And what an image shows through its backing chain. */
+/* The guest: write @value to block @block of the active layer (live chain if running, else the
+ * persistent one). */
+void simhost_write(SimHost *host, const char *uuid, const char *target, unsigned block,
+                   uint64_t value);
+/* What the guest would read now; array of guint64. And what an image shows through its backing
+ * chain. */
 GArray *simhost_read(SimHost *host, const char *uuid, const char *target);
 GArray *simhost_image_content(SimHost *host, const char *path);
 bool simhost_image_exists(SimHost *host, const char *path);
 GPtrArray *simhost_images(SimHost *host); /* char *, sorted paths */
 
-/* Power and life behind everybody's back. false if it cannot start (a chain file is missing or its backing is). */
+/* Power and life behind everybody's back. false if it cannot start (a chain file is missing or its
+ * backing is). */
 bool simhost_start(SimHost *host, const char *uuid);
 void simhost_stop(SimHost *host, const char *uuid);
 DomainState simhost_state(SimHost *host, const char *uuid);
-/* Slow block jobs: each block_job query of a job copies this many blocks (default: all at once). 0 = it stands still. */
+/* Slow block jobs: each block_job query of a job copies this many blocks (default: all at once). 0
+ * = it stands still. */
 void simhost_set_job_speed(SimHost *host, unsigned blocks_per_look);
-/* libvirt forgets to store the persistent definition after live snapshots and pivots (rule 14) while set. */
+/* The guest of a running VM writes this many blocks to each disk when it starts and after every
+ * live snapshot (default 0). */
+void simhost_set_guest_writes(SimHost *host, unsigned blocks);
+/* libvirt forgets to store the persistent definition after live snapshots and pivots (rule 14)
+ * while set. */
 void simhost_set_forgetful(SimHost *host, bool forgetful);
-/* libvirtd died: every call of the fake hypervisor answers ERR_HOST_DOWN; QEMU goes on: running non-active commits finish. */
+/* libvirtd died: every call of the fake hypervisor answers ERR_HOST_DOWN; QEMU goes on: running
+ * non-active commits finish. */
 void simhost_set_down(SimHost *host, bool down);
-/* Bytes left in every directory (default: plenty). Commits and overlays that need more fail with ERR_NO_SPACE. */
+/* Bytes left in every directory (default: plenty). Commits and overlays that need more fail with
+ * ERR_NO_SPACE. */
 void simhost_set_free(SimHost *host, uint64_t bytes);
 /* First misuse, NULL if none. Borrowed. */
 const char *simhost_misuse(SimHost *host);

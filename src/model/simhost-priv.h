@@ -1,0 +1,123 @@
+/* The inside of a SimHost, shared by simhost*.c only. Everything is guarded by host->mutex; the
+ * functions here expect it held. */
+#pragma once
+
+#include "base/error.h"
+#include "model/simhost-face.h"
+
+typedef struct {
+    char *path, *format, *backing, *backing_format;
+    uint64_t capacity, inode;
+    GHashTable *blocks; /* unsigned → guint64 *: what is allocated */
+} SimImage;
+
+typedef struct {
+    char *path, *format; /* path NULL: an empty drive */
+} SimLink;
+
+/* A disk of a definition. links[0] is its source, the others the <backingStore> elements that are
+ * stated below it. @ended: an empty <backingStore/> follows them; else what comes below is probed
+ * from the last one's header at start. */
+typedef struct {
+    char *target, *device, *type;
+    GPtrArray *links; /* of SimLink, at least one */
+    bool ended, readonly, shareable, snapshot_no;
+} SimDisk;
+
+typedef struct {
+    char *home;
+    uint64_t generation;
+    GPtrArray *disks; /* of SimDisk */
+} SimDefinition;
+
+typedef struct {
+    char *top, *base;
+    bool active, ready;
+    uint64_t capacity; /* of top */
+    GArray *blocks;    /* of unsigned: to be copied, in this order */
+    unsigned done;
+} SimJob;
+
+typedef struct {
+    char *uuid, *name;
+    DomainState state;
+    bool uefi, managed_save, deaf;
+    char *foreign_job;
+    unsigned snapshots;
+    SimDefinition *live;     /* NULL when off; its disks have their whole chain */
+    SimDefinition *inactive; /* NULL when transient */
+    GHashTable *jobs;        /* target → SimJob */
+} SimDomain;
+
+struct SimHost {
+    GMutex mutex;
+    GHashTable *images; /* path → SimImage */
+    GHashTable *locks;  /* path → itself: held by an ImageLock or a commit */
+    GPtrArray *domains; /* of SimDomain */
+    unsigned job_speed, guest_writes, slow[N_SIM_SLOW];
+    bool forgetful, down;
+    uint64_t free_bytes, next_inode, next_value;
+    char *misuse;
+    SimNotice notice;
+    void *notice_data;
+};
+
+bool sim_error(GError **error, ErrorCode code, const char *format, ...) G_GNUC_PRINTF(3, 4);
+void sim_misuse(SimHost *host, const char *format, ...) G_GNUC_PRINTF(2, 3);
+void sim_notify(SimHost *host, SimNoticeKind kind, const char *uuid, const char *target);
+
+/* simhost-image.c */
+SimImage *sim_image(SimHost *host, const char *path); /* NULL if there is none, also for NULL */
+SimImage *sim_image_add(SimHost *host, const char *path, const char *format, const char *backing,
+                        const char *backing_format, uint64_t capacity);
+void sim_image_free(SimImage *image);
+/* What it shows through the headers below it; NULL if a file is missing. */
+GArray *sim_image_content(SimHost *host, const char *path);
+bool sim_image_has(const SimImage *image, unsigned block);
+/* Takes its room: ERR_NO_SPACE. */
+bool sim_image_put(SimHost *host, SimImage *image, unsigned block, uint64_t value, GError **error);
+unsigned sim_blocks(uint64_t capacity);
+SimLink *sim_link_new(const char *path, const char *format);
+void sim_link_free(SimLink *link);
+GPtrArray *sim_links_copy(const GPtrArray *links);
+/* Add what the last link's header says, and so on. */
+void sim_links_probe(SimHost *host, GPtrArray *links);
+int sim_links_find(const GPtrArray *links, const char *path); /* -1 */
+/* What is seen through @links, array of guint64; NULL if a file of it is missing. */
+GArray *sim_links_content(SimHost *host, const GPtrArray *links);
+uint64_t sim_links_value(SimHost *host, const GPtrArray *links, unsigned block);
+/* The blocks that the first @count of @links have, sorted. */
+GArray *sim_links_blocks(SimHost *host, const GPtrArray *links, unsigned count);
+/* Kept as misuse if @path shows through an image other than @allowed, or is itself the disk of a
+ * definition. */
+void sim_check_written(SimHost *host, const char *path, const char *allowed);
+
+/* simhost-domain.c */
+SimDomain *sim_domain(SimHost *host, const char *uuid, GError **error);
+SimDisk *sim_disk(const SimDefinition *definition, const char *target);
+void sim_domain_free(SimDomain *domain);
+SimDefinition *sim_definition_new(void);
+void sim_definition_free(SimDefinition *definition);
+SimDisk *sim_disk_new(const char *target, const char *path, const char *format);
+void sim_disk_free(SimDisk *disk);
+/* The chain of @disk as a start would have it; yours. */
+GPtrArray *sim_disk_chain(SimHost *host, const SimDisk *disk);
+/* The running domain that has @path open, NULL if none. */
+SimDomain *sim_opener(SimHost *host, const char *path);
+bool sim_is_on(const SimDomain *domain);
+
+/* simhost-power.c */
+bool sim_start(SimHost *host, SimDomain *domain, GError **error);
+void sim_stop(SimHost *host, SimDomain *domain);
+void sim_guest_writes(SimHost *host, SimDomain *domain);
+
+/* simhost-job.c */
+void sim_job_free(SimJob *job);
+/* Everything that QEMU does by itself while nobody looks. */
+void sim_jobs_run(SimHost *host, SimDomain *domain);
+/* The guest wrote @block. */
+void sim_job_dirty(SimDomain *domain, const char *target, unsigned block);
+
+/* simhost-xml.c: libvirt's text of a definition. @jobs: target → SimJob, for <mirror>; NULL for a
+ * persistent one. */
+char *sim_xml(const SimDomain *domain, const SimDefinition *definition, GHashTable *jobs);

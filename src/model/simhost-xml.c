@@ -1,0 +1,163 @@
+/* The XML that libvirt would give for a definition: what domain.h reads and edits, no more. */
+#include "model/simhost-priv.h"
+
+#include <libxml/tree.h>
+
+static xmlNode *add(xmlNode *parent, const char *name, const char *text)
+{
+    return xmlNewTextChild(parent, NULL, BAD_CAST name, BAD_CAST text);
+}
+
+static void set(xmlNode *node, const char *name, const char *value)
+{
+    xmlNewProp(node, BAD_CAST name, BAD_CAST value);
+}
+
+static void add_metadata(xmlNode *root, const SimDefinition *definition)
+{
+    if (!definition->home)
+        return;
+
+    g_autofree char *generation = g_strdup_printf("%" G_GUINT64_FORMAT, definition->generation);
+    xmlNode *element = add(add(root, "metadata", NULL), "vmsnapfs", NULL);
+    xmlNs *space = xmlNewNs(element, BAD_CAST METADATA_URI, BAD_CAST "vmsnapfs");
+
+    xmlSetNs(element, space);
+    set(element, "home", definition->home);
+    set(element, "generation", generation);
+}
+
+static void add_os(xmlNode *root, const SimDomain *domain)
+{
+    xmlNode *os = add(root, "os", NULL);
+    xmlNode *type = add(os, "type", "hvm");
+
+    set(type, "arch", "x86_64");
+    set(type, "machine", "q35");
+    if (!domain->uefi)
+        return;
+
+    xmlNode *loader = add(os, "loader", "/usr/share/OVMF/OVMF_CODE_4M.fd");
+    g_autofree char *vars = g_strdup_printf("/var/lib/libvirt/qemu/nvram/%s_VARS.fd", domain->name);
+    set(loader, "readonly", "yes");
+    set(loader, "type", "pflash");
+    add(os, "nvram", vars);
+}
+
+static const char *source_attribute(const char *type)
+{
+    return g_str_equal(type, "file")      ? "file"
+           : g_str_equal(type, "block")   ? "dev"
+           : g_str_equal(type, "network") ? "name"
+                                          : "volume";
+}
+
+static void add_source(xmlNode *parent, const char *type, const char *path)
+{
+    xmlNode *source = add(parent, "source", NULL);
+
+    if (g_str_equal(type, "network"))
+        set(source, "protocol", "rbd");
+    else if (g_str_equal(type, "volume"))
+        set(source, "pool", "default");
+    set(source, source_attribute(type), path);
+}
+
+static void add_backing(xmlNode *parent, const SimDisk *disk)
+{
+    for (unsigned i = 1; i < disk->links->len; i++) {
+        const SimLink *link = disk->links->pdata[i];
+
+        parent = add(parent, "backingStore", NULL);
+        set(parent, "type", "file");
+        set(add(parent, "format", NULL), "type", link->format);
+        add_source(parent, "file", link->path);
+    }
+    if (disk->ended)
+        add(parent, "backingStore", NULL);
+}
+
+static void add_mirror(xmlNode *parent, const SimJob *job, const SimDisk *disk)
+{
+    int at = sim_links_find(disk->links, job->base);
+    xmlNode *mirror = add(parent, "mirror", NULL);
+
+    set(mirror, "type", "file");
+    set(mirror, "job", "active-commit");
+    if (job->ready)
+        set(mirror, "ready", "yes");
+    set(add(mirror, "format", NULL), "type", ((SimLink *)disk->links->pdata[at])->format);
+    add_source(mirror, "file", job->base);
+}
+
+static const char *bus_of(const char *target)
+{
+    return g_str_has_prefix(target, "vd")   ? "virtio"
+           : g_str_has_prefix(target, "fd") ? "fdc"
+                                            : "sata";
+}
+
+static void add_disk(xmlNode *devices, const SimDisk *disk, const SimJob *job)
+{
+    const SimLink *source = disk->links->pdata[0];
+    xmlNode *element = add(devices, "disk", NULL);
+
+    set(element, "type", disk->type);
+    set(element, "device", disk->device);
+    if (disk->snapshot_no)
+        set(element, "snapshot", "no");
+    xmlNode *driver = add(element, "driver", NULL);
+    set(driver, "name", "qemu");
+    set(driver, "type", source->format);
+    if (source->path)
+        add_source(element, disk->type, source->path);
+    add_backing(element, disk);
+    if (job && job->active)
+        add_mirror(element, job, disk);
+    xmlNode *target = add(element, "target", NULL);
+    set(target, "dev", disk->target);
+    set(target, "bus", bus_of(disk->target));
+    if (disk->readonly)
+        add(element, "readonly", NULL);
+    if (disk->shareable)
+        add(element, "shareable", NULL);
+}
+
+static xmlDoc *make_document(const SimDomain *domain, const SimDefinition *definition,
+                             GHashTable *jobs)
+{
+    xmlDoc *document = xmlNewDoc(BAD_CAST "1.0");
+    xmlNode *root = xmlNewNode(NULL, BAD_CAST "domain");
+
+    xmlDocSetRootElement(document, root);
+    set(root, "type", "qemu");
+    if (jobs)
+        set(root, "id", "1");
+    add(root, "name", domain->name);
+    add(root, "uuid", domain->uuid);
+    add_metadata(root, definition);
+    set(add(root, "memory", "262144"), "unit", "KiB");
+    add(root, "vcpu", "1");
+    add_os(root, domain);
+
+    xmlNode *devices = add(root, "devices", NULL);
+    for (unsigned i = 0; i < definition->disks->len; i++) {
+        const SimDisk *disk = definition->disks->pdata[i];
+
+        add_disk(devices, disk, jobs ? g_hash_table_lookup(jobs, disk->target) : NULL);
+    }
+    return document;
+}
+
+char *sim_xml(const SimDomain *domain, const SimDefinition *definition, GHashTable *jobs)
+{
+    xmlDoc *document = make_document(domain, definition, jobs);
+    xmlChar *text = NULL;
+    int length = 0;
+
+    xmlDocDumpFormatMemoryEnc(document, &text, &length, "UTF-8", 1);
+    char *copy = g_strndup((const char *)text, (gsize)length);
+    xmlFree(text);
+    xmlFreeDoc(document);
+    return copy;
+}
