@@ -1,0 +1,146 @@
+#include "hv/libvirt-private.h"
+
+LibvirtCall *libvirt_call_new(const char *what, const char *uuid, LibvirtRun run)
+{
+    LibvirtCall *call = g_atomic_rc_box_new0(LibvirtCall);
+
+    call->run = run;
+    call->what = g_strdup(what);
+    call->uuid = g_strdup(uuid);
+    g_mutex_init(&call->lock);
+    g_cond_init(&call->ended);
+    return call;
+}
+
+static void clear_question(LibvirtCall *call)
+{
+    if (call->connection)
+        virConnectClose(call->connection);
+    g_free(call->what);
+    g_free(call->uuid);
+    g_free(call->target);
+    g_free(call->xml);
+    g_free(call->top);
+    g_free(call->base);
+}
+
+static void clear_answers(LibvirtCall *call)
+{
+    g_clear_pointer(&call->domains, g_ptr_array_unref);
+    g_clear_pointer(&call->domain, hv_domain_free);
+    g_clear_pointer(&call->job, block_job_facts_free);
+    g_free(call->live);
+    g_free(call->inactive);
+    g_free(call->foreign_job);
+    g_clear_error(&call->error);
+}
+
+static void clear_call(void *data)
+{
+    LibvirtCall *call = data;
+
+    clear_question(call);
+    clear_answers(call);
+    g_mutex_clear(&call->lock);
+    g_cond_clear(&call->ended);
+}
+
+void libvirt_call_unref(LibvirtCall *call)
+{
+    g_atomic_rc_box_release_full(call, clear_call);
+}
+
+static void run_in_helper(void *data, void *unused)
+{
+    g_autoptr(LibvirtCall) call = data;
+    g_autoptr(GError) error = NULL;
+    bool ok = call->run(call, &error);
+
+    g_mutex_lock(&call->lock);
+    call->ok = ok;
+    call->error = g_steal_pointer(&error);
+    call->done = true;
+    g_cond_signal(&call->ended);
+    g_mutex_unlock(&call->lock);
+}
+
+/* Unlimited: a call that hangs must not keep others waiting, and no caller has more than one. */
+static GThreadPool *helpers(void)
+{
+    static gsize made;
+
+    if (g_once_init_enter(&made))
+        g_once_init_leave(&made, (gsize)g_thread_pool_new(run_in_helper, NULL, -1, FALSE, NULL));
+    return (GThreadPool *)made;
+}
+
+static bool wait_until_done(LibvirtCall *call, unsigned seconds)
+{
+    gint64 deadline = g_get_monotonic_time() + seconds * G_TIME_SPAN_SECOND;
+    bool done;
+
+    g_mutex_lock(&call->lock);
+    while (!call->done && g_cond_wait_until(&call->ended, &call->lock, deadline))
+        ;
+    done = call->done;
+    g_mutex_unlock(&call->lock);
+    return done;
+}
+
+/* "pivot disk vda of domain …", "start domain …", "list the domains"; yours. */
+static char *describe(const LibvirtCall *call)
+{
+    if (call->target)
+        return g_strdup_printf("%s disk %s of domain %s", call->what, call->target, call->uuid);
+    if (call->uuid)
+        return g_strdup_printf("%s domain %s", call->what, call->uuid);
+    return g_strdup(call->what);
+}
+
+static bool call_and_wait(Hypervisor *hv, LibvirtCall *call, bool effect, unsigned seconds,
+                          GError **error)
+{
+    g_autofree char *what = describe(call);
+
+    call->connection = libvirt_connection_get((LibvirtHv *)hv, effect, error);
+    if (!call->connection) {
+        g_prefix_error(error, "cannot %s: ", what);
+        return false;
+    }
+    g_thread_pool_push(helpers(), g_atomic_rc_box_acquire(call), NULL);
+    if (!wait_until_done(call, seconds)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_TIMEOUT,
+                    "cannot %s: libvirt did not answer within %u s; it may still do it", what,
+                    seconds);
+        return false;
+    }
+    if (!call->ok)
+        g_propagate_error(error, g_steal_pointer(&call->error));
+    return call->ok;
+}
+
+bool libvirt_call_query(Hypervisor *hv, LibvirtCall *call, GError **error)
+{
+    return call_and_wait(hv, call, false, LIBVIRT_QUERY_SECONDS, error);
+}
+
+bool libvirt_call_effect(Hypervisor *hv, LibvirtCall *call, GError **error)
+{
+    return call_and_wait(hv, call, true, LIBVIRT_EFFECT_SECONDS, error);
+}
+
+virDomainPtr libvirt_call_domain(LibvirtCall *call, GError **error)
+{
+    virDomainPtr domain = virDomainLookupByUUIDString(call->connection, call->uuid);
+
+    if (!domain)
+        libvirt_call_failed(call, error);
+    return domain;
+}
+
+bool libvirt_call_failed(LibvirtCall *call, GError **error)
+{
+    g_autofree char *what = describe(call);
+
+    return libvirt_error_set(error, call->connection, "cannot %s", what);
+}

@@ -1,0 +1,279 @@
+/* The connection thread of one hypervisor: opens the connections, tells the subscriber what
+ * happens, notices that they are lost, and opens them again, at first at once, then after 1, 2, 4 …
+ * 30 s. It alone changes hv->queries and hv->effects.
+ *
+ * Loss is noticed by libvirt's keepalive (a daemon that hangs) or by the end of the socket (one
+ * that died); both call on_closed in libvirt's event thread, which only leaves a note. A note names
+ * its link, so one about an earlier life of the connection cannot end the present one. The embedded
+ * driver has neither: it lives as long as this process. */
+#include "hv/libvirt-private.h"
+
+#define KEEPALIVE_SECONDS    5
+#define KEEPALIVE_COUNT      3
+#define LONGEST_WAIT_SECONDS 30
+
+static void clear_link(void *data)
+{
+    LibvirtLink *link = data;
+
+    g_array_unref(link->event_ids);
+    libvirt_hv_unref(link->hv);
+}
+
+static LibvirtLink *link_new(LibvirtHv *hv)
+{
+    LibvirtLink *link = g_atomic_rc_box_new0(LibvirtLink);
+
+    link->hv = libvirt_hv_ref(hv);
+    link->event_ids = g_array_new(FALSE, FALSE, sizeof(int));
+    return link;
+}
+
+LibvirtLink *libvirt_link_ref(LibvirtLink *link)
+{
+    return g_atomic_rc_box_acquire(link);
+}
+
+void libvirt_link_unref(void *link)
+{
+    g_atomic_rc_box_release_full(link, clear_link);
+}
+
+LibvirtNote *libvirt_note_new(LibvirtNoteKind kind)
+{
+    LibvirtNote *note = g_new0(LibvirtNote, 1);
+
+    note->kind = kind;
+    return note;
+}
+
+void libvirt_note_free(LibvirtNote *note)
+{
+    if (!note)
+        return;
+    g_free(note->uuid);
+    g_free(note->target);
+    g_free(note);
+}
+
+static void on_closed(virConnectPtr connection, int reason, void *data)
+{
+    LibvirtLink *link = data;
+    LibvirtNote *note = libvirt_note_new(NOTE_CLOSED);
+
+    note->link = link;
+    g_async_queue_push(link->hv->notes, note);
+}
+
+/* Drivers inside this process have no keepalive and never close: that is no failure. */
+static bool is_unsupported(void)
+{
+    return virGetLastErrorCode() == VIR_ERR_NO_SUPPORT;
+}
+
+static bool watch(virConnectPtr connection, LibvirtLink *link)
+{
+    if (virConnectSetKeepAlive(connection, KEEPALIVE_SECONDS, KEEPALIVE_COUNT) < 0 &&
+        !is_unsupported())
+        return false;
+    if (virConnectRegisterCloseCallback(connection, on_closed, libvirt_link_ref(link),
+                                        libvirt_link_unref) == 0)
+        return true;
+    libvirt_link_unref(link);
+    return is_unsupported();
+}
+
+static virConnectPtr open_watched(LibvirtHv *hv, LibvirtLink *link, GError **error)
+{
+    g_autoptr(virConnect) connection = virConnectOpen(hv->uri);
+
+    if (connection && watch(connection, link))
+        return g_steal_pointer(&connection);
+    libvirt_error_set(error, NULL, "libvirt at %s cannot be reached", hv->uri);
+    return NULL;
+}
+
+static void close_watched(virConnectPtr connection)
+{
+    if (!connection)
+        return;
+    virConnectUnregisterCloseCallback(connection, on_closed);
+    virConnectClose(connection);
+}
+
+static bool open_both(LibvirtHv *hv, LibvirtLink *link, virConnectPtr *out_queries,
+                      virConnectPtr *out_effects, GError **error)
+{
+    virConnectPtr queries = open_watched(hv, link, error);
+    virConnectPtr effects = NULL;
+
+    if (!queries)
+        return false;
+    if (hv->embedded) {
+        virConnectRef(queries);
+        effects = queries;
+    } else {
+        effects = open_watched(hv, link, error);
+    }
+    if (effects && libvirt_events_register(queries, link)) {
+        *out_queries = queries;
+        *out_effects = effects;
+        return true;
+    }
+    if (effects)
+        libvirt_error_set(error, NULL, "libvirt at %s gives no events", hv->uri);
+    libvirt_events_unregister(queries, link);
+    close_watched(effects);
+    close_watched(queries);
+    return false;
+}
+
+static void set_state(LibvirtHv *hv, virConnectPtr queries, virConnectPtr effects, const char *why)
+{
+    g_mutex_lock(&hv->lock);
+    hv->queries = queries;
+    hv->effects = effects;
+    g_free(hv->why_down);
+    hv->why_down = g_strdup(why);
+    g_mutex_unlock(&hv->lock);
+}
+
+/* The link of the new life, or NULL. */
+static LibvirtLink *bring_up(LibvirtHv *hv)
+{
+    LibvirtLink *link = link_new(hv);
+    virConnectPtr queries, effects;
+    g_autoptr(GError) error = NULL;
+
+    if (!open_both(hv, link, &queries, &effects, &error)) {
+        g_debug("%s", error->message);
+        set_state(hv, NULL, NULL, error->message);
+        libvirt_link_unref(link);
+        return NULL;
+    }
+    set_state(hv, queries, effects, NULL);
+    libvirt_deliver(hv, HV_EVENT_UP, NULL, NULL);
+    return link;
+}
+
+static void bring_down(LibvirtHv *hv, LibvirtLink *link)
+{
+    virConnectPtr queries = hv->queries, effects = hv->effects;
+    g_autofree char *why = g_strdup_printf("the connection to libvirt at %s was lost", hv->uri);
+
+    set_state(hv, NULL, NULL, why);
+    libvirt_deliver(hv, HV_EVENT_DOWN, NULL, NULL);
+    libvirt_events_unregister(queries, link);
+    close_watched(effects);
+    close_watched(queries);
+    libvirt_link_unref(link);
+}
+
+static void set_flag(LibvirtHv *hv, bool *flag)
+{
+    g_mutex_lock(&hv->lock);
+    *flag = true;
+    g_cond_broadcast(&hv->changed);
+    g_mutex_unlock(&hv->lock);
+}
+
+/* The next note; NULL if @link is down and it is time to try again. */
+static LibvirtNote *next_note(LibvirtHv *hv, const LibvirtLink *link, unsigned wait)
+{
+    return link ? g_async_queue_pop(hv->notes)
+                : g_async_queue_timeout_pop(hv->notes, wait * G_TIME_SPAN_SECOND);
+}
+
+/* Until a note says stop. Gives the link that is up then, or NULL. */
+static LibvirtLink *keep_connected(LibvirtHv *hv)
+{
+    LibvirtLink *link = NULL;
+    unsigned wait = 0;
+    bool try_now = true;
+
+    while (true) {
+        LibvirtNote *note;
+        LibvirtNoteKind kind;
+
+        if (!link && try_now) {
+            link = bring_up(hv);
+            wait = link ? 0 : CLAMP(wait * 2, 1, LONGEST_WAIT_SECONDS);
+            set_flag(hv, &hv->attempted);
+        }
+        note = next_note(hv, link, wait);
+        try_now = !note;
+        if (!note)
+            continue;
+        kind = note->kind;
+        if (kind == NOTE_EVENT)
+            libvirt_deliver(hv, note->event, note->uuid, note->target);
+        if (kind == NOTE_CLOSED && link && note->link == link) {
+            bring_down(hv, g_steal_pointer(&link));
+            try_now = true;
+        }
+        libvirt_note_free(note);
+        if (kind == NOTE_STOP)
+            return link;
+    }
+}
+
+static void *run_connection(void *data)
+{
+    LibvirtHv *hv = data;
+    LibvirtLink *link = keep_connected(hv);
+
+    if (link)
+        bring_down(hv, link);
+    set_flag(hv, &hv->ended);
+    libvirt_hv_unref(hv);
+    return NULL;
+}
+
+static void wait_for(LibvirtHv *hv, const bool *flag, unsigned seconds)
+{
+    gint64 deadline = g_get_monotonic_time() + seconds * G_TIME_SPAN_SECOND;
+
+    g_mutex_lock(&hv->lock);
+    while (!*flag && g_cond_wait_until(&hv->changed, &hv->lock, deadline))
+        ;
+    g_mutex_unlock(&hv->lock);
+}
+
+void libvirt_connection_start(LibvirtHv *hv)
+{
+    g_thread_unref(g_thread_new("libvirt", run_connection, libvirt_hv_ref(hv)));
+    wait_for(hv, &hv->attempted, LIBVIRT_OPEN_SECONDS);
+}
+
+void libvirt_connection_stop(LibvirtHv *hv)
+{
+    libvirt_subscribe(&hv->base, NULL, NULL);
+    g_async_queue_push_front(hv->notes, libvirt_note_new(NOTE_STOP));
+    wait_for(hv, &hv->ended, LIBVIRT_CLOSE_SECONDS);
+}
+
+virConnectPtr libvirt_connection_get(LibvirtHv *hv, bool effects, GError **error)
+{
+    virConnectPtr connection;
+
+    g_mutex_lock(&hv->lock);
+    connection = effects ? hv->effects : hv->queries;
+    if (connection)
+        virConnectRef(connection);
+    else
+        g_set_error_literal(error, VMSNAPFS_ERROR, ERR_HOST_DOWN,
+                            hv->why_down ? hv->why_down : "libvirt has not answered yet");
+    g_mutex_unlock(&hv->lock);
+    return connection;
+}
+
+bool libvirt_is_up(Hypervisor *base)
+{
+    LibvirtHv *hv = (LibvirtHv *)base;
+    bool up;
+
+    g_mutex_lock(&hv->lock);
+    up = hv->queries != NULL;
+    g_mutex_unlock(&hv->lock);
+    return up;
+}

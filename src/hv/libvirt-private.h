@@ -1,0 +1,172 @@
+/* Inside the real hypervisor; only the libvirt*.c files include this.
+ *
+ *     caller's thread ──call──▶ helper thread ──▶ libvirt           libvirt-call.c,
+ * libvirt-inspect.c, libvirt-effects.c ◀──────────answer or deadline────┘ libvirt's event thread
+ * ──notes──▶ connection thread ──▶ subscriber        libvirt-events.c, libvirt-connect.c
+ *
+ * A libvirt call blocks as long as it likes (a lock of the domain held by a hung agent, a dead
+ * link). So every call runs in a helper thread, and its caller waits no longer than a deadline; an
+ * answer that comes later is dropped by whoever holds the last reference. The connection thread of
+ * each hypervisor opens, notices the loss, opens again and is the one thread that tells the
+ * subscriber anything, so what it hears is in order. */
+#pragma once
+
+#include "hv/hypervisor.h"
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virConnect, virConnectClose)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomain, virDomainFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(HvDomain, hv_domain_free)
+
+/* libvirt itself gives up waiting for a domain's lock after 30 s, and says who holds it: a query
+ * waits a little longer, to be able to tell. */
+#define LIBVIRT_QUERY_SECONDS  35
+#define LIBVIRT_EFFECT_SECONDS 120
+/* How long hv_open() waits for the first attempt, and hv_free() for the connection thread. */
+#define LIBVIRT_OPEN_SECONDS  30
+#define LIBVIRT_CLOSE_SECONDS 5
+
+typedef struct {
+    Hypervisor base;
+    gatomicrefcount refs; /* the owner, the connection thread, each LibvirtLink */
+    char *uri;
+    bool embedded;
+    GAsyncQueue *notes; /* of LibvirtNote: to the connection thread */
+
+    GMutex lock; /* guards what follows; held for loads and stores only */
+    GCond changed;
+    virConnectPtr queries; /* and events; NULL while down */
+    virConnectPtr effects; /* a second connection, since libvirtd runs few calls of one at a time;
+                              embedded: the same */
+    char *why_down;
+    bool attempted, ended;
+    HvEvent event;
+    void *event_data;
+    unsigned delivering;
+} LibvirtHv;
+
+LibvirtHv *libvirt_hv_ref(LibvirtHv *hv);
+void libvirt_hv_unref(LibvirtHv *hv);
+
+/* --- libvirt-error.c --- */
+
+/* Make libvirt print nothing by itself. */
+void libvirt_error_silence(void);
+/* Set @error from this thread's last libvirt error: the formatted text, ": " and libvirt's.
+ * @connection, if given, is asked whether it still lives: if not, it is ERR_HOST_DOWN. Always
+ * false. */
+bool libvirt_error_set(GError **error, virConnectPtr connection, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
+/* --- libvirt-call.c --- */
+
+typedef struct LibvirtCall LibvirtCall;
+/* Runs in a helper thread; reads the question, writes the answers. */
+typedef bool (*LibvirtRun)(LibvirtCall *call, GError **error);
+
+struct LibvirtCall {
+    /* The question: not changed once the call runs. */
+    LibvirtRun run;
+    virConnectPtr connection;
+    char *what; /* "start" */
+    char *uuid, *target, *xml, *top, *base;
+    uint64_t bandwidth;
+    bool active;
+    int (*power)(virDomainPtr domain);
+    unsigned flags;
+
+    /* The answers: the helper's until the call is done, the caller's afterwards. */
+    GPtrArray *domains;
+    HvDomain *domain;
+    char *live, *inactive, *foreign_job;
+    unsigned snapshots;
+    BlockJobFacts *job;
+
+    GMutex lock; /* guards what follows */
+    GCond ended;
+    bool done, ok;
+    GError *error;
+};
+
+/* A new call about @uuid (NULL: about the host); the rest of the question is the caller's to fill
+ * in. */
+LibvirtCall *libvirt_call_new(const char *what, const char *uuid, LibvirtRun run);
+void libvirt_call_unref(LibvirtCall *call);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LibvirtCall, libvirt_call_unref)
+/* Run @call and wait for it. The answers may be read only if this returns true. */
+bool libvirt_call_query(Hypervisor *hv, LibvirtCall *call, GError **error);
+bool libvirt_call_effect(Hypervisor *hv, LibvirtCall *call, GError **error);
+/* For a LibvirtRun: the domain that the call is about; yours. */
+virDomainPtr libvirt_call_domain(LibvirtCall *call, GError **error);
+/* For a LibvirtRun: libvirt_error_set() with what the call does to what. Always false. */
+bool libvirt_call_failed(LibvirtCall *call, GError **error);
+
+/* --- libvirt-connect.c --- */
+
+/* One life of a connection: what callbacks of that life point to. */
+typedef struct {
+    LibvirtHv *hv;
+    GArray *event_ids; /* of int; the connection thread's */
+} LibvirtLink;
+LibvirtLink *libvirt_link_ref(LibvirtLink *link);
+void libvirt_link_unref(void *link); /* a virFreeCallback */
+
+typedef enum { NOTE_EVENT, NOTE_CLOSED, NOTE_STOP } LibvirtNoteKind;
+typedef struct {
+    LibvirtNoteKind kind;
+    LibvirtLink *link; /* of NOTE_CLOSED: only compared with, never followed */
+    HvEventKind event;
+    char *uuid, *target;
+} LibvirtNote;
+LibvirtNote *libvirt_note_new(LibvirtNoteKind kind);
+void libvirt_note_free(LibvirtNote *note);
+
+void libvirt_connection_start(LibvirtHv *hv);
+/* Ends the thread; waits for it, but not for a libvirt that does not answer. */
+void libvirt_connection_stop(LibvirtHv *hv);
+/* A reference to the connection for queries or for effects; NULL with ERR_HOST_DOWN. */
+virConnectPtr libvirt_connection_get(LibvirtHv *hv, bool effects, GError **error);
+bool libvirt_is_up(Hypervisor *hv);
+
+/* --- libvirt-events.c --- */
+
+/* Start the one thread that runs libvirt's events, for all connections of this process. */
+void libvirt_events_start(void);
+/* Tell @link about @connection's domains. */
+bool libvirt_events_register(virConnectPtr connection, LibvirtLink *link);
+void libvirt_events_unregister(virConnectPtr connection, LibvirtLink *link);
+void libvirt_deliver(LibvirtHv *hv, HvEventKind kind, const char *uuid, const char *target);
+void libvirt_subscribe(Hypervisor *hv, HvEvent event, void *data);
+
+/* --- libvirt-inspect.c --- */
+
+GPtrArray *libvirt_list(Hypervisor *hv, GError **error);
+bool libvirt_inspect(Hypervisor *hv, const char *uuid, HvDomain **out_domain, char **out_live,
+                     char **out_inactive, char **out_foreign_job, unsigned *out_snapshots,
+                     GError **error);
+
+/* --- libvirt-job.c --- */
+
+bool libvirt_block_job(Hypervisor *hv, const char *uuid, const char *target,
+                       BlockJobFacts **out_job, GError **error);
+
+/* --- libvirt-effects.c --- */
+
+bool libvirt_define(Hypervisor *hv, const char *uuid, const char *xml, GError **error);
+bool libvirt_snapshot(Hypervisor *hv, const char *uuid, const GPtrArray *switches,
+                      const GPtrArray *excluded, GError **error);
+bool libvirt_block_commit(Hypervisor *hv, const char *uuid, const char *target, const char *top,
+                          const char *base, bool active, uint64_t bandwidth, GError **error);
+bool libvirt_block_pivot(Hypervisor *hv, const char *uuid, const char *target, GError **error);
+bool libvirt_block_abort(Hypervisor *hv, const char *uuid, const char *target, GError **error);
+bool libvirt_block_speed(Hypervisor *hv, const char *uuid, const char *target, uint64_t bandwidth,
+                         GError **error);
+bool libvirt_start(Hypervisor *hv, const char *uuid, GError **error);
+bool libvirt_shutdown(Hypervisor *hv, const char *uuid, GError **error);
+bool libvirt_destroy(Hypervisor *hv, const char *uuid, GError **error);
+bool libvirt_suspend(Hypervisor *hv, const char *uuid, GError **error);
+bool libvirt_resume(Hypervisor *hv, const char *uuid, GError **error);
+bool libvirt_set_metadata(Hypervisor *hv, const char *uuid, const char *home, uint64_t generation,
+                          GError **error);
