@@ -1,0 +1,278 @@
+/* The list of VMs and the hypervisor's events. An event says only that it is time to look again;
+ * what is true is asked for. */
+#include "run/engine-priv.h"
+
+#include "base/str.h"
+
+#include <unistd.h>
+
+/* ---- changes to be told once no lock is held ---- */
+
+typedef struct {
+    GPtrArray *events; /* of CHANGE_VMS */
+    GPtrArray *vms;    /* uuids: CHANGE_VM without an event */
+} News;
+
+static News news_new(void)
+{
+    return (News){g_ptr_array_new_with_free_func(g_free), g_ptr_array_new_with_free_func(g_free)};
+}
+
+static void news_tell(Engine *engine, News *news)
+{
+    for (guint i = 0; i < news->events->len; i++)
+        engine_emit(engine, CHANGE_VMS, NULL, g_strdup(news->events->pdata[i]));
+    for (guint i = 0; i < news->vms->len; i++)
+        engine_emit(engine, CHANGE_VM, news->vms->pdata[i], NULL);
+    g_ptr_array_unref(news->events);
+    g_ptr_array_unref(news->vms);
+}
+
+/* ---- down ---- */
+
+static void make_stale_locked(EngineVm *vm)
+{
+    VmView *view = view_copy(vm->view);
+
+    view->stale = true;
+    vm_view_unref(vm->view);
+    vm->view = view;
+    engine_vm_wake_locked(vm);
+}
+
+static void host_down(Engine *engine, const char *why)
+{
+    News news = news_new();
+    GHashTableIter iter;
+    gpointer vm;
+
+    g_mutex_lock(&engine->lock);
+    bool was_up = engine->up || !engine->up_known;
+    engine->up = false;
+    engine->up_known = true;
+    str_set(&engine->problem, why);
+    g_hash_table_iter_init(&iter, engine->vms);
+    while (was_up && g_hash_table_iter_next(&iter, NULL, &vm)) {
+        make_stale_locked(vm);
+        g_ptr_array_add(news.vms, g_strdup(((EngineVm *)vm)->uuid));
+    }
+    engine_publish_locked(engine);
+    if (was_up)
+        g_ptr_array_add(news.events,
+                        event_make("host-down", NULL, "uri", engine->uri, "message", why, NULL));
+    g_mutex_unlock(&engine->lock);
+    news_tell(engine, &news);
+}
+
+void host_lost(Engine *engine, const char *why)
+{
+    Hypervisor *hv = engine->world.hv;
+
+    if (!hv->ops->is_up(hv))
+        host_down(engine, why);
+}
+
+/* ---- listing ---- */
+
+static void queue_open_locked(EngineVm *vm)
+{
+    for (GList *link = vm->queue.head; link; link = link->next)
+        if (((Work *)link->data)->kind == WORK_OPEN)
+            return;
+    if (!vm->engine->stopping)
+        queue_add_locked(vm, work_new(WORK_OPEN, NULL, NULL, NULL));
+}
+
+static EngineVm *obtain_vm_locked(Engine *engine, const HvDomain *domain)
+{
+    EngineVm *vm = g_hash_table_lookup(engine->vms, domain->uuid);
+
+    if (!vm) {
+        vm = engine_vm_new(engine, domain->uuid, domain->name);
+        g_hash_table_insert(engine->vms, vm->uuid, vm);
+    }
+    return vm;
+}
+
+static bool differs(const VmView *view, const HvDomain *domain)
+{
+    return g_strcmp0(view->name, domain->name) != 0 ||
+           g_strcmp0(view->state, domain_state_name(domain->state)) != 0;
+}
+
+static void take_domain_locked(Engine *engine, const HvDomain *domain, bool reopen, News *news)
+{
+    EngineVm *vm = obtain_vm_locked(engine, domain);
+    bool appeared = !vm->present;
+
+    if (appeared) {
+        vm->present = true;
+        vm->loaded = vm->opened = false;
+        vm_view_unref(vm->view);
+        vm->view = view_first(domain);
+        str_set(&vm->name, domain->name);
+        g_ptr_array_add(news->events, event_make("vm-appeared", vm->view, NULL));
+    }
+    if (appeared || reopen)
+        queue_open_locked(vm);
+    else if (differs(vm->view, domain))
+        refresh_soon_locked(vm);
+}
+
+/* The directory goes, nothing else: the VM may be defined again. */
+static void lose_domain_locked(EngineVm *vm, News *news)
+{
+    g_autoptr(GError) error = g_error_new(VMSNAPFS_ERROR, ERR_NOT_FOUND,
+                                          "VM %s is not defined in libvirt any more", vm->name);
+
+    vm->present = false;
+    queue_refuse_all_locked(vm, error);
+    engine_vm_wake_locked(vm);
+    g_ptr_array_add(news->events, event_make("vm-vanished", vm->view, NULL));
+}
+
+static void lose_others_locked(Engine *engine, GHashTable *seen, News *news)
+{
+    GHashTableIter iter;
+    gpointer uuid, vm;
+
+    g_hash_table_iter_init(&iter, engine->vms);
+    while (g_hash_table_iter_next(&iter, &uuid, &vm))
+        if (((EngineVm *)vm)->present && !g_hash_table_contains(seen, uuid))
+            lose_domain_locked(vm, news);
+}
+
+static void apply_list(Engine *engine, const GPtrArray *domains, bool reopen)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    News news = news_new();
+
+    g_mutex_lock(&engine->lock);
+    if (engine->up_known && !engine->up)
+        reopen = true;
+    if (!engine->up)
+        g_ptr_array_add(news.events, event_make("host-up", NULL, "uri", engine->uri, NULL));
+    engine->up = engine->up_known = true;
+    str_set(&engine->problem, "");
+    for (guint i = 0; i < domains->len; i++) {
+        const HvDomain *domain = domains->pdata[i];
+        g_hash_table_add(seen, domain->uuid);
+        take_domain_locked(engine, domain, reopen, &news);
+    }
+    lose_others_locked(engine, seen, &news);
+    engine_publish_locked(engine);
+    g_mutex_unlock(&engine->lock);
+    news_tell(engine, &news);
+}
+
+static void list_once(Engine *engine, bool reopen)
+{
+    Hypervisor *hv = engine->world.hv;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) domains = hv->ops->list(hv, &error);
+
+    if (domains)
+        apply_list(engine, domains, reopen);
+    else if (error_is(error, ERR_HOST_DOWN))
+        host_down(engine, error->message);
+    else
+        errors_operation(engine, NULL, getuid(), getpid(), "list VMs", error,
+                         g_get_monotonic_time());
+}
+
+static void run_list(Engine *engine, EngineVm *vm, Work *work)
+{
+    g_mutex_lock(&engine->lock);
+    while (engine->list_wanted && !engine->stopping) {
+        bool reopen = engine->reopen_wanted;
+        engine->list_wanted = engine->reopen_wanted = false;
+        g_mutex_unlock(&engine->lock);
+        list_once(engine, reopen);
+        g_mutex_lock(&engine->lock);
+        engine->listed = true;
+        g_cond_broadcast(&engine->changed);
+    }
+    engine->listing = false;
+    g_mutex_unlock(&engine->lock);
+}
+
+void host_list_locked(Engine *engine, bool reopen)
+{
+    if (engine->stopping)
+        return;
+    engine->list_wanted = true;
+    engine->reopen_wanted |= reopen;
+    if (!engine->listing) {
+        engine->listing = true;
+        engine_push_locked(engine, run_list, NULL, NULL);
+    }
+}
+
+/* ---- opening ---- */
+
+void host_open_vm(EngineVm *vm)
+{
+    Engine *engine = vm->engine;
+    int64_t since = g_get_monotonic_time();
+    g_autoptr(GError) error = NULL;
+
+    if (!vm_open(vm->vm, &error)) {
+        g_autofree char *name = engine_vm_name(vm);
+        g_autofree char *operation = g_strdup_printf("open %s", name);
+        errors_operation(engine, vm, getuid(), getpid(), operation, error, since);
+    } else {
+        merge_adopt(vm);
+    }
+    refresh_now(vm, true);
+    g_mutex_lock(&engine->lock);
+    vm->opened = true;
+    g_cond_broadcast(&engine->changed);
+    g_mutex_unlock(&engine->lock);
+}
+
+/* ---- events ---- */
+
+static void domain_changed(Engine *engine, const char *uuid)
+{
+    g_mutex_lock(&engine->lock);
+    EngineVm *vm = g_hash_table_lookup(engine->vms, uuid);
+    if (vm && vm->present) {
+        engine_vm_wake_locked(vm);
+        refresh_soon_locked(vm);
+    } else {
+        host_list_locked(engine, false);
+    }
+    g_mutex_unlock(&engine->lock);
+}
+
+static void block_job_changed(Engine *engine, const char *uuid)
+{
+    g_mutex_lock(&engine->lock);
+    EngineVm *vm = g_hash_table_lookup(engine->vms, uuid);
+    if (vm)
+        engine_vm_wake_locked(vm);
+    g_mutex_unlock(&engine->lock);
+}
+
+void host_event(HvEventKind kind, const char *uuid, const char *target, void *data)
+{
+    Engine *engine = data;
+
+    switch (kind) {
+    case HV_EVENT_DOMAIN:
+        domain_changed(engine, uuid);
+        return;
+    case HV_EVENT_BLOCK_JOB:
+        block_job_changed(engine, uuid);
+        return;
+    case HV_EVENT_DOWN:
+        host_down(engine, "the connection was lost; the last known state is shown, and it is tried "
+                          "again until it is back");
+        return;
+    case HV_EVENT_UP:
+        g_mutex_lock(&engine->lock);
+        host_list_locked(engine, true);
+        g_mutex_unlock(&engine->lock);
+        return;
+    }
+}

@@ -1,0 +1,261 @@
+/* What the files of the engine share; no other floor includes this, tests may.
+ *
+ * The parts: engine.c is the door (life, submit, interrupt), engine-host.c the list of VMs and the
+ * hypervisor's events, queue.c the order of work on one VM, work.c what a request does, merge.c the
+ * jobs that removals leave, job.c one job, power.c the state file, refresh.c and view.c the views,
+ * events.c the JSON lines, errors.c the rings.
+ *
+ * Locks, outermost first:
+ *   engine->lock   the table of VMs, queues, job lists, tickets, the views' pointers
+ *   job->lock      numbers and outcome of one job; may be taken while engine->lock is held
+ *   errors->lock   the rings; taken alone
+ * They are held for loads, stores and swaps only. No callback (EngineDone, EngineChange), no call
+ * of hv, images or vm_… is made while one is held; so hooks that vm.c calls, whatever it holds, may
+ * take ours. A function whose name ends in _locked wants engine->lock held.
+ *
+ * Threads: everything runs as a task of one pool without a limit; engine->active counts tasks, so
+ * that engine_stop knows when the last one is through. A VM has a main lane (one operation at a
+ * time, in order of arrival) and, only while a merge is what the main lane does, a side lane for
+ * what may run beside a merge: labels and further removals. Refreshes and job requests run beside
+ * both. */
+#pragma once
+
+#include "engine.h"
+#include "run/vm.h"
+
+typedef struct Errors Errors;
+typedef struct EngineVm EngineVm;
+typedef struct Work Work;
+
+struct Engine {
+    /* Constant while threads run. */
+    char *uri;
+    World world;
+    bool owns_tables;
+    Errors *errors;
+    EngineChange change;
+    void *change_data;
+    GThreadPool *pool;
+    unsigned start_wait_ms;    /* how long engine_start waits for the VMs' first views */
+    unsigned shutdown_wait_ms; /* how long a guest may take to shut down */
+
+    GMutex lock;
+    GCond changed; /* active, listed or an EngineVm's opened changed */
+    HostView *view;
+    GHashTable *vms;     /* uuid → EngineVm; one that vanished stays, with present=false */
+    GHashTable *tickets; /* &Work.ticket → Work not yet answered */
+    uint64_t last_ticket;
+    unsigned last_job;
+    uint64_t last_event; /* counts block job events and wake-ups, see EngineVm.event */
+    unsigned active;
+    bool stopping, up, up_known;
+    char *problem; /* why the host is not up; never NULL */
+    bool listing, list_wanted, reopen_wanted;
+    bool listed; /* the first list was answered, with whatever */
+};
+
+typedef enum { WORK_REQUEST, WORK_OPEN, WORK_FINISH } WorkKind;
+
+struct Work {
+    WorkKind kind;
+    Request *request; /* NULL for open and finish */
+    uint64_t ticket;
+    EngineDone done;
+    void *data;
+    int64_t since;    /* monotonic µs */
+    gint interrupted; /* atomic */
+    bool queued;      /* engine->lock: in its VM's queue */
+    GError *outcome;  /* of a work that is answered without being run */
+};
+
+struct EngineVm {
+    gint references;
+    Engine *engine; /* outlives it */
+    char *uuid;
+    Vm *vm;
+
+    /* engine->lock: */
+    char *name;
+    VmView *view;
+    bool present, opened;
+    GQueue queue;       /* of Work */
+    Work *main, *side;  /* what the lanes run */
+    bool changing;      /* the chain is being changed by create or revert: drift means nothing */
+    bool yield;         /* the running merge is to be parked: somebody else needs the main lane */
+    EngineJob *merging; /* the job of the merge that runs; borrowed from jobs */
+    GPtrArray *jobs;    /* of EngineJob, oldest first */
+    GHashTable *cancelled; /* names whose removal was cancelled before its turn came */
+    GCond changed;         /* event, refreshing */
+    uint64_t event;        /* engine->last_event at the newest wake-up */
+    int64_t progress_at;   /* monotonic µs of the last CHANGE_PROGRESS */
+    bool refreshing, observe_wanted, refresh_queued;
+    uint64_t refresh_wanted, refresh_done;
+    bool loaded; /* the view has been built from a catalog: from now on differences are events */
+
+    /* Only who set refreshing: */
+    Observation *observation;
+    char *drift;
+    bool stale;
+};
+
+/* ---- engine.c ---- */
+
+/* An engine on tables of the caller's, which outlive it. */
+Engine *engine_new_on(Hypervisor *hv, Images *images, Files *files);
+typedef void (*EngineTask)(Engine *engine, EngineVm *vm, Work *work);
+/* Run @task on the pool; @vm may be NULL and is kept alive until it is through. */
+void engine_push_locked(Engine *engine, EngineTask task, EngineVm *vm, Work *work);
+/* Tell the subscriber. @event is taken, may be NULL. */
+void engine_emit(Engine *engine, ChangeKind kind, const char *vm_uuid, char *event);
+
+/* ---- engine-vm.c: one VM of the table ---- */
+
+EngineVm *engine_vm_new(Engine *engine, const char *uuid, const char *name);
+EngineVm *engine_vm_ref(EngineVm *vm);
+void engine_vm_unref(EngineVm *vm);
+char *engine_vm_name(EngineVm *vm);   /* as it is now; yours */
+VmView *engine_vm_view(EngineVm *vm); /* a reference */
+/* Everybody who waits for this VM looks again. */
+void engine_vm_wake_locked(EngineVm *vm);
+/* Replace the VM's view (taken) and the host's. Returns the old one, yours. */
+VmView *engine_vm_publish_locked(EngineVm *vm, VmView *view);
+/* The same with the present view and a new list of jobs. */
+void engine_vm_publish_jobs_locked(EngineVm *vm);
+/* Replace the host's view after the list of VMs or the host's state changed. */
+void engine_publish_locked(Engine *engine);
+
+/* ---- engine-host.c ---- */
+
+/* A task: open the VM, take up what was left, build its first view. */
+void host_open_vm(EngineVm *vm);
+
+void host_event(HvEventKind kind, const char *uuid, const char *target, void *data);
+/* List the domains soon; @reopen: and open every VM, since we may have missed anything. */
+void host_list_locked(Engine *engine, bool reopen);
+/* A call said that the host is down: if so, show it. */
+void host_lost(Engine *engine, const char *why);
+
+/* ---- queue.c ---- */
+
+Work *work_new(WorkKind kind, Request *request, EngineDone done, void *data);
+void work_free(Work *work);
+void queue_add_locked(EngineVm *vm, Work *work);
+/* Queue a finish unless one waits there already. */
+void queue_finish_locked(EngineVm *vm);
+/* Start what may start now. */
+void queue_start_locked(EngineVm *vm);
+/* Take @work out of the queue and answer it with @error (taken) from the pool. */
+void queue_refuse_locked(EngineVm *vm, Work *work, GError *error);
+/* The same for all of them. */
+void queue_refuse_all_locked(EngineVm *vm, const GError *error);
+
+/* ---- work.c ---- */
+
+/* Do it; false: it is answered later, by its job. */
+bool work_run(EngineVm *vm, Work *work, GError **error);
+/* Log it, put a failure into the rings, call back, free. */
+void work_answer(Engine *engine, EngineVm *vm, Work *work, const GError *error);
+void work_answer_task(Engine *engine, EngineVm *vm, Work *work);
+/* Job requests: beside the lanes. */
+void work_drop_job(Engine *engine, EngineVm *vm, Work *work);
+void work_set_bandwidth(Engine *engine, EngineVm *vm, Work *work);
+
+/* ---- power.c ---- */
+
+bool power_run(EngineVm *vm, Work *work, GError **error);
+
+/* ---- job.c ---- */
+
+EngineJob *job_new(unsigned id, const char *vm_uuid, const char *target, const char *snapshot,
+                   const GPtrArray *disk_targets, uint64_t bandwidth);
+EngineJob *job_ref(EngineJob *job);
+void job_unref(EngineJob *job);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EngineJob, job_unref)
+const char *job_snapshot(const EngineJob *job); /* id, or NULL if not known */
+void job_set_owner(EngineJob *job, uid_t uid, pid_t pid);
+uid_t job_uid(const EngineJob *job);
+pid_t job_pid(const EngineJob *job);
+/* Drafts are jobs of removals not accepted yet: found by the merge, not shown. */
+void job_show(EngineJob *job);
+bool job_is_shown(EngineJob *job);
+void job_set_cancelled(EngineJob *job, bool cancelled); /* asked for */
+bool job_is_cancelled(EngineJob *job);
+void job_set_bandwidth(EngineJob *job, uint64_t bandwidth);
+void job_set_progress(EngineJob *job, const char *target, uint64_t done, uint64_t total,
+                      bool finished);
+/* The end: @error NULL is success. Only the first call counts; returns false for the others. */
+bool job_end(EngineJob *job, JobState state, const GError *error);
+/* How it failed; new, NULL if it did not. */
+GError *job_error(EngineJob *job);
+int64_t job_since(const EngineJob *job); /* monotonic µs */
+int64_t job_ended(EngineJob *job);       /* monotonic µs, 0 while running */
+/* Works that are answered when it ends; @drop: with success in any case. engine->lock. */
+void job_add_waiter_locked(EngineJob *job, Work *work, bool drop);
+GPtrArray *job_steal_waiters_locked(EngineJob *job, bool drop);
+
+/* ---- merge.c ---- */
+
+EngineJob *merge_find_locked(EngineVm *vm, const char *target);
+EngineJob *merge_running_locked(EngineVm *vm); /* any shown one; NULL */
+/* Make the job of the next piece of work, if there is one, and queue its finish. */
+void merge_adopt(EngineVm *vm);
+/* Do work until nothing is left or something needs the lane. */
+void merge_run(EngineVm *vm);
+/* A removal is about to be asked for: its job, as a draft. */
+EngineJob *merge_draft(EngineVm *vm, const Request *request);
+void merge_forget_draft(EngineVm *vm, EngineJob *job);
+/* The removal was accepted and has work. */
+void merge_accept(EngineVm *vm, EngineJob *job);
+/* End a job, publish, tell, answer its waiters. */
+void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error);
+/* Failed jobs of that snapshot are no longer news. */
+void merge_dismiss_failed(EngineVm *vm, const char *target, const char *snapshot);
+
+/* ---- refresh.c ---- */
+
+/* Build the view again and publish it; returns when a build that began after this call is out.
+ * @observe: with fresh facts from the hypervisor, else only the catalog is read again. */
+void refresh_now(EngineVm *vm, bool observe);
+/* The same, soon, from the pool; requests that have not begun are one. */
+void refresh_soon_locked(EngineVm *vm);
+
+/* ---- view.c ---- */
+
+/* What a view of a VM is made of. observation may be NULL: @previous is used for what it lacks. */
+typedef struct {
+    const char *uuid, *name;
+    const Observation *observation;
+    const Catalog *catalog;
+    const char *home, *problem, *drift;
+    const VmView *previous;
+} ViewFacts;
+VmView *view_build(const ViewFacts *facts);
+VmView *view_first(const HvDomain *domain);
+/* Same facts; what is inside is shared. */
+VmView *view_copy(const VmView *view);
+void view_set_jobs(VmView *view, GPtrArray *jobs);
+HostView *view_host(const char *uri, bool up, const char *problem, GPtrArray *vms);
+
+/* ---- events.c: JSON objects, new strings ---- */
+
+/* Pairs of key and value end with NULL. */
+char *event_make(const char *type, const VmView *vm, ...) G_GNUC_NULL_TERMINATED;
+char *event_of_job(const char *type, const VmView *vm, EngineJob *job);
+/* What changed from @before to @after, one object each. */
+GPtrArray *events_between(const VmView *before, const VmView *after);
+
+/* ---- errors.c ---- */
+
+Errors *errors_new(void);
+void errors_free(Errors *errors);
+const char *errors_name(const GError *error); /* "EBUSY" */
+/* Bytes that would break a line become octal escapes. */
+char *errors_line_text(const char *text);
+/* The next number of an operation; a failure's line goes into both rings. */
+uint64_t errors_add(Errors *errors, const char *vm_uuid, uid_t uid, pid_t pid,
+                    const char *operation, const GError *error);
+char *errors_text(Errors *errors, const char *vm_uuid);
+uint64_t errors_sequence(Errors *errors, const char *vm_uuid);
+/* errors_add, the log line, CHANGE_ERRORS. @since monotonic µs. */
+void errors_operation(Engine *engine, EngineVm *vm, uid_t uid, pid_t pid, const char *operation,
+                      const GError *error, int64_t since);

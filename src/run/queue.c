@@ -1,0 +1,161 @@
+/* The order of work on one VM.
+ *
+ * Requests run one at a time as they came. A merge may take hours, so it alone is treated
+ * differently: labels and removals run beside it, in a lane of their own and in order among
+ * themselves; power requests go ahead of merges that wait and park the one that runs (a live block
+ * job goes on in QEMU meanwhile; qemu-img is stopped, since the VM may be about to start). */
+#include "run/engine-priv.h"
+
+Work *work_new(WorkKind kind, Request *request, EngineDone done, void *data)
+{
+    Work *work = g_new0(Work, 1);
+
+    work->kind = kind;
+    work->request = request;
+    work->done = done;
+    work->data = data;
+    work->since = g_get_monotonic_time();
+    return work;
+}
+
+void work_free(Work *work)
+{
+    request_free(work->request);
+    g_clear_error(&work->outcome);
+    g_free(work);
+}
+
+static bool is_power(const Work *work)
+{
+    return work->kind == WORK_REQUEST && work->request->kind == REQUEST_POWER;
+}
+
+/* May it run beside a merge? */
+static bool may_run_beside(const Work *work)
+{
+    if (work->kind != WORK_REQUEST)
+        return false;
+    switch (work->request->kind) {
+    case REQUEST_RENAME:
+    case REQUEST_REMOVE:
+    case REQUEST_DESCRIBE:
+    case REQUEST_MODE:
+    case REQUEST_POLICY:
+        return true;
+    case REQUEST_CREATE:
+    case REQUEST_REVERT:
+    case REQUEST_POWER:
+    case REQUEST_JOB_DROP:
+    case REQUEST_JOB_BANDWIDTH:
+        return false;
+    }
+    return false;
+}
+
+static GList *first_finish(EngineVm *vm)
+{
+    GList *link = vm->queue.head;
+
+    while (link && ((Work *)link->data)->kind != WORK_FINISH)
+        link = link->next;
+    return link;
+}
+
+void queue_add_locked(EngineVm *vm, Work *work)
+{
+    GList *finish = is_power(work) ? first_finish(vm) : NULL;
+
+    work->queued = true;
+    if (finish)
+        g_queue_insert_before(&vm->queue, finish, work);
+    else
+        g_queue_push_tail(&vm->queue, work);
+    if (vm->main && vm->main->kind == WORK_FINISH && is_power(work)) {
+        vm->yield = true;
+        engine_vm_wake_locked(vm);
+    }
+    queue_start_locked(vm);
+}
+
+void queue_finish_locked(EngineVm *vm)
+{
+    if (!first_finish(vm) && !vm->engine->stopping)
+        queue_add_locked(vm, work_new(WORK_FINISH, NULL, NULL, NULL));
+}
+
+/* The next for the side lane: nothing may overtake what cannot run beside a merge. */
+static Work *next_beside(EngineVm *vm)
+{
+    for (GList *link = vm->queue.head; link; link = link->next) {
+        Work *work = link->data;
+        if (may_run_beside(work))
+            return work;
+        if (work->kind != WORK_FINISH)
+            return NULL;
+    }
+    return NULL;
+}
+
+static void leave_lane(Engine *engine, EngineVm *vm, Work **lane)
+{
+    g_mutex_lock(&engine->lock);
+    *lane = NULL;
+    queue_start_locked(vm);
+    g_mutex_unlock(&engine->lock);
+}
+
+static void run_request(Engine *engine, EngineVm *vm, Work *work)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (work_run(vm, work, &error))
+        work_answer(engine, vm, work, error);
+}
+
+static void run_main(Engine *engine, EngineVm *vm, Work *work)
+{
+    run_request(engine, vm, work);
+    leave_lane(engine, vm, &vm->main);
+}
+
+static void run_side(Engine *engine, EngineVm *vm, Work *work)
+{
+    run_request(engine, vm, work);
+    leave_lane(engine, vm, &vm->side);
+}
+
+static void put_in_lane(EngineVm *vm, Work *work, Work **lane, EngineTask run)
+{
+    g_queue_remove(&vm->queue, work);
+    work->queued = false;
+    *lane = work;
+    engine_push_locked(vm->engine, run, vm, work);
+}
+
+void queue_start_locked(EngineVm *vm)
+{
+    Work *work = NULL;
+
+    if (vm->engine->stopping || vm->side)
+        return;
+    if (!vm->main && (work = g_queue_peek_head(&vm->queue)))
+        put_in_lane(vm, work, &vm->main, run_main);
+    if (vm->main && vm->main->kind == WORK_FINISH && (work = next_beside(vm)))
+        put_in_lane(vm, work, &vm->side, run_side);
+}
+
+void queue_refuse_locked(EngineVm *vm, Work *work, GError *error)
+{
+    g_queue_remove(&vm->queue, work);
+    work->queued = false;
+    work->outcome = error;
+    engine_push_locked(vm->engine, work_answer_task, vm, work);
+}
+
+void queue_refuse_all_locked(EngineVm *vm, const GError *error)
+{
+    Work *work = NULL;
+
+    while ((work = g_queue_peek_head(&vm->queue)))
+        queue_refuse_locked(vm, work, g_error_copy(error));
+}

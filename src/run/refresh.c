@@ -1,0 +1,156 @@
+/* Building a VM's view again: one build at a time per VM, beside its lanes, asking the hypervisor
+ * with no lock held. */
+#include "run/engine-priv.h"
+
+#include "base/str.h"
+
+static void note_failure(EngineVm *vm, const GError *error)
+{
+    Engine *engine = vm->engine;
+
+    if (error_is(error, ERR_HOST_DOWN)) {
+        host_lost(engine, error->message);
+    } else if (error_is(error, ERR_NOT_FOUND)) {
+        g_mutex_lock(&engine->lock);
+        host_list_locked(engine, false);
+        g_mutex_unlock(&engine->lock);
+    }
+}
+
+/* Drift is the difference between a catalog and a chain seen at one time: where the chain is being
+ * changed by us, or the catalog was replaced while we looked, the last answer stands until the
+ * build that follows. */
+static void judge_drift(EngineVm *vm, const Catalog *before, const Catalog *after)
+{
+    g_mutex_lock(&vm->engine->lock);
+    bool changing = vm->changing;
+    g_mutex_unlock(&vm->engine->lock);
+    if (changing || before->generation != after->generation)
+        return;
+    g_autofree char *drift = plan_drift(after, vm->observation);
+    str_set(&vm->drift, drift);
+}
+
+static void observe(EngineVm *vm)
+{
+    g_autoptr(Catalog) before = vm_catalog(vm->vm);
+    g_autoptr(GError) error = NULL;
+    Observation *seen = vm_observe(vm->vm, &error);
+
+    vm->stale = !seen;
+    if (!seen) {
+        note_failure(vm, error);
+        return;
+    }
+    g_autoptr(Catalog) after = vm_catalog(vm->vm);
+    g_clear_pointer(&vm->observation, observation_free);
+    vm->observation = seen;
+    judge_drift(vm, before, after);
+}
+
+static VmView *build(EngineVm *vm, const VmView *previous)
+{
+    const Domain *domain = vm->observation ? observation_domain(vm->observation) : NULL;
+    g_autoptr(Catalog) catalog = vm_catalog(vm->vm);
+    g_autofree char *home = vm_home(vm->vm);
+    g_autofree char *problem = vm_problem(vm->vm);
+
+    return view_build(&(ViewFacts){
+        .uuid = vm->uuid,
+        .name = domain ? domain->name : previous->name,
+        .observation = vm->observation,
+        .catalog = catalog,
+        .home = home,
+        .problem = problem,
+        .drift = vm->drift,
+        .previous = previous,
+    });
+}
+
+static void tell(EngineVm *vm, const VmView *before, const VmView *after, bool first)
+{
+    Engine *engine = vm->engine;
+    g_autoptr(GPtrArray) events =
+        first ? g_ptr_array_new_with_free_func(g_free) : events_between(before, after);
+
+    if (g_strcmp0(before->name, after->name) != 0) {
+        engine_emit(engine, CHANGE_VMS, NULL, event_make("vm-vanished", before, NULL));
+        engine_emit(engine, CHANGE_VMS, NULL, event_make("vm-appeared", after, NULL));
+    }
+    for (guint i = 0; i < events->len; i++)
+        engine_emit(engine, CHANGE_VM, vm->uuid, g_strdup(events->pdata[i]));
+    if (events->len == 0)
+        engine_emit(engine, CHANGE_VM, vm->uuid, NULL);
+}
+
+static void publish(EngineVm *vm, VmView *view, uint64_t upto)
+{
+    Engine *engine = vm->engine;
+
+    g_mutex_lock(&engine->lock);
+    bool first = !vm->loaded;
+    vm->loaded = true;
+    view->stale = vm->stale || !engine->up;
+    str_set(&vm->name, view->name);
+    g_autoptr(VmView) after = vm_view_ref(view);
+    g_autoptr(VmView) before = engine_vm_publish_locked(vm, view);
+    bool present = vm->present;
+    vm->refresh_done = upto;
+    vm->refreshing = false;
+    g_cond_broadcast(&vm->changed);
+    g_mutex_unlock(&engine->lock);
+    if (present)
+        tell(vm, before, after, first);
+}
+
+/* Become the one who builds, unless a build that began after this call did it for us. */
+static bool begin(EngineVm *vm, uint64_t *out_upto, bool *out_observe)
+{
+    uint64_t mine = ++vm->refresh_wanted;
+
+    while (vm->refreshing && vm->refresh_done < mine)
+        g_cond_wait(&vm->changed, &vm->engine->lock);
+    if (vm->refresh_done >= mine)
+        return false;
+    vm->refreshing = true;
+    *out_upto = vm->refresh_wanted;
+    *out_observe = vm->observe_wanted || !vm->observation;
+    vm->observe_wanted = false;
+    return true;
+}
+
+void refresh_now(EngineVm *vm, bool with_facts)
+{
+    Engine *engine = vm->engine;
+    bool want_facts = false;
+    uint64_t upto = 0;
+
+    g_mutex_lock(&engine->lock);
+    vm->observe_wanted |= with_facts;
+    bool mine = begin(vm, &upto, &want_facts);
+    g_autoptr(VmView) previous = mine ? vm_view_ref(vm->view) : NULL;
+    g_mutex_unlock(&engine->lock);
+    if (!mine)
+        return;
+    if (want_facts)
+        observe(vm);
+    publish(vm, build(vm, previous), upto);
+}
+
+static void run_refresh(Engine *engine, EngineVm *vm, Work *work)
+{
+    g_mutex_lock(&engine->lock);
+    vm->refresh_queued = false;
+    bool wanted = vm->present && !engine->stopping;
+    g_mutex_unlock(&engine->lock);
+    if (wanted)
+        refresh_now(vm, true);
+}
+
+void refresh_soon_locked(EngineVm *vm)
+{
+    if (vm->refresh_queued || vm->engine->stopping)
+        return;
+    vm->refresh_queued = true;
+    engine_push_locked(vm->engine, run_refresh, vm, NULL);
+}

@@ -1,0 +1,122 @@
+/* Taking requests: what is refused at once, what goes into a VM's queue, what runs beside it. */
+#include "run/engine-priv.h"
+
+Request *request_new(RequestKind kind, const char *vm_uuid)
+{
+    Request *request = g_new0(Request, 1);
+
+    request->kind = kind;
+    request->vm = g_strdup(vm_uuid);
+    return request;
+}
+
+void request_free(Request *request)
+{
+    if (!request)
+        return;
+    g_free(request->vm);
+    g_free(request->name);
+    g_free(request->new_name);
+    g_free(request->text);
+    g_free(request->operation);
+    g_free(request);
+}
+
+static const char *kind_name(RequestKind kind)
+{
+    static const char *const names[] = {
+        [REQUEST_CREATE] = "create",     [REQUEST_RENAME] = "rename",
+        [REQUEST_REMOVE] = "remove",     [REQUEST_REVERT] = "revert",
+        [REQUEST_DESCRIBE] = "describe", [REQUEST_MODE] = "mode",
+        [REQUEST_POLICY] = "policy",     [REQUEST_POWER] = "power",
+        [REQUEST_JOB_DROP] = "drop-job", [REQUEST_JOB_BANDWIDTH] = "bandwidth",
+    };
+
+    return names[kind];
+}
+
+static bool is_job_request(const Work *work)
+{
+    return work->request->kind == REQUEST_JOB_DROP || work->request->kind == REQUEST_JOB_BANDWIDTH;
+}
+
+static GError *refuse_busy_locked(EngineVm *vm, const Work *work)
+{
+    EngineJob *job = merge_running_locked(vm);
+
+    if (!job || (work->request->kind != REQUEST_CREATE && work->request->kind != REQUEST_REVERT))
+        return NULL;
+    return g_error_new(
+        VMSNAPFS_ERROR, ERR_BUSY,
+        "Job %u of VM %s is merging snapshot %s; wait for it (cat wait) or cancel it",
+        engine_job_id(job), vm->name, engine_job_target(job));
+}
+
+/* What needs no waiting to be refused; NULL if the request can be taken. */
+static GError *refuse_locked(Engine *engine, EngineVm *vm, const Work *work)
+{
+    if (engine->stopping || !engine->pool)
+        return g_error_new(VMSNAPFS_ERROR, ERR_INTERRUPTED,
+                           "The daemon does not take requests %s; ask again when it runs",
+                           engine->stopping ? "any more" : "yet");
+    if (!vm || !vm->present)
+        return g_error_new(VMSNAPFS_ERROR, ERR_NOT_FOUND, "There is no VM with uuid %s any more",
+                           work->request->vm ? work->request->vm : "(none)");
+    if (!engine->up && work->request->kind != REQUEST_JOB_DROP)
+        return g_error_new(VMSNAPFS_ERROR, ERR_HOST_DOWN,
+                           "VM %s cannot be changed while libvirt cannot be reached: %s", vm->name,
+                           engine->problem);
+    return refuse_busy_locked(vm, work);
+}
+
+static void take_locked(Engine *engine, EngineVm *vm, Work *work)
+{
+    g_hash_table_insert(engine->tickets, &work->ticket, work);
+    if (!is_job_request(work))
+        queue_add_locked(vm, work);
+    else if (work->request->kind == REQUEST_JOB_DROP)
+        engine_push_locked(engine, work_drop_job, vm, work);
+    else
+        engine_push_locked(engine, work_set_bandwidth, vm, work);
+}
+
+uint64_t engine_submit(Engine *engine, Request *request, EngineDone done, void *data)
+{
+    Work *work = work_new(WORK_REQUEST, request, done, data);
+
+    if (!request->operation)
+        request->operation = g_strdup_printf("%s %s", kind_name(request->kind),
+                                             request->name ? request->name : request->vm);
+    g_mutex_lock(&engine->lock);
+    uint64_t ticket = work->ticket = ++engine->last_ticket;
+    EngineVm *vm = request->vm ? g_hash_table_lookup(engine->vms, request->vm) : NULL;
+    g_autoptr(GError) refusal = refuse_locked(engine, vm, work);
+    if (vm)
+        engine_vm_ref(vm);
+    if (!refusal)
+        take_locked(engine, vm, work);
+    g_mutex_unlock(&engine->lock);
+
+    if (refusal)
+        work_answer(engine, vm, work, refusal);
+    engine_vm_unref(vm);
+    return ticket;
+}
+
+void engine_interrupt(Engine *engine, uint64_t ticket)
+{
+    g_mutex_lock(&engine->lock);
+    Work *work = g_hash_table_lookup(engine->tickets, &ticket);
+    EngineVm *vm = work ? g_hash_table_lookup(engine->vms, work->request->vm) : NULL;
+    if (work)
+        g_atomic_int_set(&work->interrupted, 1);
+    if (vm && work->queued)
+        queue_refuse_locked(vm, work,
+                            g_error_new(VMSNAPFS_ERROR, ERR_INTERRUPTED,
+                                        "The caller was interrupted before VM %s was free; "
+                                        "nothing was changed",
+                                        vm->name));
+    if (vm)
+        engine_vm_wake_locked(vm);
+    g_mutex_unlock(&engine->lock);
+}

@@ -1,0 +1,353 @@
+/* What a work does once it is its turn, and how it is answered. */
+#include "run/engine-priv.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* ---- answering ---- */
+
+void work_answer(Engine *engine, EngineVm *vm, Work *work, const GError *error)
+{
+    if (work->kind == WORK_REQUEST) {
+        const Request *request = work->request;
+
+        errors_operation(engine, vm, request->uid, request->pid, request->operation, error,
+                         work->since);
+        g_mutex_lock(&engine->lock);
+        g_hash_table_remove(engine->tickets, &work->ticket);
+        g_mutex_unlock(&engine->lock);
+        if (work->done)
+            work->done(error, work->data);
+    }
+    work_free(work);
+}
+
+void work_answer_task(Engine *engine, EngineVm *vm, Work *work)
+{
+    g_autoptr(GError) outcome = g_steal_pointer(&work->outcome);
+
+    work_answer(engine, vm, work, outcome);
+}
+
+/* ---- snapshots ---- */
+
+static void note_failure(EngineVm *vm, const GError *error)
+{
+    if (error_is(error, ERR_HOST_DOWN))
+        host_lost(vm->engine, error->message);
+    g_mutex_lock(&vm->engine->lock);
+    refresh_soon_locked(vm);
+    g_mutex_unlock(&vm->engine->lock);
+}
+
+typedef struct {
+    EngineVm *vm;
+    Work *work;
+} Running;
+
+static bool hook_interrupted(void *data)
+{
+    const Running *running = data;
+    Engine *engine = running->vm->engine;
+
+    g_mutex_lock(&engine->lock);
+    bool stopping = engine->stopping;
+    g_mutex_unlock(&engine->lock);
+    return stopping || g_atomic_int_get(&running->work->interrupted);
+}
+
+static void set_changing(EngineVm *vm, bool changing)
+{
+    g_mutex_lock(&vm->engine->lock);
+    vm->changing = changing;
+    g_mutex_unlock(&vm->engine->lock);
+}
+
+/* A merge may have been accepted while this waited in the queue. */
+static bool check_idle(EngineVm *vm, GError **error)
+{
+    g_mutex_lock(&vm->engine->lock);
+    EngineJob *job = merge_running_locked(vm);
+    if (job)
+        g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
+                    "Job %u of VM %s is merging snapshot %s; wait for it (cat wait) or cancel it",
+                    engine_job_id(job), vm->name, engine_job_target(job));
+    g_mutex_unlock(&vm->engine->lock);
+    return !job;
+}
+
+static bool run_create(EngineVm *vm, Work *work, GError **error)
+{
+    const Request *request = work->request;
+    Running running = {vm, work};
+    const VmHooks hooks = {.interrupted = hook_interrupted, .data = &running};
+
+    if (!check_idle(vm, error))
+        return false;
+    set_changing(vm, true);
+    bool created = vm_create(vm->vm, request->name, request->text, request->uid, request->mode,
+                             request->operation, &hooks, error);
+    set_changing(vm, false);
+    return created;
+}
+
+static void tell_reverted(EngineVm *vm, const char *name)
+{
+    g_autoptr(VmView) view = engine_vm_view(vm);
+
+    engine_emit(vm->engine, CHANGE_VM, vm->uuid,
+                event_make("reverted", view, "snapshot", name, NULL));
+}
+
+static bool run_revert(EngineVm *vm, Work *work, GError **error)
+{
+    const Request *request = work->request;
+    Running running = {vm, work};
+    const VmHooks hooks = {.interrupted = hook_interrupted, .data = &running};
+
+    if (!check_idle(vm, error))
+        return false;
+    set_changing(vm, true);
+    bool reverted = vm_revert(vm->vm, request->name, request->operation, &hooks, error);
+    set_changing(vm, false);
+    if (!reverted)
+        return false;
+    merge_adopt(vm);
+    refresh_now(vm, true);
+    tell_reverted(vm, request->name);
+    return true;
+}
+
+/* ---- removing ---- */
+
+static bool is_being_removed(EngineVm *vm, EngineJob *job)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(vm->vm);
+    const Snapshot *snapshot = catalog_snapshot(catalog, job_snapshot(job));
+
+    return !snapshot || snapshot->state == SNAPSHOT_REMOVING;
+}
+
+static void queue_finish(EngineVm *vm)
+{
+    g_mutex_lock(&vm->engine->lock);
+    queue_finish_locked(vm);
+    g_mutex_unlock(&vm->engine->lock);
+}
+
+/* Wait for @job with the answer; false if it has ended already, with its error. */
+static bool wait_for_job(EngineVm *vm, EngineJob *job, Work *work, GError **error)
+{
+    g_mutex_lock(&vm->engine->lock);
+    bool runs = engine_job_state(job) == JOB_RUNNING;
+    if (runs)
+        job_add_waiter_locked(job, work, false);
+    g_mutex_unlock(&vm->engine->lock);
+    GError *ended = runs ? NULL : job_error(job);
+    if (ended)
+        g_propagate_error(error, ended);
+    return runs;
+}
+
+/* The snapshot is gone from the list: hidden by need, or on its way out with @job. Returns whether
+ * the answer is the job's. */
+static bool removal_accepted(EngineVm *vm, EngineJob *job, Work *work, bool has_work,
+                             GError **error)
+{
+    bool has_job = job && has_work && is_being_removed(vm, job);
+
+    if (has_job) {
+        merge_accept(vm, job);
+    } else {
+        merge_dismiss_failed(vm, work->request->name, job ? job_snapshot(job) : NULL);
+        if (job)
+            merge_forget_draft(vm, job);
+        if (has_work)
+            queue_finish(vm);
+    }
+    refresh_now(vm, false);
+    return has_job && work->request->sync && wait_for_job(vm, job, work, error);
+}
+
+static bool run_remove(EngineVm *vm, Work *work, GError **error)
+{
+    const Request *request = work->request;
+    g_autoptr(EngineJob) job = merge_draft(vm, request);
+    g_autoptr(GError) failure = NULL;
+    bool has_work = false;
+
+    if (vm_remove(vm->vm, request->name, request->operation, &has_work, &failure))
+        return !removal_accepted(vm, job, work, has_work, error);
+    if (job)
+        merge_forget_draft(vm, job);
+    note_failure(vm, failure);
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return true;
+}
+
+/* ---- the rest ---- */
+
+static bool run_rename(EngineVm *vm, Work *work, GError **error)
+{
+    const Request *request = work->request;
+
+    return vm_rename(vm->vm, request->name, request->new_name, request->operation, error);
+}
+
+static bool run_describe(EngineVm *vm, Work *work, GError **error)
+{
+    const Request *request = work->request;
+
+    return vm_describe(vm->vm, request->name, request->text, request->operation, error);
+}
+
+static bool run_mode(EngineVm *vm, Work *work, GError **error)
+{
+    const Request *request = work->request;
+
+    return vm_set_mode(vm->vm, request->name, request->mode, request->operation, error);
+}
+
+static bool run_policy(EngineVm *vm, Work *work, GError **error)
+{
+    const Request *request = work->request;
+
+    return vm_set_policy(vm->vm, request->name, request->text, request->operation, error);
+}
+
+/* What each kind is: the rest of the kinds never comes into a queue. */
+static const struct {
+    bool (*run)(EngineVm *vm, Work *work, GError **error);
+    bool observe; /* what it changes is seen only by asking libvirt again */
+} kinds[] = {
+    [REQUEST_CREATE] = {run_create, true}, [REQUEST_RENAME] = {run_rename, false},
+    [REQUEST_REVERT] = {run_revert, true}, [REQUEST_DESCRIBE] = {run_describe, false},
+    [REQUEST_MODE] = {run_mode, false},    [REQUEST_POLICY] = {run_policy, false},
+    [REQUEST_POWER] = {power_run, true},
+};
+
+static void run_simple(EngineVm *vm, Work *work, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    RequestKind kind = work->request->kind;
+
+    if (kinds[kind].run(vm, work, &failure)) {
+        if (kind != REQUEST_REVERT)
+            refresh_now(vm, kinds[kind].observe);
+        return;
+    }
+    note_failure(vm, failure);
+    g_propagate_error(error, g_steal_pointer(&failure));
+}
+
+static bool run_request(EngineVm *vm, Work *work, GError **error)
+{
+    if (g_atomic_int_get(&work->interrupted)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INTERRUPTED,
+                    "The caller was interrupted before anything was changed on VM %s", vm->uuid);
+        return true;
+    }
+    if (work->request->kind == REQUEST_REMOVE)
+        return run_remove(vm, work, error);
+    run_simple(vm, work, error);
+    return true;
+}
+
+bool work_run(EngineVm *vm, Work *work, GError **error)
+{
+    switch (work->kind) {
+    case WORK_OPEN:
+        host_open_vm(vm);
+        return true;
+    case WORK_FINISH:
+        merge_run(vm);
+        return true;
+    case WORK_REQUEST:
+        return run_request(vm, work, error);
+    }
+    return true;
+}
+
+/* ---- job requests ---- */
+
+static EngineJob *find_job_locked(EngineVm *vm, unsigned id, GError **error)
+{
+    for (guint i = 0; i < vm->jobs->len; i++)
+        if (job_is_shown(vm->jobs->pdata[i]) && engine_job_id(vm->jobs->pdata[i]) == id)
+            return job_ref(vm->jobs->pdata[i]);
+    g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "VM %s has no job %u", vm->name, id);
+    return NULL;
+}
+
+typedef enum { DROP_REFUSED, DROP_DISMISSED, DROP_UNBEGUN, DROP_WAITS } DropResult;
+
+static DropResult drop_locked(EngineVm *vm, EngineJob *job, Work *work, GError **error)
+{
+    if (engine_job_state(job) != JOB_RUNNING) {
+        g_ptr_array_remove(vm->jobs, job);
+        engine_vm_publish_jobs_locked(vm);
+        return DROP_DISMISSED;
+    }
+    if (!vm->engine->up) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_HOST_DOWN,
+                    "Job %u of VM %s cannot be cancelled while libvirt cannot be reached: %s",
+                    engine_job_id(job), vm->name, vm->engine->problem);
+        return DROP_REFUSED;
+    }
+    if (vm->merging != job) {
+        g_hash_table_add(vm->cancelled, g_strdup(engine_job_target(job)));
+        return DROP_UNBEGUN;
+    }
+    job_set_cancelled(job, true);
+    job_add_waiter_locked(job, work, true);
+    engine_vm_wake_locked(vm);
+    return DROP_WAITS;
+}
+
+static void end_unbegun(EngineVm *vm, EngineJob *job)
+{
+    g_autoptr(GError) error =
+        g_error_new(VMSNAPFS_ERROR, ERR_INTERRUPTED,
+                    "The merge of snapshot %s was cancelled before it began; the snapshot comes "
+                    "back when its turn comes",
+                    engine_job_target(job));
+
+    merge_end(vm, job, JOB_CANCELLED, error);
+}
+
+void work_drop_job(Engine *engine, EngineVm *vm, Work *work)
+{
+    g_autoptr(GError) error = NULL;
+    DropResult result = DROP_REFUSED;
+
+    g_mutex_lock(&engine->lock);
+    g_autoptr(EngineJob) job = find_job_locked(vm, work->request->job, &error);
+    if (job)
+        result = drop_locked(vm, job, work, &error);
+    g_mutex_unlock(&engine->lock);
+    if (result == DROP_UNBEGUN)
+        end_unbegun(vm, job);
+    if (result == DROP_DISMISSED)
+        engine_emit(engine, CHANGE_JOBS, vm->uuid, NULL);
+    if (result != DROP_WAITS)
+        work_answer(engine, vm, work, error);
+}
+
+void work_set_bandwidth(Engine *engine, EngineVm *vm, Work *work)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_mutex_lock(&engine->lock);
+    g_autoptr(EngineJob) job = find_job_locked(vm, work->request->job, &error);
+    if (job && engine_job_state(job) != JOB_RUNNING)
+        g_set_error(&error, VMSNAPFS_ERROR, ERR_INVALID, "Job %u of VM %s has ended",
+                    engine_job_id(job), vm->name);
+    if (job && !error) {
+        job_set_bandwidth(job, work->request->number);
+        engine_vm_wake_locked(vm);
+    }
+    g_mutex_unlock(&engine->lock);
+    if (!error)
+        engine_emit(engine, CHANGE_JOBS, vm->uuid, NULL);
+    work_answer(engine, vm, work, error);
+}
