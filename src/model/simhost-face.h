@@ -62,7 +62,7 @@ bool simhost_job_look(SimHost *host, const char *uuid, const char *target, SimJo
                       GError **error);
 bool simhost_job_pivot(SimHost *host, const char *uuid, const char *target, GError **error);
 bool simhost_job_abort(SimHost *host, const char *uuid, const char *target, GError **error);
-/* Is there such a domain with such a disk? Bandwidth has no meaning here. */
+/* Is there a job whose bandwidth could be set? It has no meaning here. */
 bool simhost_job_speed(SimHost *host, const char *uuid, const char *target, GError **error);
 
 /* Image files, as qemu-img and our own reader see them. */

@@ -113,7 +113,7 @@ static SimDisk *job_disk(SimHost *host, const char *uuid, const char *target,
     SimDisk *disk = domain ? sim_disk(domain->live, target) : NULL;
 
     if (domain && !sim_is_on(domain))
-        sim_error(error, ERR_INVALID, "Disk %s has no block job because the VM %s is not running.",
+        sim_error(error, ERR_BUSY, "Disk %s has no block job because the VM %s is not running.",
                   target, domain->name);
     else if (domain && !disk)
         sim_error(error, ERR_NOT_FOUND, "The VM %s has no disk %s.", domain->name, target);
@@ -265,8 +265,8 @@ bool simhost_job_pivot(SimHost *host, const char *uuid, const char *target, GErr
     if (!disk)
         return false;
     if (!job || !job->active)
-        return sim_error(error, ERR_INVALID, "Disk %s of %s has no block job that can pivot.",
-                         target, domain->name);
+        return sim_error(error, job ? ERR_INVALID : ERR_NOT_FOUND,
+                         "Disk %s of %s has no block job that can pivot.", target, domain->name);
     if (!job->ready)
         return sim_error(error, ERR_BUSY, "Disk %s of %s is not ready for pivot yet.", target,
                          domain->name);
@@ -295,5 +295,10 @@ bool simhost_job_speed(SimHost *host, const char *uuid, const char *target, GErr
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = NULL;
 
-    return job_disk(host, uuid, target, &domain, error) != NULL;
+    if (!job_disk(host, uuid, target, &domain, error))
+        return false;
+    if (!g_hash_table_contains(domain->jobs, target))
+        return sim_error(error, ERR_NOT_FOUND, "Disk %s of %s has no block job.", target,
+                         domain->name);
+    return true;
 }

@@ -175,7 +175,7 @@ static SimDomain *running_domain(SimHost *host, const char *uuid, GError **error
     SimDomain *domain = sim_domain(host, uuid, error);
 
     if (domain && !sim_is_on(domain)) {
-        sim_error(error, ERR_INVALID, "The VM %s is not running; start it first.", domain->name);
+        sim_error(error, ERR_BUSY, "The VM %s is not running; start it first.", domain->name);
         return NULL;
     }
     return domain;
@@ -209,6 +209,9 @@ bool simhost_pause(SimHost *host, const char *uuid, bool paused, GError **error)
 
     if (!domain)
         return false;
+    if (!paused && domain->state == DOMAIN_RUNNING)
+        return sim_error(error, ERR_BUSY, "The VM %s cannot go on because it runs already.",
+                         domain->name);
     domain->state = paused ? DOMAIN_PAUSED : DOMAIN_RUNNING;
     sim_notify(host, SIM_DOMAIN, uuid, NULL);
     return true;

@@ -95,7 +95,7 @@ bool simhost_snapshot(SimHost *host, const char *uuid, const GPtrArray *switches
     if (!domain)
         return false;
     if (!sim_is_on(domain))
-        return sim_error(error, ERR_INVALID,
+        return sim_error(error, ERR_BUSY,
                          "The live snapshot of %s fails because the VM is not running.",
                          domain->name);
     if (!check_all_listed(host, domain, switches, excluded, error))

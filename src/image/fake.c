@@ -1,0 +1,156 @@
+#include "image/fake.h"
+
+#include "model/simhost-face.h"
+
+typedef struct {
+    Images images;
+    SimHost *host; /* borrowed */
+    GMutex mutex;  /* guards locks */
+    GPtrArray *locks;
+} FakeImages;
+
+struct ImageLock {
+    SimHost *host;
+    char *path;
+};
+
+static SimHost *host_of(Images *images)
+{
+    return ((FakeImages *)images)->host;
+}
+
+static void slow_down(SimHost *host, SimSlow call)
+{
+    unsigned milliseconds = simhost_slow(host, call);
+
+    if (milliseconds > 0)
+        g_usleep(milliseconds * 1000UL);
+}
+
+static ImageFacts *fake_inspect(Images *images, const char *path)
+{
+    ImageFacts *facts = image_facts_new();
+    SimImageFacts found = {0};
+
+    facts->exists = simhost_image_facts(host_of(images), path, &found);
+    facts->probed = g_steal_pointer(&found.format);
+    facts->backing = g_steal_pointer(&found.backing);
+    facts->backing_format = g_steal_pointer(&found.backing_format);
+    facts->capacity = found.capacity;
+    facts->allocation = found.allocation;
+    facts->device = facts->exists ? 1 : 0;
+    facts->inode = found.inode;
+    return facts;
+}
+
+static bool fake_create_overlay(Images *images, const char *path, const char *backing,
+                                const char *backing_format, uint64_t capacity, GError **error)
+{
+    slow_down(host_of(images), SIM_SLOW_OVERLAY);
+    return simhost_overlay(host_of(images), path, backing, backing_format, capacity, error);
+}
+
+static bool fake_commit(Images *images, const char *top, const char *top_format, const char *base,
+                        const char *base_format, ImageProgress progress, void *data, GError **error)
+{
+    SimHost *host = host_of(images);
+    g_autoptr(SimCommit) commit =
+        simhost_commit_begin(host, top, top_format, base, base_format, error);
+
+    while (commit && commit->done < commit->blocks->len) {
+        slow_down(host, SIM_SLOW_COMMIT);
+        if (!simhost_commit_step(commit, error))
+            return false;
+        if (progress && !progress((uint64_t)commit->done * SIM_BLOCK,
+                                  (uint64_t)commit->blocks->len * SIM_BLOCK, data)) {
+            g_set_error(error, VMSNAPFS_ERROR, ERR_INTERRUPTED,
+                        "The commit of \"%s\" into \"%s\" was stopped; do it again to finish it.",
+                        top, base);
+            return false;
+        }
+    }
+    return commit != NULL;
+}
+
+static bool fake_repoint(Images *images, const char *path, const char *backing,
+                         const char *backing_format, GError **error)
+{
+    return simhost_repoint(host_of(images), path, backing, backing_format, error);
+}
+
+static bool fake_unlink(Images *images, const char *path, GError **error)
+{
+    return simhost_unlink(host_of(images), path, error);
+}
+
+static void lock_free(ImageLock *lock)
+{
+    simhost_unlock(lock->host, lock->path);
+    g_free(lock->path);
+    g_free(lock);
+}
+
+static ImageLock *fake_lock(Images *images, const char *path, unsigned wait_ms, GError **error)
+{
+    FakeImages *fake = (FakeImages *)images;
+
+    if (!simhost_lock(fake->host, path, error))
+        return NULL;
+
+    ImageLock *lock = g_new0(ImageLock, 1);
+    lock->host = fake->host;
+    lock->path = g_strdup(path);
+    g_mutex_lock(&fake->mutex);
+    g_ptr_array_add(fake->locks, lock);
+    g_mutex_unlock(&fake->mutex);
+    return lock;
+}
+
+static void fake_unlock(Images *images, ImageLock *lock)
+{
+    FakeImages *fake = (FakeImages *)images;
+
+    g_mutex_lock(&fake->mutex);
+    g_ptr_array_remove(fake->locks, lock);
+    g_mutex_unlock(&fake->mutex);
+}
+
+static bool fake_free_space(Images *images, const char *directory, uint64_t *out_bytes,
+                            GError **error)
+{
+    *out_bytes = simhost_free_space(host_of(images));
+    return true;
+}
+
+/* The program ends, and its locks with it. */
+static void fake_free(Images *images)
+{
+    FakeImages *fake = (FakeImages *)images;
+
+    g_ptr_array_unref(fake->locks);
+    g_mutex_clear(&fake->mutex);
+    g_free(fake);
+}
+
+static const ImageOps fake_ops = {
+    .inspect = fake_inspect,
+    .create_overlay = fake_create_overlay,
+    .commit = fake_commit,
+    .repoint = fake_repoint,
+    .unlink = fake_unlink,
+    .lock = fake_lock,
+    .unlock = fake_unlock,
+    .free_space = fake_free_space,
+    .free = fake_free,
+};
+
+Images *image_fake(SimHost *host)
+{
+    FakeImages *fake = g_new0(FakeImages, 1);
+
+    fake->images.ops = &fake_ops;
+    fake->host = host;
+    g_mutex_init(&fake->mutex);
+    fake->locks = g_ptr_array_new_with_free_func((GDestroyNotify)lock_free);
+    return &fake->images;
+}

@@ -1,0 +1,165 @@
+/* Each effect asks before and after. Reading asks nothing but whether the program is dead (an
+ * answer without an armed call), and is not counted. Unlocking always works: a dead program holds
+ * no lock. */
+#include "image/faulty.h"
+
+typedef struct {
+    Images images;
+    Images *inner; /* both borrowed */
+    Fault *fault;
+} FaultyImages;
+
+static FaultyImages *faulty_of(Images *images)
+{
+    return (FaultyImages *)images;
+}
+
+/* Asked also when the call failed by itself, whose error stays: else the armed answer would wait
+ * for a later call. */
+static bool after(const FaultyImages *faulty, const char *what, bool done, GError **error)
+{
+    return fault_after(faulty->fault, what, done ? error : NULL) && done;
+}
+
+static ImageFacts *faulty_inspect(Images *images, const char *path)
+{
+    const FaultyImages *faulty = faulty_of(images);
+    g_autoptr(GError) dead = NULL;
+
+    if (fault_after(faulty->fault, "image inspect", &dead))
+        return faulty->inner->ops->inspect(faulty->inner, path);
+
+    ImageFacts *facts = image_facts_new();
+    facts->error = g_strdup(dead->message);
+    return facts;
+}
+
+static bool faulty_create_overlay(Images *images, const char *path, const char *backing,
+                                  const char *backing_format, uint64_t capacity, GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_before(faulty->fault, "create_overlay", error) &&
+           after(faulty, "create_overlay",
+                 faulty->inner->ops->create_overlay(faulty->inner, path, backing, backing_format,
+                                                    capacity, error),
+                 error);
+}
+
+typedef struct {
+    Fault *fault;
+    ImageProgress progress;
+    void *data;
+    bool half;
+    GError *error;
+} HalfWay;
+
+/* Something may also go wrong in the middle, when the base is half written. The answer of the whole
+ * commit stands for that of the half, so only the question before is asked. */
+static bool half_way(uint64_t done, uint64_t total, void *data)
+{
+    HalfWay *way = data;
+
+    if (!way->half && done < total && done >= total / 2) {
+        way->half = true;
+        if (!fault_before(way->fault, "commit half", &way->error))
+            return false;
+    }
+    return !way->progress || way->progress(done, total, way->data);
+}
+
+static bool faulty_commit(Images *images, const char *top, const char *top_format, const char *base,
+                          const char *base_format, ImageProgress progress, void *data,
+                          GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+    HalfWay way = {.fault = faulty->fault, .progress = progress, .data = data};
+    g_autoptr(GError) failure = NULL;
+
+    if (!fault_before(faulty->fault, "commit", error))
+        return false;
+
+    bool done = faulty->inner->ops->commit(faulty->inner, top, top_format, base, base_format,
+                                           half_way, &way, &failure);
+    if (way.error)
+        g_propagate_error(error, way.error);
+    else if (failure)
+        g_propagate_error(error, g_steal_pointer(&failure));
+    return after(faulty, "commit", done, error);
+}
+
+static bool faulty_repoint(Images *images, const char *path, const char *backing,
+                           const char *backing_format, GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_before(faulty->fault, "repoint", error) &&
+           after(faulty, "repoint",
+                 faulty->inner->ops->repoint(faulty->inner, path, backing, backing_format, error),
+                 error);
+}
+
+static bool faulty_unlink(Images *images, const char *path, GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_before(faulty->fault, "image unlink", error) &&
+           after(faulty, "image unlink", faulty->inner->ops->unlink(faulty->inner, path, error),
+                 error);
+}
+
+static ImageLock *faulty_lock(Images *images, const char *path, unsigned wait_ms, GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    if (!fault_before(faulty->fault, "image lock", error))
+        return NULL;
+
+    ImageLock *lock = faulty->inner->ops->lock(faulty->inner, path, wait_ms, error);
+    if (after(faulty, "image lock", lock != NULL, error))
+        return lock;
+    if (lock)
+        faulty->inner->ops->unlock(faulty->inner, lock);
+    return NULL;
+}
+
+static void faulty_unlock(Images *images, ImageLock *lock)
+{
+    faulty_of(images)->inner->ops->unlock(faulty_of(images)->inner, lock);
+}
+
+static bool faulty_free_space(Images *images, const char *directory, uint64_t *out_bytes,
+                              GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_after(faulty->fault, "free_space", error) &&
+           faulty->inner->ops->free_space(faulty->inner, directory, out_bytes, error);
+}
+
+static void faulty_free(Images *images)
+{
+    g_free(images);
+}
+
+static const ImageOps faulty_ops = {
+    .inspect = faulty_inspect,
+    .create_overlay = faulty_create_overlay,
+    .commit = faulty_commit,
+    .repoint = faulty_repoint,
+    .unlink = faulty_unlink,
+    .lock = faulty_lock,
+    .unlock = faulty_unlock,
+    .free_space = faulty_free_space,
+    .free = faulty_free,
+};
+
+Images *image_faulty(Images *inner, Fault *fault)
+{
+    FaultyImages *faulty = g_new0(FaultyImages, 1);
+
+    faulty->images.ops = &faulty_ops;
+    faulty->inner = inner;
+    faulty->fault = fault;
+    return &faulty->images;
+}
