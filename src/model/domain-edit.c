@@ -248,6 +248,7 @@ static xmlNode *new_document(xmlDoc **out_doc, const char *root)
     xmlNode *node = xmlNewNode(NULL, (const xmlChar *)root);
 
     *out_doc = xmlNewDoc((const xmlChar *)"1.0");
+    (*out_doc)->encoding = xmlStrdup((const xmlChar *)"UTF-8"); /* else attributes become &#…; */
     xmlDocSetRootElement(*out_doc, node);
     return node;
 }
