@@ -1,0 +1,128 @@
+#include "fs/daemon.h"
+
+#include "base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int ready_pipe = -1; /* the child's end; -1 in the foreground */
+static gint in_background;
+static int signal_pipe[2] = {-1, -1};
+
+/* ---- background ---- */
+
+G_NORETURN static void wait_for_child(int from)
+{
+    char byte;
+    ssize_t got;
+
+    do
+        got = read(from, &byte, 1);
+    while (got < 0 && errno == EINTR);
+    _exit(got == 1 ? 0 : 1);
+}
+
+bool daemon_fork(GError **error)
+{
+    int fds[2];
+
+    if (!g_unix_open_pipe(fds, FD_CLOEXEC, error))
+        return false;
+    pid_t child = fork();
+    if (child < 0) {
+        error_set_errno(error, errno, "cannot fork into the background");
+        return false;
+    }
+    if (child > 0) {
+        close(fds[1]);
+        wait_for_child(fds[0]);
+    }
+    close(fds[0]);
+    ready_pipe = fds[1];
+    setsid();
+    return chdir("/") == 0;
+}
+
+void daemon_ready(void)
+{
+    if (ready_pipe < 0)
+        return;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    g_atomic_int_set(&in_background, 1);
+    for (int fd = 0; null >= 0 && fd <= 2; fd++)
+        dup2(null, fd);
+    if (null > 2)
+        close(null);
+    if (write(ready_pipe, "+", 1) != 1)
+        g_warning("the starting process is gone before it could be told that the tree is served");
+    close(ready_pipe);
+    ready_pipe = -1;
+}
+
+static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize count,
+                                  gpointer data)
+{
+    if (g_log_writer_default_would_drop(level, G_LOG_DOMAIN))
+        return G_LOG_WRITER_HANDLED;
+    return g_atomic_int_get(&in_background)
+               ? g_log_writer_journald(level, fields, count, data)
+               : g_log_writer_standard_streams(level, fields, count, data);
+}
+
+void daemon_log_setup(void)
+{
+    g_log_writer_default_set_use_stderr(TRUE);
+    g_log_set_writer_func(write_log, NULL, NULL);
+}
+
+/* ---- signals ---- */
+
+static void on_signal(int number)
+{
+    int saved = errno;
+
+    if (write(signal_pipe[1], "s", 1) != 1)
+        _exit(1); /* the pipe is full of signals that nobody reads: nobody will end us in order */
+    errno = saved;
+}
+
+static void on_kick(int number)
+{
+    /* Only interrupts a system call. */
+}
+
+bool signals_install(GError **error)
+{
+    struct sigaction end = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction kick = {.sa_handler = on_kick};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    if (!g_unix_open_pipe(signal_pipe, FD_CLOEXEC, error))
+        return false;
+    sigaction(SIGTERM, &end, NULL);
+    sigaction(SIGINT, &end, NULL);
+    sigaction(SIGUSR1, &kick, NULL);
+    sigaction(SIGHUP, &ignore, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
+    return true;
+}
+
+bool signals_wait(void)
+{
+    char byte = 0;
+
+    while (read(signal_pipe[0], &byte, 1) < 0 && errno == EINTR)
+        continue;
+    return byte == 's';
+}
+
+void signals_cancel(void)
+{
+    if (write(signal_pipe[1], "q", 1) != 1)
+        g_warning("cannot end the signal thread: %s", g_strerror(errno));
+}

@@ -1,0 +1,155 @@
+#include "fs/file.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#define VALUE_MAX 4096
+
+static bool is_for(int flags, int mode)
+{
+    return (flags & O_ACCMODE) == mode || (flags & O_ACCMODE) == O_RDWR;
+}
+
+/* Each line of `errors` begins with its sequence number. Appends the lines after @last; returns the
+ * new last one. */
+static uint64_t append_new_lines(GString *text, const char *lines, uint64_t last)
+{
+    for (const char *line = lines; *line;) {
+        const char *end = strchrnul(line, '\n');
+        uint64_t sequence = g_ascii_strtoull(line, NULL, 10);
+        if (sequence > last) {
+            g_string_append_len(text, line, end - line);
+            g_string_append_c(text, '\n');
+            last = sequence;
+        }
+        line = *end ? end + 1 : end;
+    }
+    return last;
+}
+
+static void render(File *file, const Place *place)
+{
+    g_autofree char *text = file->inode->node->show(place);
+
+    if (file->inode->node->flags & NODE_LIVE)
+        file->last = append_new_lines(file->text, text, 0);
+    else
+        g_string_assign(file->text, text);
+}
+
+File *file_new(Face *face, const Inode *inode, const Place *place, int flags)
+{
+    File *file = g_new0(File, 1);
+
+    g_mutex_init(&file->lock);
+    file->inode = inodes_get(face->inodes, inode->id);
+    file->flags = flags;
+    file->text = g_string_new(NULL);
+    file->draft = g_string_new(NULL);
+    if (inode->node->flags & (NODE_WAIT | NODE_EVENTS))
+        file->reader =
+            reader_open(face->blocking, inode->node->flags & NODE_WAIT ? place_uuid(place) : NULL);
+    else
+        render(file, place);
+    if (inode->node->flags & NODE_OFFSETS && is_for(flags, O_WRONLY) && !(flags & O_TRUNC))
+        g_string_assign(file->draft, file->text->str);
+    return file;
+}
+
+void file_free(Face *face, File *file)
+{
+    if (file->reader)
+        reader_close(face->blocking, file->reader);
+    g_string_free(file->text, TRUE);
+    g_string_free(file->draft, TRUE);
+    inode_unref(file->inode);
+    g_mutex_clear(&file->lock);
+    g_free(file);
+}
+
+/* With the lock held. Lines that the ring has dropped stay in this open file, so that offsets mean
+ * what they meant. */
+static void refresh(Face *face, File *file)
+{
+    const char *uuid = file->inode->uuid;
+    g_autofree char *lines = engine_errors(face->engine, uuid[0] ? uuid : NULL);
+
+    file->last = append_new_lines(file->text, lines, file->last);
+}
+
+void file_read(Face *face, File *file, fuse_req_t req, size_t size, off_t offset)
+{
+    g_mutex_lock(&file->lock);
+    if (file->inode->node->flags & NODE_LIVE)
+        refresh(face, file);
+    gsize from = MIN((gsize)offset, file->text->len);
+    g_autoptr(GBytes) bytes =
+        g_bytes_new(file->text->str + from, MIN(size, file->text->len - from));
+    g_mutex_unlock(&file->lock);
+    fuse_reply_buf(req, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+}
+
+void file_truncate(File *file)
+{
+    g_mutex_lock(&file->lock);
+    g_string_truncate(file->draft, 0);
+    g_mutex_unlock(&file->lock);
+}
+
+static bool check_data(const char *data, size_t size, GError **error)
+{
+    if (size <= VALUE_MAX && !memchr(data, '\0', size))
+        return true;
+    g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                size > VALUE_MAX ? "a value has at most %d bytes"
+                                 : "a value is text and holds no NUL byte (%d bytes at most)",
+                VALUE_MAX);
+    return false;
+}
+
+static char *without_newline(const char *text, size_t length)
+{
+    return g_strndup(text, length > 0 && text[length - 1] == '\n' ? length - 1 : length);
+}
+
+/* Bash's printf writes line by line: each write puts its part in its place and asks for the whole.
+ */
+static char *write_part(File *file, const char *data, size_t size, off_t offset, GError **error)
+{
+    if ((gsize)offset > file->draft->len || (gsize)offset + size > VALUE_MAX) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "a write at offset %lld leaves a gap or makes the text longer than %d bytes",
+                    (long long)offset, VALUE_MAX - 1);
+        return NULL;
+    }
+    g_string_overwrite_len(file->draft, (gsize)offset, data, (gssize)size);
+    return without_newline(file->draft->str, file->draft->len);
+}
+
+/* The kernel puts an appending write at the end of what the file reads: that is the value's offset
+ * 0, once. */
+static char *write_whole(File *file, const char *data, size_t size, off_t offset, GError **error)
+{
+    bool first_append = file->flags & O_APPEND && !file->written;
+
+    if (offset != 0 && !first_append) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "a value is one write at offset 0, not at %lld: write it whole, at once",
+                    (long long)offset);
+        return NULL;
+    }
+    file->written = true;
+    return without_newline(data, size);
+}
+
+char *file_write(File *file, const char *data, size_t size, off_t offset, GError **error)
+{
+    if (!check_data(data, size, error))
+        return NULL;
+    g_mutex_lock(&file->lock);
+    char *value = file->inode->node->flags & NODE_OFFSETS
+                      ? write_part(file, data, size, offset, error)
+                      : write_whole(file, data, size, offset, error);
+    g_mutex_unlock(&file->lock);
+    return value;
+}

@@ -1,0 +1,27 @@
+/* An open file: text rendered at open, what was written so far, or a reader that waits. */
+#pragma once
+
+#include "fs/blocking.h"
+#include "fs/inode.h"
+
+typedef struct {
+    Inode *inode;
+    int flags;      /* of open(2) */
+    Reader *reader; /* `wait` and `events`; NULL for all others */
+    GMutex lock;    /* guards all below */
+    GString *text;  /* what reads see */
+    uint64_t last;  /* NODE_LIVE: the sequence number of the last line in text */
+    GString *draft; /* NODE_OFFSETS: what the file would hold */
+    bool written;   /* a whole value was written */
+} File;
+
+File *file_new(Face *face, const Inode *inode, const Place *place, int flags);
+void file_free(Face *face, File *file);
+
+/* Answer a read of anything but a reader. */
+void file_read(Face *face, File *file, fuse_req_t req, size_t size, off_t offset);
+/* Truncated to nothing, as the shell's > does. */
+void file_truncate(File *file);
+/* The value that a write of @size bytes at @offset asks for, without its trailing newline; NULL
+ * with @error. */
+char *file_write(File *file, const char *data, size_t size, off_t offset, GError **error);

@@ -1,0 +1,176 @@
+#include "fs/options.h"
+
+#include "base/error.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DEFAULT_URI "qemu:///system"
+
+enum { KEY_DROP = 1 };
+
+#define SET(text, field)                                                                           \
+    {                                                                                              \
+        text, offsetof(Options, field), 1                                                          \
+    }
+
+static const struct fuse_opt spec[] = {
+    SET("-h", help),
+    SET("--help", help),
+    SET("-V", version),
+    SET("--version", version),
+    SET("--print-tree", print_tree),
+    SET("-f", foreground),
+    SET("-d", debug),
+    SET("-s", foreground), /* of old FUSE programs: one thread; we always have several, but stay in
+                              front */
+    SET("sync", sync),
+    {"group=%s", offsetof(Options, group_name), 0},
+    /* Words of fstab that mount(8) may hand down and that mean nothing to a file system. */
+    FUSE_OPT_KEY("defaults", KEY_DROP),
+    FUSE_OPT_KEY("auto", KEY_DROP),
+    FUSE_OPT_KEY("noauto", KEY_DROP),
+    FUSE_OPT_KEY("nofail", KEY_DROP),
+    FUSE_OPT_KEY("_netdev", KEY_DROP),
+    FUSE_OPT_KEY("user", KEY_DROP),
+    FUSE_OPT_KEY("users", KEY_DROP),
+    FUSE_OPT_KEY("nouser", KEY_DROP),
+    FUSE_OPT_KEY("owner", KEY_DROP),
+    FUSE_OPT_KEY("x-", KEY_DROP),
+    FUSE_OPT_END,
+};
+
+static int take_name(Options *options, const char *name)
+{
+    if (!options->mountpoint) {
+        options->mountpoint = g_strdup(name);
+        return 0;
+    }
+    if (options->uri)
+        return -1;
+    options->uri = options->mountpoint;
+    options->mountpoint = g_strdup(name);
+    return 0;
+}
+
+static int take(void *data, const char *arg, int key, struct fuse_args *out)
+{
+    if (key == KEY_DROP || (key == FUSE_OPT_KEY_OPT && g_str_has_prefix(arg, "x-")))
+        return 0;
+    return key == FUSE_OPT_KEY_NONOPT ? take_name(data, arg) : 1;
+}
+
+static bool find_group(Options *options, GError **error)
+{
+    char *end = NULL;
+
+    options->group = getegid();
+    if (!options->group_name)
+        return true;
+    const struct group *group = getgrnam(options->group_name);
+    unsigned long number = strtoul(options->group_name, &end, 10);
+    if (!group && (!end || *end || end == options->group_name)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "there is no group \"%s\": see getent group", options->group_name);
+        return false;
+    }
+    options->group = group ? group->gr_gid : (gid_t)number;
+    return true;
+}
+
+/* Absolute, since the daemon's working directory is the root. */
+static bool find_mountpoint(Options *options, GError **error)
+{
+    struct stat info;
+
+    if (!options->mountpoint) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "no mount point: vmsnapfs [URI] MOUNTPOINT");
+        return false;
+    }
+    g_autofree char *given = g_steal_pointer(&options->mountpoint);
+    char *path = realpath(given, NULL);
+    if (!path || stat(path, &info) != 0) {
+        error_set_errno(error, errno, "the mount point \"%s\" cannot be used%s", given,
+                        errno == ENOTCONN ? " (a dead mount: fusermount3 -u it first)" : "");
+        free(path);
+        return false;
+    }
+    options->mountpoint = g_strdup(path);
+    free(path);
+    if (S_ISDIR(info.st_mode))
+        return true;
+    g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "the mount point \"%s\" is not a directory",
+                given);
+    return false;
+}
+
+static void add_own_arguments(Options *options)
+{
+    char *names = NULL;
+    g_autofree char *fsname = g_strconcat("fsname=", options->uri, NULL);
+
+    fuse_opt_add_opt_escaped(&names, fsname);
+    fuse_opt_add_opt(&names, "subtype=vmsnapfs");
+    fuse_opt_add_opt(&names, "default_permissions");
+    fuse_opt_add_arg(&options->fuse, "-o");
+    fuse_opt_add_arg(&options->fuse, names);
+    if (options->debug)
+        fuse_opt_add_arg(&options->fuse, "-d");
+    free(names);
+}
+
+bool options_parse(Options *options, int argc, char **argv, GError **error)
+{
+    *options = (Options){.fuse = FUSE_ARGS_INIT(argc, argv)};
+    if (fuse_opt_parse(&options->fuse, options, spec, take) != 0) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "the command line cannot be understood: see vmsnapfs --help");
+        return false;
+    }
+    if (options->help || options->version || options->print_tree)
+        return true;
+    options->foreground |= options->debug;
+    if (!options->uri)
+        options->uri = g_strdup(DEFAULT_URI);
+    if (!find_group(options, error) || !find_mountpoint(options, error))
+        return false;
+    add_own_arguments(options);
+    return true;
+}
+
+void options_clear(Options *options)
+{
+    fuse_opt_free_args(&options->fuse);
+    g_clear_pointer(&options->uri, g_free);
+    g_clear_pointer(&options->mountpoint, g_free);
+    free(options->group_name); /* libfuse's */
+    options->group_name = NULL;
+}
+
+void options_print_help(void)
+{
+    printf("usage: vmsnapfs [-f] [-d] [-o OPTION,...] [URI] MOUNTPOINT\n"
+           "\n"
+           "Shows the virtual machines of libvirt at URI (default " DEFAULT_URI
+           ") as directories under\n"
+           "MOUNTPOINT: mkdir takes a snapshot, mv renames, rmdir removes, ln -sfn reverts.\n"
+           "\n"
+           "    -f              stay in the foreground, log to stderr\n"
+           "    -d              and print each FUSE operation\n"
+           "    -o ro           change nothing\n"
+           "    -o sync         rmdir of a snapshot answers when it is merged\n"
+           "    -o group=NAME   whose members may use the tree (with allow_other)\n"
+           "    -o allow_other  let other users than the one who mounts in, as far as modes allow\n"
+           "    -o ...          the other options of FUSE file systems, see mount.fuse3(8)\n"
+           "    --print-tree    print the modes and names of everything in the tree\n"
+           "    --help, --version\n"
+           "\n"
+           "Unmount with umount MOUNTPOINT, or end the program with SIGTERM.\n");
+}

@@ -1,0 +1,19 @@
+/* From an operation on a node to a request of the engine, or a refusal. Each function is a column
+ * of the node table; it checks nothing that the engine checks. The returned request's uid, pid and
+ * operation are filled by the caller. */
+#pragma once
+
+#include "fs/place.h"
+
+Request *request_create(const Place *directory, const char *name, mode_t mode, GError **error);
+Request *request_rename(const Place *place, const char *new_name, GError **error);
+Request *request_remove(const Place *place, GError **error);
+Request *request_describe(const Place *place, const char *text, GError **error);
+Request *request_mode(const Place *place, mode_t mode);
+/* @target is what the link says; its last component names the snapshot. */
+Request *request_revert(const Place *vm, const char *target, GError **error);
+Request *request_move_link(const Place *link, const char *new_name, GError **error);
+Request *request_power(const Place *place, const char *text, GError **error);
+Request *request_policy(const Place *place, const char *text, GError **error);
+Request *request_bandwidth(const Place *place, const char *text, GError **error);
+Request *request_job_drop(const Place *place, GError **error);

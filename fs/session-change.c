@@ -1,0 +1,460 @@
+/* Operations that change something: resolve, build one request from the node table, send it. What
+ * no row of the table knows how to do is EPERM, with a sentence in `errors`. */
+#include "fs/session.h"
+
+#include "fs/act.h"
+#include "fs/attr.h"
+#include "fs/errmap.h"
+#include "fs/file.h"
+#include "fs/requests.h"
+#include "fs/templinks.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define RENAME_NOREPLACE_FLAG 1u
+
+void session_forbid(fuse_req_t req, const char *verb, const Node *node, const Place *place,
+                    const char *name, const char *sentence)
+{
+    g_autofree char *path = node_path(node, place);
+    g_autofree char *operation = act_operation(verb, node, place, name);
+    g_autofree char *whole =
+        name ? g_strconcat(path, path[0] ? "/" : "", name, NULL) : g_strdup(path);
+    g_autoptr(GError) error =
+        g_error_new(VMSNAPFS_ERROR, ERR_FORBIDDEN, "\"%s\" %s", whole, sentence);
+
+    act_refuse(session_face(req), req, place_uuid(place), operation, EPERM, error);
+}
+
+/* ---- making ---- */
+
+typedef struct {
+    Inode *directory;
+    char *name;
+} NewEntry;
+
+static void new_entry_free(void *data)
+{
+    NewEntry *entry = data;
+
+    inode_unref(entry->directory);
+    g_free(entry->name);
+    g_free(entry);
+}
+
+/* It is there now, unless somebody was quick to remove it. */
+static void reply_new_entry(Face *face, fuse_req_t req, void *data)
+{
+    const NewEntry *entry = data;
+    g_auto(Place) place = {0};
+    const Node *node = inode_place(entry->directory, face, &place)
+                           ? nodes_find(entry->directory->node, &place, entry->name)
+                           : NULL;
+
+    if (node)
+        session_reply_entry(req, node, &place);
+    else
+        fuse_reply_err(req, ENOENT);
+}
+
+static Answer answer_new_entry(Face *face, const Inode *directory, const char *name)
+{
+    NewEntry *entry = g_new0(NewEntry, 1);
+
+    entry->directory = inodes_get(face->inodes, directory->id);
+    entry->name = g_strdup(name);
+    return (Answer){.reply = reply_new_entry,
+                    .data = entry,
+                    .free_data = new_entry_free,
+                    .holds_directory = true};
+}
+
+/* Answer with a refusal that building a request set. */
+static void refuse(fuse_req_t req, const Place *place, const char *operation, const GError *error)
+{
+    act_refuse(session_face(req), req, place_uuid(place), operation, errmap_errno(error), error);
+}
+
+void session_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    g_autoptr(Inode) directory = NULL;
+    g_auto(Place) place = {0};
+    g_autoptr(GError) error = NULL;
+
+    if (!session_open_place(req, parent, &directory, &place))
+        return;
+    if (!directory->node->make) {
+        session_forbid(req, "mkdir", directory->node, &place, name,
+                       "cannot be made: mkdir takes a snapshot, in the snapshots/ of a VM and "
+                       "nowhere else");
+        return;
+    }
+    g_autofree char *operation = act_operation("mkdir", directory->node, &place, name);
+    Request *request = directory->node->make(&place, name, mode, &error);
+    if (request)
+        act_submit(session_face(req), req, request, g_steal_pointer(&operation),
+                   answer_new_entry(session_face(req), directory, name));
+    else
+        refuse(req, &place, operation, error);
+}
+
+static void forbid_new(fuse_req_t req, fuse_ino_t parent, const char *verb, const char *name)
+{
+    g_autoptr(Inode) directory = NULL;
+    g_auto(Place) place = {0};
+
+    if (session_open_place(req, parent, &directory, &place))
+        session_forbid(req, verb, directory->node, &place, name,
+                       "cannot be made: no files can be created in this tree");
+}
+
+void session_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
+{
+    forbid_new(req, parent, "create", name);
+}
+
+void session_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                    struct fuse_file_info *fi)
+{
+    forbid_new(req, parent, "create", name);
+}
+
+void session_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t new_parent, const char *new_name)
+{
+    forbid_new(req, new_parent, "link", new_name);
+}
+
+void session_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+    Face *face = session_face(req);
+    g_autoptr(Inode) directory = NULL;
+    g_auto(Place) place = {0};
+    g_autoptr(GError) error = NULL;
+
+    if (!session_open_place(req, parent, &directory, &place))
+        return;
+    if (!directory->node->link) {
+        session_forbid(req, "symlink", directory->node, &place, name,
+                       "cannot be made: the only link here is current, in a VM's directory");
+        return;
+    }
+    if (strcmp(name, "current") != 0) {
+        templinks_add(face->links, directory->uuid, name, target);
+        Answer answer = answer_new_entry(face, directory, name);
+        answer.reply(face, req, answer.data);
+        answer.free_data(answer.data);
+        return;
+    }
+    g_autofree char *operation = act_operation("symlink", directory->node, &place, name);
+    Request *request = directory->node->link(&place, target, &error);
+    if (request)
+        act_submit(face, req, request, g_steal_pointer(&operation),
+                   answer_new_entry(face, directory, name));
+    else
+        refuse(req, &place, operation, error);
+}
+
+/* ---- removing ---- */
+
+static const char guarded[] =
+    "was not removed: this process is deleting its way through the tree (it was refused elsewhere "
+    "in the last 10 seconds, walked through snapshots/, or copied the snapshot); give the snapshot "
+    "by name, as in rmdir";
+
+/* Refuse, and remember that this process was refused outside snapshots/. */
+static void forbid_sweep(fuse_req_t req, const char *verb, const Inode *directory,
+                         const Place *place, const char *name, const char *sentence)
+{
+    sweep_refused(session_face(req)->sweep, act_caller(req), directory->uuid);
+    session_forbid(req, verb, directory->node, place, name, sentence);
+}
+
+static void unlink_in_snapshot(fuse_req_t req, const Inode *directory, const Place *place,
+                               const Node *node, const char *name)
+{
+    Face *face = session_face(req);
+    const SnapshotView *snapshot = place->snapshot;
+
+    if (!sweep_allows_unlink(face->sweep, act_caller(req), directory->uuid, directory->object)) {
+        session_forbid(req, "unlink", directory->node, place, name, guarded);
+        return;
+    }
+    if (!(snapshot->mode & 0200)) {
+        g_autofree char *operation = act_operation("unlink", directory->node, place, name);
+        g_autoptr(GError) error =
+            g_error_new(VMSNAPFS_ERROR, ERR_BUSY,
+                        "snapshot \"%s\" of \"%s\" is held: release it with chmod u+w first",
+                        snapshot->name, place->vm->name);
+        refuse(req, place, operation, error);
+        return;
+    }
+    g_autoptr(Inode) inode = inodes_enter(face->inodes, node, place);
+    inodes_retire(face->inodes, inode);
+    inodes_forget(face->inodes, inode->id, 1);
+    fuse_reply_err(req, 0);
+}
+
+static void unlink_link(fuse_req_t req, const Place *place)
+{
+    templinks_drop(session_face(req)->links, place->vm->uuid, place->link_name);
+    fuse_reply_err(req, 0);
+}
+
+static const char *why_not_unlinked(const Node *node)
+{
+    if (strcmp(node_leaf(node), "current") == 0)
+        return "cannot be removed: it says where the VM is. To revert with an ln that removes it "
+               "first (busybox): ln -s NEW x && mv -T x current";
+    return "cannot be removed: it is part of the tree";
+}
+
+void session_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    g_autoptr(Inode) directory = NULL;
+    g_auto(Place) place = {0};
+
+    if (!session_open_place(req, parent, &directory, &place))
+        return;
+    const Node *node = nodes_find(directory->node, &place, name);
+    if (!node)
+        fuse_reply_err(req, ENOENT);
+    else if (node->scope == SCOPE_LINK)
+        unlink_link(req, &place);
+    else if (node_in_snapshot(node))
+        unlink_in_snapshot(req, directory, &place, node, name);
+    else
+        forbid_sweep(req, "unlink", directory, &place, name, why_not_unlinked(node));
+}
+
+/* The kernel takes the node for dead from the answer on: from now on it has another id. */
+static void reply_gone(Face *face, fuse_req_t req, void *inode)
+{
+    inodes_retire(face->inodes, inode);
+    fuse_reply_err(req, 0);
+}
+
+static void drop(fuse_req_t req, const Node *node, const Place *place)
+{
+    Face *face = session_face(req);
+    g_autofree char *operation = act_operation("rmdir", node, place, NULL);
+    g_autoptr(GError) error = NULL;
+    Request *request = node->drop(place, &error);
+
+    if (!request) {
+        refuse(req, place, operation, error);
+        return;
+    }
+    Inode *inode = inodes_enter(face->inodes, node, place);
+    inodes_forget(face->inodes, inode->id, 1);
+    act_submit(face, req, request, g_steal_pointer(&operation),
+               (Answer){.reply = reply_gone,
+                        .data = inode,
+                        .free_data = (GDestroyNotify)inode_unref,
+                        .holds_directory = true});
+}
+
+void session_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    Face *face = session_face(req);
+    g_autoptr(Inode) directory = NULL;
+    g_auto(Place) place = {0};
+
+    if (!session_open_place(req, parent, &directory, &place))
+        return;
+    const Node *node = nodes_find(directory->node, &place, name);
+    if (!node)
+        fuse_reply_err(req, ENOENT);
+    else if (!node_is_directory(node))
+        fuse_reply_err(req, ENOTDIR);
+    else if (!node->drop)
+        forbid_sweep(req, "rmdir", directory, &place, name,
+                     "cannot be removed: only snapshots and jobs can");
+    else if (node_in_snapshot(node) &&
+             !sweep_allows_rmdir(face->sweep, act_caller(req), directory->uuid, place.snapshot->id))
+        session_forbid(req, "rmdir", directory->node, &place, name, guarded);
+    else
+        drop(req, node, &place);
+}
+
+/* ---- moving ---- */
+
+typedef struct {
+    char *uuid, *link;
+} MovedLink;
+
+static void moved_link_free(void *data)
+{
+    MovedLink *moved = data;
+
+    g_free(moved->uuid);
+    g_free(moved->link);
+    g_free(moved);
+}
+
+static void reply_moved_link(Face *face, fuse_req_t req, void *data)
+{
+    const MovedLink *moved = data;
+
+    templinks_drop(face->links, moved->uuid, moved->link);
+    fuse_reply_err(req, 0);
+}
+
+static Answer answer_move(const Place *place)
+{
+    Answer answer = {.errno_of = errmap_rename_errno, .holds_directory = true};
+
+    if (place->link_name) {
+        MovedLink *moved = g_new0(MovedLink, 1);
+        moved->uuid = g_strdup(place->vm->uuid);
+        moved->link = g_strdup(place->link_name);
+        answer.reply = reply_moved_link;
+        answer.data = moved;
+        answer.free_data = moved_link_free;
+    }
+    return answer;
+}
+
+static char *move_operation(const Inode *directory, const Place *place, const char *name,
+                            const char *new_name)
+{
+    g_autofree char *from = act_operation("mv", directory->node, place, name);
+    g_autofree char *to = act_operation("", directory->node, place, new_name);
+
+    return g_strconcat(from, to, NULL);
+}
+
+static void move(fuse_req_t req, const Inode *directory, const Node *node, const Place *place,
+                 const char *name, const char *new_name)
+{
+    g_autofree char *operation = move_operation(directory, place, name, new_name);
+    g_autoptr(GError) error = NULL;
+    Request *request = node->move(place, new_name, &error);
+
+    if (request)
+        act_submit(session_face(req), req, request, g_steal_pointer(&operation),
+                   answer_move(place));
+    else
+        act_refuse(session_face(req), req, place_uuid(place), operation, errmap_rename_errno(error),
+                   error);
+}
+
+void session_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                    const char *new_name, unsigned int flags)
+{
+    g_autoptr(Inode) directory = NULL;
+    g_auto(Place) place = {0};
+
+    if (flags & ~RENAME_NOREPLACE_FLAG) {
+        fuse_reply_err(req, EINVAL);
+        return;
+    }
+    if (!session_open_place(req, parent, &directory, &place))
+        return;
+    const Node *node = nodes_find(directory->node, &place, name);
+    if (!node)
+        fuse_reply_err(req, ENOENT);
+    else if (!node->move)
+        session_forbid(req, "mv", directory->node, &place, name,
+                       "cannot be moved: only snapshots can be renamed");
+    else if (new_parent != parent)
+        session_forbid(req, "mv", directory->node, &place, name,
+                       "cannot be moved to another directory: a snapshot belongs to its VM");
+    else
+        move(req, directory, node, &place, name, new_name);
+}
+
+/* ---- attributes ---- */
+
+static void reply_attr_of(Face *face, fuse_req_t req, void *data)
+{
+    g_auto(Place) place = {0};
+    const Inode *inode = data;
+
+    if (inode_place(inode, face, &place))
+        session_reply_attr(req, inode->node, &place);
+    else
+        fuse_reply_err(req, ENOENT);
+}
+
+static void change_mode(fuse_req_t req, const Inode *inode, const Place *place, mode_t mode)
+{
+    Face *face = session_face(req);
+
+    act_submit(face, req, request_mode(place, mode),
+               act_operation("chmod", inode->node, place, NULL),
+               (Answer){.reply = reply_attr_of,
+                        .data = inodes_get(face->inodes, inode->id),
+                        .free_data = (GDestroyNotify)inode_unref});
+}
+
+/* What is set to something else than it is, and what for: chmod, chown and truncate to the present
+ * value do nothing, and times are taken and forgotten (vim, cp -p, install and Ansible set them).
+ */
+static bool changes_owner(const struct stat *now, const struct stat *wanted, int to_set)
+{
+    return (to_set & FUSE_SET_ATTR_UID && wanted->st_uid != now->st_uid) ||
+           (to_set & FUSE_SET_ATTR_GID && wanted->st_gid != now->st_gid);
+}
+
+static bool changes_mode(const struct stat *now, const struct stat *wanted, int to_set)
+{
+    return to_set & FUSE_SET_ATTR_MODE && (wanted->st_mode & 07777) != (now->st_mode & 07777);
+}
+
+void session_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_set,
+                     struct fuse_file_info *fi)
+{
+    g_autoptr(Inode) inode = NULL;
+    g_auto(Place) place = {0};
+    struct stat now;
+
+    if (!session_open_place(req, id, &inode, &place))
+        return;
+    const Node *node = inode->node;
+    bool truncates = to_set & FUSE_SET_ATTR_SIZE;
+    attr_fill(&now, node, &place);
+    if (truncates && (!node->store || attr->st_size != 0)) {
+        session_forbid(req, "truncate", node, &place, NULL,
+                       node->store ? "can only be truncated to nothing" : "is read only");
+        return;
+    }
+    if (truncates && fi && fi->fh)
+        file_truncate((File *)(uintptr_t)fi->fh);
+    if (changes_owner(&now, attr, to_set))
+        session_forbid(req, "chown", node, &place, NULL,
+                       "belongs to who made it: its owner and group cannot be changed");
+    else if (!changes_mode(&now, attr, to_set))
+        session_reply_attr(req, node, &place);
+    else if (node_in_snapshot(node) && node_is_directory(node))
+        change_mode(req, inode, &place, attr->st_mode);
+    else
+        session_forbid(req, "chmod", node, &place, NULL,
+                       "has a fixed mode: only a snapshot's directory can be held and released");
+}
+
+/* ---- writing ---- */
+
+static void reply_written(Face *face, fuse_req_t req, void *size)
+{
+    fuse_reply_write(req, GPOINTER_TO_SIZE(size));
+}
+
+void session_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t size, off_t offset,
+                   struct fuse_file_info *fi)
+{
+    g_autoptr(Inode) inode = NULL;
+    g_auto(Place) place = {0};
+    g_autoptr(GError) error = NULL;
+
+    if (!session_open_place(req, id, &inode, &place))
+        return;
+    g_autofree char *operation = act_operation("write", inode->node, &place, NULL);
+    g_autofree char *value = file_write((File *)(uintptr_t)fi->fh, data, size, offset, &error);
+    Request *request = value ? inode->node->store(&place, value, &error) : NULL;
+    if (request)
+        act_submit(session_face(req), req, request, g_steal_pointer(&operation),
+                   (Answer){.reply = reply_written, .data = GSIZE_TO_POINTER(size)});
+    else
+        refuse(req, &place, operation, error);
+}

@@ -1,0 +1,31 @@
+/* The sweep guard (design 2.1): a process that deletes its way through the tree removes no
+ * snapshot, one that is given a snapshot by name is taken at its word.
+ *
+ * Per process and VM, unlink inside a snapshot and rmdir of it are refused for ten seconds, renewed
+ * by each refusal, after (a) an unlink or rmdir outside snapshots/ was refused to it (at root
+ * level: for all VMs), (b) it opened both snapshots/ and that snapshot as directories, (c) it
+ * opened a file of that snapshot for reading and then unlinked one there. A process is its thread
+ * group and start time; one that /proc does not know is judged by its uid. Thread-safe. */
+#pragma once
+
+#include "fs/face.h"
+
+typedef struct {
+    pid_t pid;
+    uid_t uid;
+} Caller;
+
+Sweep *sweep_new(void);
+void sweep_free(Sweep *sweep);
+
+/* (a); @uuid "" for all VMs. */
+void sweep_refused(Sweep *sweep, Caller caller, const char *uuid);
+/* (b): snapshots/ of a VM was opened as a directory; or the snapshot @id was. */
+void sweep_opened_list(Sweep *sweep, Caller caller, const char *uuid);
+void sweep_opened_snapshot(Sweep *sweep, Caller caller, const char *uuid, const char *id);
+/* (c): a file of the snapshot was opened for reading. */
+void sweep_read_snapshot(Sweep *sweep, Caller caller, const char *uuid, const char *id);
+
+/* May @caller unlink something in the snapshot, or remove it? A "no" renews itself. */
+bool sweep_allows_unlink(Sweep *sweep, Caller caller, const char *uuid, const char *id);
+bool sweep_allows_rmdir(Sweep *sweep, Caller caller, const char *uuid, const char *id);
