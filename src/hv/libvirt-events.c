@@ -23,6 +23,9 @@ void libvirt_events_start(void)
     if (!g_once_init_enter(&started))
         return;
     libvirt_error_silence();
+    /* Read once, when libvirt starts. The embedded driver warns on stderr at each start of a
+     * machine that QEMU runs as root; who wants that sets the variable. */
+    g_setenv("LIBVIRT_DEBUG", "error", FALSE);
     virEventRegisterDefaultImpl();
     g_thread_unref(g_thread_new("libvirt-events", run_events, NULL));
     g_once_init_leave(&started, 1);

@@ -41,7 +41,7 @@ static bool run_block_job(LibvirtCall *call, GError **error)
 {
     g_autoptr(virDomain) domain = libvirt_call_domain(call, error);
     virDomainBlockJobInfo info;
-    bool ready;
+    bool ready = false;
     int n;
 
     if (!domain)

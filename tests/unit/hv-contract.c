@@ -1,0 +1,756 @@
+#include "hv-contract.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define UNKNOWN "00000000-1111-2222-3333-444444444444"
+
+static const HvContract *contract;
+static Hypervisor *hv;
+
+/* --- what was told --- */
+
+typedef struct {
+    HvEventKind kind;
+    char *uuid, *target;
+} Told;
+
+static GMutex told_lock;
+static GCond told_changed;
+static GPtrArray *told; /* of Told, guarded by told_lock */
+
+static void told_free(void *data)
+{
+    Told *event = data;
+
+    g_free(event->uuid);
+    g_free(event->target);
+    g_free(event);
+}
+
+static void hear(HvEventKind kind, const char *uuid, const char *target, void *data)
+{
+    Told *event = g_new0(Told, 1);
+
+    event->kind = kind;
+    event->uuid = g_strdup(uuid);
+    event->target = g_strdup(target);
+    g_mutex_lock(&told_lock);
+    g_ptr_array_add(told, event);
+    g_cond_broadcast(&told_changed);
+    g_mutex_unlock(&told_lock);
+}
+
+static void forget_events(void)
+{
+    g_mutex_lock(&told_lock);
+    g_ptr_array_set_size(told, 0);
+    g_mutex_unlock(&told_lock);
+}
+
+static bool was_told(HvEventKind kind, const char *uuid, const char *target)
+{
+    for (guint i = 0; i < told->len; i++) {
+        const Told *event = told->pdata[i];
+
+        if (event->kind == kind && g_strcmp0(event->uuid, uuid) == 0 &&
+            (!target || g_strcmp0(event->target, target) == 0))
+            return true;
+    }
+    return false;
+}
+
+static gint64 deadline(void)
+{
+    return g_get_monotonic_time() + HV_CONTRACT_SECONDS * G_TIME_SPAN_SECOND;
+}
+
+static void assert_told(HvEventKind kind, const char *uuid, const char *target)
+{
+    gint64 until = deadline();
+    bool found;
+
+    g_mutex_lock(&told_lock);
+    while (!(found = was_told(kind, uuid, target)) &&
+           g_cond_wait_until(&told_changed, &told_lock, until))
+        ;
+    g_mutex_unlock(&told_lock);
+    assert_true(found);
+}
+
+/* --- asking --- */
+
+static void assert_worked(bool ok, GError *error)
+{
+    if (!ok)
+        fail_msg("%s", error ? error->message : "failed without an error");
+    assert_null(error);
+}
+
+static void assert_refused(bool ok, GError *error, ErrorCode code)
+{
+    assert_false(ok);
+    assert_non_null(error);
+    if (!error_is(error, code))
+        fail_msg("code %d instead of %d: %s", error->code, code, error->message);
+    g_error_free(error);
+}
+
+typedef struct {
+    HvDomain *domain;
+    char *live_xml, *inactive_xml, *foreign_job;
+    unsigned snapshots;
+    Domain *live, *inactive;
+} Facts;
+
+static void facts_clear(Facts *facts)
+{
+    hv_domain_free(facts->domain);
+    g_free(facts->live_xml);
+    g_free(facts->inactive_xml);
+    g_free(facts->foreign_job);
+    g_clear_pointer(&facts->live, domain_free);
+    g_clear_pointer(&facts->inactive, domain_free);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Facts, facts_clear)
+
+static Domain *parse(const char *xml)
+{
+    GError *error = NULL;
+    Domain *domain = xml ? domain_parse(xml, &error) : NULL;
+
+    assert_worked(!xml || domain, error);
+    return domain;
+}
+
+static Facts inspect(const char *uuid)
+{
+    GError *error = NULL;
+    Facts facts = {0};
+    bool ok = hv->ops->inspect(hv, uuid, &facts.domain, &facts.live_xml, &facts.inactive_xml,
+                               &facts.foreign_job, &facts.snapshots, &error);
+
+    assert_worked(ok, error);
+    facts.live = parse(facts.live_xml);
+    facts.inactive = parse(facts.inactive_xml);
+    return facts;
+}
+
+static void assert_state(const char *uuid, DomainState state)
+{
+    g_auto(Facts) facts = inspect(uuid);
+
+    assert_string_equal(domain_state_name(facts.domain->state), domain_state_name(state));
+}
+
+static char *live_path(const char *uuid, const char *target)
+{
+    g_auto(Facts) facts = inspect(uuid);
+
+    assert_non_null(facts.live);
+    return g_strdup(domain_disk(facts.live, target)->path);
+}
+
+static char *inactive_path(const char *uuid, const char *target)
+{
+    g_auto(Facts) facts = inspect(uuid);
+
+    assert_non_null(facts.inactive);
+    return g_strdup(domain_disk(facts.inactive, target)->path);
+}
+
+static void assert_live(const char *uuid, const char *target, const char *path)
+{
+    g_autofree char *now = live_path(uuid, target);
+
+    assert_string_equal(now, path);
+}
+
+static void assert_inactive(const char *uuid, const char *target, const char *path)
+{
+    g_autofree char *now = inactive_path(uuid, target);
+
+    assert_string_equal(now, path);
+}
+
+static BlockJobFacts *block_job(const char *uuid, const char *target)
+{
+    GError *error = NULL;
+    BlockJobFacts *job = NULL;
+    bool ok = hv->ops->block_job(hv, uuid, target, &job, &error);
+
+    assert_worked(ok, error);
+    return job;
+}
+
+static bool has_no_job(const char *uuid, const char *target)
+{
+    BlockJobFacts *job = block_job(uuid, target);
+
+    if (!job)
+        return true;
+    block_job_facts_free(job);
+    return false;
+}
+
+static bool job_is_ready(const char *uuid, const char *target)
+{
+    BlockJobFacts *job = block_job(uuid, target);
+    bool ready;
+
+    assert_non_null(job);
+    assert_string_equal(job->kind, "active-commit");
+    assert_string_equal(job->target, target);
+    assert_true(job->done <= job->total);
+    ready = job->ready;
+    block_job_facts_free(job);
+    return ready;
+}
+
+static void wait_until(bool (*is_so)(const char *, const char *), const char *uuid,
+                       const char *target)
+{
+    gint64 until = deadline();
+
+    while (!is_so(uuid, target)) {
+        assert_true(g_get_monotonic_time() < until);
+        g_usleep(10000);
+    }
+}
+
+/* --- doing --- */
+
+typedef bool (*Power)(Hypervisor *, const char *, GError **);
+
+static void power(Power function, const char *uuid)
+{
+    GError *error = NULL;
+    bool ok = function(hv, uuid, &error);
+
+    assert_worked(ok, error);
+}
+
+/* Running, then paused at once: no case needs what the guest would do. */
+static void start_paused(const char *uuid)
+{
+    power(hv->ops->start, uuid);
+    power(hv->ops->suspend, uuid);
+}
+
+static GPtrArray *switches_new(void)
+{
+    return g_ptr_array_new_with_free_func((GDestroyNotify)disk_switch_free);
+}
+
+static void snapshot(const char *uuid, const char *target, const char *overlay)
+{
+    GError *error = NULL;
+    g_autoptr(GPtrArray) switches = switches_new();
+    g_autoptr(GPtrArray) excluded = g_ptr_array_new();
+    bool ok;
+
+    g_ptr_array_add(switches, disk_switch_new(target, overlay, "qcow2"));
+    ok = hv->ops->snapshot(hv, uuid, switches, excluded, &error);
+    assert_worked(ok, error);
+}
+
+static void commit(const char *uuid, const char *target, const char *top, const char *base,
+                   bool active)
+{
+    GError *error = NULL;
+    bool ok = hv->ops->block_commit(hv, uuid, target, top, base, active, 0, &error);
+
+    assert_worked(ok, error);
+}
+
+static char *overlay_of(const char *backing)
+{
+    return contract->make_overlay(contract->host, backing);
+}
+
+static char *make_vm(void **state, unsigned n_disks)
+{
+    static unsigned made;
+    g_autofree char *name = g_strdup_printf("contract-%u", ++made);
+
+    *state = contract->make_vm(contract->host, name, n_disks);
+    assert_non_null(*state);
+    return *state;
+}
+
+static int before_each(void **state)
+{
+    *state = NULL;
+    forget_events();
+    hv->ops->subscribe(hv, hear, NULL);
+    return 0;
+}
+
+/* Also after a failure: nothing may stay running. It is no failure that it does not run. */
+static int after_each(void **state)
+{
+    hv->ops->subscribe(hv, NULL, NULL);
+    if (*state)
+        hv->ops->destroy(hv, *state, NULL);
+    g_free(*state);
+    return 0;
+}
+
+/* --- the cases: looking --- */
+
+static void a_machine_that_is_off_is_inspected(void **state)
+{
+    const char *uuid = make_vm(state, 2);
+    g_auto(Facts) facts = inspect(uuid);
+
+    assert_string_equal(facts.domain->uuid, uuid);
+    assert_int_equal(facts.domain->state, DOMAIN_OFF);
+    assert_true(facts.domain->persistent);
+    assert_false(facts.domain->managed_save);
+    assert_null(facts.live);
+    assert_null(facts.foreign_job);
+    assert_int_equal(facts.snapshots, 0);
+    assert_string_equal(facts.inactive->uuid, uuid);
+    assert_string_equal(facts.inactive->name, facts.domain->name);
+    assert_non_null(domain_disk(facts.inactive, "vda"));
+    assert_non_null(domain_disk(facts.inactive, "vdb"));
+    assert_null(domain_disk(facts.inactive, "vdc"));
+}
+
+static HvDomain *find_listed(const GPtrArray *domains, const char *uuid)
+{
+    for (guint i = 0; i < domains->len; i++) {
+        HvDomain *domain = domains->pdata[i];
+
+        if (g_str_equal(domain->uuid, uuid))
+            return domain;
+    }
+    return NULL;
+}
+
+static void assert_listed(const char *uuid, DomainState state)
+{
+    GError *error = NULL;
+    g_autoptr(GPtrArray) domains = hv->ops->list(hv, &error);
+    g_auto(Facts) facts = inspect(uuid);
+    const HvDomain *listed;
+
+    assert_worked(domains, error);
+    listed = find_listed(domains, uuid);
+    assert_non_null(listed);
+    assert_string_equal(listed->name, facts.domain->name);
+    assert_string_equal(domain_state_name(listed->state), domain_state_name(state));
+    assert_true(listed->persistent);
+    assert_false(listed->managed_save);
+}
+
+static void machines_are_listed_running_or_not(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+
+    assert_listed(uuid, DOMAIN_OFF);
+    power(hv->ops->start, uuid);
+    assert_listed(uuid, DOMAIN_RUNNING);
+    power(hv->ops->suspend, uuid);
+    assert_listed(uuid, DOMAIN_PAUSED);
+}
+
+static void an_unknown_machine_is_not_found(void **state)
+{
+    const Power powers[] = {hv->ops->start, hv->ops->shutdown, hv->ops->destroy, hv->ops->suspend,
+                            hv->ops->resume};
+    GError *error = NULL;
+    Facts facts = {0};
+    BlockJobFacts *job = NULL;
+    bool ok = hv->ops->inspect(hv, UNKNOWN, &facts.domain, &facts.live_xml, &facts.inactive_xml,
+                               &facts.foreign_job, &facts.snapshots, &error);
+
+    assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
+    for (size_t i = 0; i < G_N_ELEMENTS(powers); i++) {
+        ok = powers[i](hv, UNKNOWN, &error);
+        assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
+    }
+    ok = hv->ops->block_job(hv, UNKNOWN, "vda", &job, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
+    ok = hv->ops->block_abort(hv, UNKNOWN, "vda", &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
+    ok = hv->ops->set_metadata(hv, UNKNOWN, "/home", 1, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
+}
+
+static void a_managed_save_image_is_seen(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+
+    contract->save(contract->host, uuid);
+    {
+        g_auto(Facts) facts = inspect(uuid);
+
+        assert_int_equal(facts.domain->state, DOMAIN_OFF);
+        assert_true(facts.domain->managed_save);
+    }
+    contract->drop_save(contract->host, uuid);
+    {
+        g_auto(Facts) facts = inspect(uuid);
+
+        assert_false(facts.domain->managed_save);
+    }
+}
+
+/* --- power and definitions --- */
+
+static void power_changes_the_state_and_is_told(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+
+    forget_events();
+    power(hv->ops->start, uuid);
+    assert_told(HV_EVENT_DOMAIN, uuid, NULL);
+    assert_state(uuid, DOMAIN_RUNNING);
+    forget_events();
+    power(hv->ops->suspend, uuid);
+    assert_told(HV_EVENT_DOMAIN, uuid, NULL);
+    assert_state(uuid, DOMAIN_PAUSED);
+    forget_events();
+    power(hv->ops->resume, uuid);
+    assert_told(HV_EVENT_DOMAIN, uuid, NULL);
+    assert_state(uuid, DOMAIN_RUNNING);
+    forget_events();
+    power(hv->ops->destroy, uuid);
+    assert_told(HV_EVENT_DOMAIN, uuid, NULL);
+    assert_state(uuid, DOMAIN_OFF);
+}
+
+static void power_that_the_state_does_not_allow_is_busy(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+    GError *error = NULL;
+    bool ok = hv->ops->suspend(hv, uuid, &error);
+
+    assert_refused(ok, g_steal_pointer(&error), ERR_BUSY);
+    ok = hv->ops->destroy(hv, uuid, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_BUSY);
+    start_paused(uuid);
+    ok = hv->ops->start(hv, uuid, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_BUSY);
+    assert_state(uuid, DOMAIN_PAUSED);
+}
+
+static void a_subscriber_that_left_hears_nothing(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+
+    hv->ops->subscribe(hv, NULL, NULL);
+    forget_events();
+    power(hv->ops->start, uuid);
+    assert_state(uuid, DOMAIN_RUNNING);
+    g_mutex_lock(&told_lock);
+    assert_false(was_told(HV_EVENT_DOMAIN, uuid, NULL));
+    g_mutex_unlock(&told_lock);
+}
+
+static void define(const char *uuid, const char *xml)
+{
+    GError *error = NULL;
+    bool ok = hv->ops->define(hv, uuid, xml, &error);
+
+    assert_worked(ok, error);
+}
+
+static void a_redefinition_switches_a_disk(void **state)
+{
+    const char *uuid = make_vm(state, 2);
+    g_autofree char *base = inactive_path(uuid, "vda");
+    g_autofree char *other = inactive_path(uuid, "vdb");
+    g_autofree char *overlay = overlay_of(base);
+    g_autoptr(GPtrArray) switches = switches_new();
+    g_auto(Facts) before = inspect(uuid);
+    g_autofree char *xml = NULL;
+    GError *error = NULL;
+
+    g_ptr_array_add(switches, disk_switch_new("vda", overlay, "qcow2"));
+    xml = domain_xml_switch(before.inactive_xml, switches, &error);
+    assert_worked(xml, error);
+    forget_events();
+    define(uuid, xml);
+    assert_told(HV_EVENT_DOMAIN, uuid, NULL);
+    {
+        g_auto(Facts) after = inspect(uuid);
+        bool same = domain_xml_same(before.inactive_xml, after.inactive_xml, switches, &error);
+
+        assert_worked(same, error);
+    }
+    assert_inactive(uuid, "vda", overlay);
+    start_paused(uuid);
+    assert_live(uuid, "vda", overlay);
+    assert_live(uuid, "vdb", other);
+}
+
+static void a_redefinition_while_it_runs_leaves_what_runs(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+    g_autofree char *base = inactive_path(uuid, "vda");
+
+    start_paused(uuid);
+    {
+        g_auto(Facts) facts = inspect(uuid);
+
+        define(uuid, facts.inactive_xml);
+    }
+    assert_inactive(uuid, "vda", base);
+    assert_live(uuid, "vda", base);
+    assert_state(uuid, DOMAIN_PAUSED);
+}
+
+static void a_bad_definition_is_refused_and_changes_nothing(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+    g_auto(Facts) before = inspect(uuid);
+    g_autoptr(GString) stranger = g_string_new(before.inactive_xml);
+    GError *error = NULL;
+    bool ok = hv->ops->define(hv, uuid, "this is no definition", &error);
+
+    assert_refused(ok, g_steal_pointer(&error), ERR_INVALID);
+    g_string_replace(stranger, uuid, UNKNOWN, 0);
+    ok = hv->ops->define(hv, uuid, stranger->str, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_INVALID);
+    ok = hv->ops->define(hv, UNKNOWN, stranger->str, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
+    {
+        g_auto(Facts) after = inspect(uuid);
+
+        assert_string_equal(after.inactive_xml, before.inactive_xml);
+    }
+}
+
+static void assert_home(const Domain *domain, const char *home, uint64_t generation)
+{
+    assert_string_equal(domain->home, home);
+    assert_int_equal(domain->generation, generation);
+}
+
+static void mark(const char *uuid, const char *home, uint64_t generation)
+{
+    GError *error = NULL;
+    bool ok = hv->ops->set_metadata(hv, uuid, home, generation, &error);
+
+    assert_worked(ok, error);
+}
+
+static void our_metadata_is_in_both_definitions(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+
+    forget_events();
+    mark(uuid, "/srv/a & b", 7);
+    assert_told(HV_EVENT_DOMAIN, uuid, NULL);
+    {
+        g_auto(Facts) facts = inspect(uuid);
+
+        assert_home(facts.inactive, "/srv/a & b", 7);
+    }
+    start_paused(uuid);
+    mark(uuid, "/srv/a & b", 8);
+    {
+        g_auto(Facts) facts = inspect(uuid);
+
+        assert_home(facts.inactive, "/srv/a & b", 8);
+        assert_home(facts.live, "/srv/a & b", 8);
+    }
+}
+
+/* --- snapshots and block jobs --- */
+
+static void one_snapshot_switches_all_disks_but_the_excluded(void **state)
+{
+    const char *uuid = make_vm(state, 3);
+    g_autofree char *excluded_path = inactive_path(uuid, "vdb");
+    g_autofree char *base_a = inactive_path(uuid, "vda");
+    g_autofree char *base_c = inactive_path(uuid, "vdc");
+    g_autofree char *overlay_a = overlay_of(base_a);
+    g_autofree char *overlay_c = overlay_of(base_c);
+    g_autoptr(GPtrArray) switches = switches_new();
+    g_autoptr(GPtrArray) excluded = g_ptr_array_new();
+    GError *error = NULL;
+    bool ok;
+
+    g_ptr_array_add(switches, disk_switch_new("vda", overlay_a, "qcow2"));
+    g_ptr_array_add(switches, disk_switch_new("vdc", overlay_c, "qcow2"));
+    g_ptr_array_add(excluded, (char *)"vdb");
+    start_paused(uuid);
+    ok = hv->ops->snapshot(hv, uuid, switches, excluded, &error);
+    assert_worked(ok, error);
+    assert_live(uuid, "vda", overlay_a);
+    assert_live(uuid, "vdb", excluded_path);
+    assert_live(uuid, "vdc", overlay_c);
+    assert_inactive(uuid, "vda", overlay_a);
+    assert_inactive(uuid, "vdb", excluded_path);
+    assert_inactive(uuid, "vdc", overlay_c);
+    {
+        g_auto(Facts) facts = inspect(uuid);
+
+        assert_int_equal(facts.snapshots, 0); /* libvirt keeps none of ours */
+        assert_null(facts.foreign_job);
+    }
+}
+
+static void a_snapshot_onto_a_missing_overlay_changes_nothing(void **state)
+{
+    const char *uuid = make_vm(state, 2);
+    g_autofree char *base_a = inactive_path(uuid, "vda");
+    g_autofree char *base_b = inactive_path(uuid, "vdb");
+    g_autofree char *overlay_a = overlay_of(base_a);
+    g_autofree char *missing = overlay_of(base_b);
+    g_autoptr(GPtrArray) switches = switches_new();
+    g_autoptr(GPtrArray) excluded = g_ptr_array_new();
+    GError *error = NULL;
+    bool ok;
+
+    contract->remove_file(contract->host, missing);
+    g_ptr_array_add(switches, disk_switch_new("vda", overlay_a, "qcow2"));
+    g_ptr_array_add(switches, disk_switch_new("vdb", missing, "qcow2"));
+    start_paused(uuid);
+    ok = hv->ops->snapshot(hv, uuid, switches, excluded, &error);
+    assert_false(ok);
+    assert_non_null(error);
+    g_error_free(error);
+    assert_live(uuid, "vda", base_a);
+    assert_live(uuid, "vdb", base_b);
+    assert_inactive(uuid, "vda", base_a);
+}
+
+static void an_active_commit_is_ready_and_pivots(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+    g_autofree char *base = inactive_path(uuid, "vda");
+    g_autofree char *overlay = overlay_of(base);
+    GError *error = NULL;
+    bool ok;
+
+    start_paused(uuid);
+    snapshot(uuid, "vda", overlay);
+    commit(uuid, "vda", overlay, base, true);
+    wait_until(job_is_ready, uuid, "vda");
+    assert_told(HV_EVENT_BLOCK_JOB, uuid, "vda");
+    assert_live(uuid, "vda", overlay);
+    ok = hv->ops->block_speed(hv, uuid, "vda", 0, &error);
+    assert_worked(ok, error);
+    ok = hv->ops->block_pivot(hv, uuid, "vda", &error);
+    assert_worked(ok, error);
+    assert_true(has_no_job(uuid, "vda"));
+    assert_live(uuid, "vda", base);
+    assert_inactive(uuid, "vda", base);
+}
+
+static void an_aborted_commit_leaves_the_top(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+    g_autofree char *base = inactive_path(uuid, "vda");
+    g_autofree char *overlay = overlay_of(base);
+    GError *error = NULL;
+    bool ok;
+
+    start_paused(uuid);
+    snapshot(uuid, "vda", overlay);
+    commit(uuid, "vda", overlay, base, true);
+    wait_until(job_is_ready, uuid, "vda");
+    ok = hv->ops->block_abort(hv, uuid, "vda", &error);
+    assert_worked(ok, error);
+    assert_true(has_no_job(uuid, "vda"));
+    assert_live(uuid, "vda", overlay);
+    commit(uuid, "vda", overlay, base, true); /* and it can be done again */
+    wait_until(job_is_ready, uuid, "vda");
+}
+
+static void an_inner_commit_takes_a_layer_out_of_the_chain(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+    g_autofree char *base = inactive_path(uuid, "vda");
+    g_autofree char *middle = overlay_of(base);
+    g_autofree char *top = overlay_of(middle);
+
+    start_paused(uuid);
+    snapshot(uuid, "vda", middle);
+    snapshot(uuid, "vda", top);
+    commit(uuid, "vda", middle, base, false);
+    wait_until(has_no_job, uuid, "vda");
+    assert_live(uuid, "vda", top);
+    power(hv->ops->destroy, uuid);
+    contract->remove_file(contract->host, middle); /* nobody needs it any more */
+    start_paused(uuid);
+    assert_live(uuid, "vda", top);
+}
+
+static void a_commit_of_a_file_outside_the_chain_is_refused(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+    g_autofree char *base = inactive_path(uuid, "vda");
+    g_autofree char *stranger = overlay_of(base);
+    GError *error = NULL;
+    bool ok;
+
+    start_paused(uuid);
+    ok = hv->ops->block_commit(hv, uuid, "vda", stranger, base, false, 0, &error);
+    assert_false(ok);
+    assert_non_null(error);
+    g_error_free(error);
+    assert_true(has_no_job(uuid, "vda"));
+    assert_live(uuid, "vda", base);
+}
+
+static void where_there_is_no_job_only_abort_is_content(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+    GError *error = NULL;
+    bool ok;
+
+    assert_true(has_no_job(uuid, "vda"));
+    ok = hv->ops->block_abort(hv, uuid, "vda", &error);
+    assert_worked(ok, error);
+    start_paused(uuid);
+    assert_true(has_no_job(uuid, "vda"));
+    ok = hv->ops->block_abort(hv, uuid, "vda", &error);
+    assert_worked(ok, error);
+    ok = hv->ops->block_pivot(hv, uuid, "vda", &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
+    ok = hv->ops->block_speed(hv, uuid, "vda", 1024 * 1024, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
+}
+
+#define CASE(function) cmocka_unit_test_setup_teardown(function, before_each, after_each)
+
+int hv_contract_run(const char *name, const HvContract *given)
+{
+    const struct CMUnitTest cases[] = {
+        CASE(a_machine_that_is_off_is_inspected),
+        CASE(machines_are_listed_running_or_not),
+        CASE(an_unknown_machine_is_not_found),
+        CASE(a_managed_save_image_is_seen),
+        CASE(power_changes_the_state_and_is_told),
+        CASE(power_that_the_state_does_not_allow_is_busy),
+        CASE(a_subscriber_that_left_hears_nothing),
+        CASE(a_redefinition_switches_a_disk),
+        CASE(a_redefinition_while_it_runs_leaves_what_runs),
+        CASE(a_bad_definition_is_refused_and_changes_nothing),
+        CASE(our_metadata_is_in_both_definitions),
+        CASE(one_snapshot_switches_all_disks_but_the_excluded),
+        CASE(a_snapshot_onto_a_missing_overlay_changes_nothing),
+        CASE(an_active_commit_is_ready_and_pivots),
+        CASE(an_aborted_commit_leaves_the_top),
+        CASE(an_inner_commit_takes_a_layer_out_of_the_chain),
+        CASE(a_commit_of_a_file_outside_the_chain_is_refused),
+        CASE(where_there_is_no_job_only_abort_is_content),
+    };
+    int failed;
+
+    contract = given;
+    hv = given->hv;
+    told = g_ptr_array_new_with_free_func(told_free);
+    failed = cmocka_run_group_tests_name(name, cases, NULL, NULL);
+    g_ptr_array_unref(told);
+    return failed;
+}
