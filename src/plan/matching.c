@@ -1,0 +1,76 @@
+#include "plan/matching.h"
+
+#include "plan/checks.h"
+
+Layer *match_merged_into(const Catalog *catalog, const Disk *disk, const Layer *layer)
+{
+    Layer *parent = layer && layer->parent ? disk_layer(disk, layer->parent) : NULL;
+    const Snapshot *owner = parent ? catalog_owner(catalog, disk->id, parent->id) : NULL;
+    g_autoptr(GPtrArray) dependants = NULL;
+
+    if (!owner || owner->state == SNAPSHOT_READY)
+        return NULL;
+    dependants = disk_dependants(disk, parent->id);
+    return dependants->len == 1 ? parent : NULL;
+}
+
+static bool is_disk(const Catalog *catalog, const Disk *disk, const DomainDisk *source,
+                    bool *out_merged)
+{
+    const Layer *active = disk_active(disk);
+    const Layer *into = match_merged_into(catalog, disk, active);
+    bool merged = into && g_strcmp0(source->path, into->path) == 0;
+
+    if (!active || (!merged && g_strcmp0(source->path, active->path) != 0))
+        return false;
+    if (out_merged)
+        *out_merged = merged;
+    return true;
+}
+
+const DomainDisk *match_in_domain(const Catalog *catalog, const Domain *domain, const Disk *disk,
+                                  bool *out_merged)
+{
+    for (unsigned i = 0; domain && i < domain->disks->len; i++) {
+        const DomainDisk *source = domain->disks->pdata[i];
+
+        if (source->path && is_disk(catalog, disk, source, out_merged))
+            return source;
+    }
+    return NULL;
+}
+
+Disk *match_in_catalog(const Catalog *catalog, const DomainDisk *source, bool *out_merged)
+{
+    for (unsigned i = 0; source->path && i < catalog->disks->len; i++) {
+        Disk *disk = catalog->disks->pdata[i];
+
+        if (is_disk(catalog, disk, source, out_merged))
+            return disk;
+    }
+    return NULL;
+}
+
+static bool touches(const Observation *observation, const DomainDisk *source, const Disk *disk)
+{
+    g_autoptr(GPtrArray) chain = observation_chain(observation, source->path);
+
+    for (unsigned i = 0; i < chain->len; i++)
+        for (unsigned j = 0; j < disk->layers->len; j++)
+            if (g_str_equal(chain->pdata[i], ((Layer *)disk->layers->pdata[j])->path))
+                return true;
+    return false;
+}
+
+const DomainDisk *match_stranger(const Catalog *catalog, const Observation *observation,
+                                 const Domain *domain, const Disk *disk)
+{
+    for (unsigned i = 0; domain && i < domain->disks->len; i++) {
+        const DomainDisk *source = domain->disks->pdata[i];
+
+        if (source->path && !is_disk(catalog, disk, source, NULL) &&
+            touches(observation, source, disk))
+            return source;
+    }
+    return NULL;
+}

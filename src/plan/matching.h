@@ -1,0 +1,23 @@
+/* Which disk of a definition is which disk of the catalog. Inside plan/ only.
+ *
+ * A disk is known by the file that it runs on: its active layer's. A merge of the active layer that
+ * was done and not yet recorded leaves it on the layer below instead, so that one counts, too,
+ * while the snapshot that owns it is being removed or its removal failed. */
+#pragma once
+
+#include "plan/planner.h"
+
+/* The layer that @layer may have been merged into without a record of it: its parent, if that one's
+ * snapshot is being removed (or this failed) and nothing else depends on it. NULL otherwise. */
+Layer *match_merged_into(const Catalog *catalog, const Disk *disk, const Layer *layer);
+
+/* The disk of @domain that is @disk, NULL if it has none. *out_merged (may be NULL): it runs on
+ * what its active layer was merged into. */
+const DomainDisk *match_in_domain(const Catalog *catalog, const Domain *domain, const Disk *disk,
+                                  bool *out_merged);
+/* The other way round. */
+Disk *match_in_catalog(const Catalog *catalog, const DomainDisk *source, bool *out_merged);
+/* Does the chain of any disk of @domain that is not @disk hold a layer of @disk? The first such
+ * disk, or NULL. */
+const DomainDisk *match_stranger(const Catalog *catalog, const Observation *observation,
+                                 const Domain *domain, const Disk *disk);

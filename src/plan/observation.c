@@ -1,0 +1,118 @@
+#include "plan/planner.h"
+
+#include "plan/checks.h"
+
+#define CHAIN_MAX 300
+
+ImageFacts *image_facts_new(void)
+{
+    return g_new0(ImageFacts, 1);
+}
+
+void image_facts_free(ImageFacts *facts)
+{
+    if (!facts)
+        return;
+    g_free(facts->probed);
+    g_free(facts->backing);
+    g_free(facts->backing_format);
+    g_free(facts->error);
+    g_free(facts);
+}
+
+void block_job_facts_free(BlockJobFacts *facts)
+{
+    if (!facts)
+        return;
+    g_free(facts->target);
+    g_free(facts->kind);
+    g_free(facts);
+}
+
+Observation *observation_new(void)
+{
+    Observation *observation = g_new0(Observation, 1);
+
+    observation->state = DOMAIN_OFF;
+    observation->files =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)image_facts_free);
+    observation->jobs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                              (GDestroyNotify)block_job_facts_free);
+    observation->free_space = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return observation;
+}
+
+void observation_free(Observation *observation)
+{
+    if (!observation)
+        return;
+    g_free(observation->foreign_job);
+    domain_free(observation->live);
+    domain_free(observation->inactive);
+    g_hash_table_unref(observation->files);
+    g_hash_table_unref(observation->jobs);
+    g_hash_table_unref(observation->free_space);
+    g_free(observation);
+}
+
+const ImageFacts *observation_file(const Observation *observation, const char *path)
+{
+    return path ? g_hash_table_lookup(observation->files, path) : NULL;
+}
+
+const Domain *observation_domain(const Observation *observation)
+{
+    return observation->live ? observation->live : observation->inactive;
+}
+
+bool observation_is_off(const Observation *observation)
+{
+    return observation->state == DOMAIN_OFF && !observation->managed_save;
+}
+
+const char *observation_name(const Observation *observation)
+{
+    const Domain *domain = observation_domain(observation);
+
+    return domain && domain->name ? domain->name : "?";
+}
+
+/* A raw disk has no header: whatever stands at its beginning, the guest wrote it (rule 12). */
+static bool is_raw(const Domain *domain, const char *path)
+{
+    const DomainDisk *disk = domain ? domain_disk_of_path(domain, path) : NULL;
+
+    return disk && g_strcmp0(disk->format, "raw") == 0;
+}
+
+static bool is_in(const GPtrArray *paths, const char *path)
+{
+    for (unsigned i = 0; i < paths->len; i++)
+        if (g_str_equal(paths->pdata[i], path))
+            return true;
+    return false;
+}
+
+GPtrArray *observation_chain(const Observation *observation, const char *path)
+{
+    GPtrArray *chain = g_ptr_array_new_with_free_func(g_free);
+    bool raw = is_raw(observation->live, path) || is_raw(observation->inactive, path);
+
+    while (path && chain->len < CHAIN_MAX && !is_in(chain, path)) {
+        const ImageFacts *facts = observation_file(observation, path);
+
+        g_ptr_array_add(chain, g_strdup(path));
+        if (raw || !facts || !facts->exists)
+            break;
+        raw = g_strcmp0(facts->backing_format, "raw") == 0;
+        path = facts->backing;
+    }
+    return chain;
+}
+
+bool observation_chain_has(const Observation *observation, const char *path, const char *file)
+{
+    g_autoptr(GPtrArray) chain = observation_chain(observation, path);
+
+    return is_in(chain, file);
+}
