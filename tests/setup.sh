@@ -1,0 +1,41 @@
+#!/bin/bash
+# Install what building and testing need, on Debian 12 or later, as root. Does nothing when all of it is there. Starts no service.
+set -euo pipefail
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+packages=(
+    # to build
+    build-essential meson ninja-build pkg-config
+    libfuse3-dev libglib2.0-dev libjson-glib-dev libvirt-dev libxml2-dev libyaml-dev
+    # to run: libvirt-daemon holds libvirtd and drivers, -driver-qemu the QEMU driver, which qemu:///embed loads too
+    fuse3 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils
+    # to test
+    acl attr "busybox|busybox-static" clang-format git libcmocka-dev mount procps psmisc python3 rsync tree util-linux
+)
+
+installed() {
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2> /dev/null) == installed ]]
+}
+
+missing=()
+for package in "${packages[@]}"; do # "one|another": either will do, the first is installed
+    installed "${package%%|*}" || installed "${package##*|}" || missing+=("${package%%|*}")
+done
+[[ ${#missing[@]} -gt 0 ]] || exit 0
+
+if [[ $(id -u) != 0 ]]; then
+    echo "setup: run as root, or install: ${missing[*]}" >&2
+    exit 1
+fi
+
+# What comes with them shall not start daemons on a machine that is only to build and test.
+policy=/usr/sbin/policy-rc.d
+if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' > $policy
+    chmod 0755 $policy
+    trap 'rm -f $policy' EXIT
+fi
+
+apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+"${apt[@]}" update
+"${apt[@]}" install --no-install-recommends "${missing[@]}"
