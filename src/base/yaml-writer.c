@@ -163,13 +163,13 @@ void yaml_writer_entry(YamlWriter *writer, const char *key, const char *text)
 }
 
 /* Recursive, but yaml_parse has bounded the depth. An unquoted scalar stays unquoted, since it may
- * be a number. Single quotes are what the emitter itself takes where it cannot leave one unquoted:
- * so a second round changes nothing. */
+ * be a number, and nothing at all becomes ~, which is the same. Single quotes are what the emitter
+ * itself takes where it cannot leave one unquoted: so a second round changes nothing. */
 void yaml_writer_node(YamlWriter *writer, const YamlNode *node)
 {
     switch (node->kind) {
     case YAML_IS_SCALAR:
-        scalar(writer, node->text,
+        scalar(writer, node->quoted || *node->text ? node->text : "~",
                node->quoted ? YAML_SINGLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE);
         return;
     case YAML_IS_MAP:
