@@ -118,12 +118,14 @@ bool snapshot_state_parse(const char *text, SnapshotState *out_state);
 const char *catalog_policy(const Catalog *catalog, const char *key);
 const char *const *catalog_policy_keys(void); /* NULL-terminated */
 const char *catalog_policy_default(const char *key);
-/* Check and normalise a policy value; new string, or NULL with ERR_INVALID / ERR_UNSUPPORTED and a sentence. */
+/* Check and normalise a policy value ("50M" → "52428800"); new string, or NULL with ERR_INVALID, or ERR_UNSUPPORTED for a
+ * quiesce other than off, and a sentence. */
 char *catalog_policy_check(const char *key, const char *value, GError **error);
 
 /* Check every invariant: unique ids, names of the listed ones, paths; parents exist and make trees; each disk has its
  * active layer and nothing depends on it; entries name layers that exist, each layer that is not active is owned by
- * exactly one snapshot; current exists; no control characters or relative paths; capacity below 2^63. ERR_INVALID names
+ * exactly one snapshot; current exists; no control characters or relative paths; capacity below 2^63; a layer with a
+ * parent is qcow2; ids and targets are words (1 to 64 of A-Z a-z 0-9 _ -, no leading -). Linear time. ERR_INVALID names
  * what is wrong. The loader calls it on everything it reads; tests after every step. */
 bool catalog_check(const Catalog *catalog, GError **error);
 /* Equal in everything but the generation. */
