@@ -18,8 +18,8 @@ Hypervisor *hv_open(const char *uri, GError **error)
     return g_str_has_prefix(uri, "fake:") ? hv_fake_open(uri, error) : hv_libvirt_open(uri, error);
 }
 
-/* libvirt's rule: DRIVER[+TRANSPORT]://[HOST]/…; no transport and no host is this machine, no transport and a host is TLS.
- * Of the transports only `unix` cannot leave the machine by itself. */
+/* libvirt's rule: DRIVER[+TRANSPORT]://[HOST]/…; no transport and no host is this machine, no
+ * transport and a host is TLS. Of the transports only `unix` cannot leave the machine by itself. */
 bool hv_is_local(const char *uri)
 {
     g_autoptr(GUri) parsed = g_uri_parse(uri, G_URI_FLAGS_NONE, NULL);

@@ -78,8 +78,8 @@ struct Hypervisor {
 bool hv_is_local(const char *uri);
 
 /* Never fails for an unreachable libvirt: it keeps trying (1, 2, 4 … 30 s) in the background and is down until then; HV_EVENT_UP follows. It returns after
- * the first attempt. ERR_INVALID for a malformed URI or host file. The first hv_libvirt_open() starts libvirt's event thread: call it after
- * any fork. qemu:///embed?root=DIR makes DIR/etc/qemu.conf if there is none, and is for one process per DIR. */
+ * the first attempt. ERR_INVALID for a malformed URI or host file. The first hv_libvirt_open() starts libvirt's event thread and ignores
+ * SIGPIPE: call it after any fork. qemu:///embed?root=DIR makes DIR/etc/qemu.conf if there is none, and is for one process per DIR. */
 Hypervisor *hv_open(const char *uri, GError **error);
 Hypervisor *hv_libvirt_open(const char *uri, GError **error);
 static inline void hv_free(Hypervisor *hv)

@@ -17,6 +17,7 @@ static void clear_question(LibvirtCall *call)
     if (call->connection)
         virConnectClose(call->connection);
     g_free(call->what);
+    g_free(call->uri);
     g_free(call->uuid);
     g_free(call->target);
     g_free(call->xml);
@@ -97,16 +98,10 @@ static char *describe(const LibvirtCall *call)
     return g_strdup(call->what);
 }
 
-static bool call_and_wait(Hypervisor *hv, LibvirtCall *call, bool effect, unsigned seconds,
-                          GError **error)
+bool libvirt_call_run(LibvirtCall *call, unsigned seconds, GError **error)
 {
     g_autofree char *what = describe(call);
 
-    call->connection = libvirt_connection_get((LibvirtHv *)hv, effect, error);
-    if (!call->connection) {
-        g_prefix_error(error, "cannot %s: ", what);
-        return false;
-    }
     g_thread_pool_push(helpers(), g_atomic_rc_box_acquire(call), NULL);
     if (!wait_until_done(call, seconds)) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_TIMEOUT,
@@ -119,14 +114,26 @@ static bool call_and_wait(Hypervisor *hv, LibvirtCall *call, bool effect, unsign
     return call->ok;
 }
 
+static bool run_connected(Hypervisor *hv, LibvirtCall *call, bool effect, unsigned seconds,
+                          GError **error)
+{
+    g_autofree char *what = describe(call);
+
+    call->connection = libvirt_connection_get((LibvirtHv *)hv, effect, error);
+    if (call->connection)
+        return libvirt_call_run(call, seconds, error);
+    g_prefix_error(error, "cannot %s: ", what);
+    return false;
+}
+
 bool libvirt_call_query(Hypervisor *hv, LibvirtCall *call, GError **error)
 {
-    return call_and_wait(hv, call, false, LIBVIRT_QUERY_SECONDS, error);
+    return run_connected(hv, call, false, LIBVIRT_QUERY_SECONDS, error);
 }
 
 bool libvirt_call_effect(Hypervisor *hv, LibvirtCall *call, GError **error)
 {
-    return call_and_wait(hv, call, true, LIBVIRT_EFFECT_SECONDS, error);
+    return run_connected(hv, call, true, LIBVIRT_EFFECT_SECONDS, error);
 }
 
 virDomainPtr libvirt_call_domain(LibvirtCall *call, GError **error)

@@ -4,7 +4,7 @@
  *
  * Loss is noticed by libvirt's keepalive (a daemon that hangs) or by the end of the socket (one
  * that died); both call on_closed in libvirt's event thread, which only leaves a note. A note names
- * its link, so one about an earlier life of the connection cannot end the present one. The embedded
+ * its life, so one about an earlier life of the connection cannot end the present one. The embedded
  * driver has neither: it lives as long as this process. */
 #include "hv/libvirt-private.h"
 
@@ -25,6 +25,7 @@ static LibvirtLink *link_new(LibvirtHv *hv)
     LibvirtLink *link = g_atomic_rc_box_new0(LibvirtLink);
 
     link->hv = libvirt_hv_ref(hv);
+    link->life = ++hv->lives;
     link->event_ids = g_array_new(FALSE, FALSE, sizeof(int));
     return link;
 }
@@ -61,7 +62,7 @@ static void on_closed(virConnectPtr connection, int reason, void *data)
     LibvirtLink *link = data;
     LibvirtNote *note = libvirt_note_new(NOTE_CLOSED);
 
-    note->link = link;
+    note->life = link->life;
     g_async_queue_push(link->hv->notes, note);
 }
 
@@ -83,13 +84,31 @@ static bool watch(virConnectPtr connection, LibvirtLink *link)
     return is_unsupported();
 }
 
+static bool run_open(LibvirtCall *call, GError **error)
+{
+    call->connection = virConnectOpen(call->uri);
+    return call->connection ||
+           libvirt_error_set(error, NULL, "libvirt at %s cannot be reached", call->uri);
+}
+
+static unsigned open_seconds(const LibvirtHv *hv)
+{
+    return hv->embedded ? LIBVIRT_EMBED_SECONDS : LIBVIRT_OPEN_SECONDS;
+}
+
+/* A daemon that hangs accepts, and then says nothing, and there is no keepalive yet: hence a call
+ * with a deadline. */
 static virConnectPtr open_watched(LibvirtHv *hv, LibvirtLink *link, GError **error)
 {
-    g_autoptr(virConnect) connection = virConnectOpen(hv->uri);
+    g_autofree char *what = g_strdup_printf("open libvirt at %s", hv->uri);
+    g_autoptr(LibvirtCall) call = libvirt_call_new(what, NULL, run_open);
 
-    if (connection && watch(connection, link))
-        return g_steal_pointer(&connection);
-    libvirt_error_set(error, NULL, "libvirt at %s cannot be reached", hv->uri);
+    call->uri = g_strdup(hv->uri);
+    if (!libvirt_call_run(call, open_seconds(hv), error))
+        return NULL;
+    if (watch(call->connection, link))
+        return g_steal_pointer(&call->connection);
+    libvirt_error_set(error, NULL, "libvirt at %s cannot be watched", hv->uri);
     return NULL;
 }
 
@@ -207,7 +226,7 @@ static LibvirtLink *keep_connected(LibvirtHv *hv)
         kind = note->kind;
         if (kind == NOTE_EVENT)
             libvirt_deliver(hv, note->event, note->uuid, note->target);
-        if (kind == NOTE_CLOSED && link && note->link == link) {
+        if (kind == NOTE_CLOSED && link && note->life == link->life) {
             bring_down(hv, g_steal_pointer(&link));
             try_now = true;
         }
@@ -242,7 +261,7 @@ static void wait_for(LibvirtHv *hv, const bool *flag, unsigned seconds)
 void libvirt_connection_start(LibvirtHv *hv)
 {
     g_thread_unref(g_thread_new("libvirt", run_connection, libvirt_hv_ref(hv)));
-    wait_for(hv, &hv->attempted, LIBVIRT_OPEN_SECONDS);
+    wait_for(hv, &hv->attempted, open_seconds(hv));
 }
 
 void libvirt_connection_stop(LibvirtHv *hv)
@@ -261,8 +280,8 @@ virConnectPtr libvirt_connection_get(LibvirtHv *hv, bool effects, GError **error
     if (connection)
         virConnectRef(connection);
     else
-        g_set_error_literal(error, VMSNAPFS_ERROR, ERR_HOST_DOWN,
-                            hv->why_down ? hv->why_down : "libvirt has not answered yet");
+        g_set_error(error, VMSNAPFS_ERROR, ERR_HOST_DOWN, "%s",
+                    hv->why_down ? hv->why_down : "libvirt has not answered yet");
     g_mutex_unlock(&hv->lock);
     return connection;
 }

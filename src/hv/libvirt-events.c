@@ -1,5 +1,7 @@
 #include "hv/libvirt-private.h"
 
+#include <signal.h>
+
 typedef struct {
     int id;
     virConnectDomainEventGenericCallback callback;
@@ -23,6 +25,7 @@ void libvirt_events_start(void)
     if (!g_once_init_enter(&started))
         return;
     libvirt_error_silence();
+    signal(SIGPIPE, SIG_IGN); /* libvirt writes to the socket of a daemon that died */
     /* Read once, when libvirt starts. The embedded driver warns on stderr at each start of a
      * machine that QEMU runs as root; who wants that sets the variable. */
     g_setenv("LIBVIRT_DEBUG", "error", FALSE);

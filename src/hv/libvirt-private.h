@@ -24,8 +24,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HvDomain, hv_domain_free)
  * waits a little longer, to be able to tell. */
 #define LIBVIRT_QUERY_SECONDS  35
 #define LIBVIRT_EFFECT_SECONDS 120
-/* How long hv_open() waits for the first attempt, and hv_free() for the connection thread. */
+/* One attempt to open, which hv_open() waits for. The embedded driver first asks each QEMU what it
+ * can do, which takes seconds on an idle machine. */
 #define LIBVIRT_OPEN_SECONDS  30
+#define LIBVIRT_EMBED_SECONDS 120
+/* How long hv_free() waits for the connection thread. */
 #define LIBVIRT_CLOSE_SECONDS 5
 
 typedef struct {
@@ -34,6 +37,7 @@ typedef struct {
     char *uri;
     bool embedded;
     GAsyncQueue *notes; /* of LibvirtNote: to the connection thread */
+    guint64 lives;      /* links made so far; the connection thread's */
 
     GMutex lock; /* guards what follows; held for loads and stores only */
     GCond changed;
@@ -69,8 +73,9 @@ typedef bool (*LibvirtRun)(LibvirtCall *call, GError **error);
 struct LibvirtCall {
     /* The question: not changed once the call runs. */
     LibvirtRun run;
-    virConnectPtr connection;
-    char *what; /* "start" */
+    virConnectPtr connection; /* NULL in a call that opens one, and then its answer */
+    char *what;               /* "start" */
+    char *uri;
     char *uuid, *target, *xml, *top, *base;
     uint64_t bandwidth;
     bool active;
@@ -98,6 +103,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LibvirtCall, libvirt_call_unref)
 /* Run @call and wait for it. The answers may be read only if this returns true. */
 bool libvirt_call_query(Hypervisor *hv, LibvirtCall *call, GError **error);
 bool libvirt_call_effect(Hypervisor *hv, LibvirtCall *call, GError **error);
+/* The same without a connection, for the one call that makes it. */
+bool libvirt_call_run(LibvirtCall *call, unsigned seconds, GError **error);
 /* For a LibvirtRun: the domain that the call is about; yours. */
 virDomainPtr libvirt_call_domain(LibvirtCall *call, GError **error);
 /* For a LibvirtRun: libvirt_error_set() with what the call does to what. Always false. */
@@ -108,6 +115,7 @@ bool libvirt_call_failed(LibvirtCall *call, GError **error);
 /* One life of a connection: what callbacks of that life point to. */
 typedef struct {
     LibvirtHv *hv;
+    guint64 life;      /* never used twice, unlike an address */
     GArray *event_ids; /* of int; the connection thread's */
 } LibvirtLink;
 LibvirtLink *libvirt_link_ref(LibvirtLink *link);
@@ -116,7 +124,7 @@ void libvirt_link_unref(void *link); /* a virFreeCallback */
 typedef enum { NOTE_EVENT, NOTE_CLOSED, NOTE_STOP } LibvirtNoteKind;
 typedef struct {
     LibvirtNoteKind kind;
-    LibvirtLink *link; /* of NOTE_CLOSED: only compared with, never followed */
+    guint64 life; /* of NOTE_CLOSED: that of the link */
     HvEventKind event;
     char *uuid, *target;
 } LibvirtNote;
