@@ -59,7 +59,6 @@ static bool read_path(const YamlNode *map, const char *key, char **out_path, GEr
 static bool parse_time(const char *text, int64_t *out_microseconds)
 {
     static const char shape[] = "dddd-dd-ddTdd:dd:dd.ddddddZ";
-    g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
     g_autoptr(GDateTime) time = NULL;
 
     if (strlen(text) != strlen(shape))

@@ -200,8 +200,7 @@ static const char *const odd_texts[] = {
     "\U0001F600 smile",
     "\xC2\x85 next line",
     "\xE2\x80\xA8line\xE2\x80\xA9paragraph",
-    "\xEF\xBB\xBF"
-    "bom",
+    "\357\273\277bom",
     "\xEF\xBF\xBE",
     "cr\rlf\r\n",
     "\x01\x1B[2J\x7F",

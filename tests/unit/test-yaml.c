@@ -123,26 +123,9 @@ static void the_writer_writes_what_people_like_to_read(void **state)
 static void a_block_reads_back_byte_for_byte(void **state)
 {
     static const char *const texts[] = {
-        "a\n",
-        "a",
-        "\n",
-        "",
-        "a\n\nb\n",
-        "a \nb\n",
-        "# x\n- y\n",
-        "a\n\n",
-        "\ta\n",
-        "%x\n",
-        "---\n",
-        "a\rb\n",
-        "\U0001F600\n",
-        "\xC2\x85\n",
-        "a\n b\n",
-        "...\n",
-        "a: |\n",
-        "'\"\\\n",
-        "\xE2\x80\xA8"
-        "x\n",
+        "a\n",     "a",     "\n",     "",        "a\n\nb\n",        "a \nb\n",      "# x\n- y\n",
+        "a\n\n",   "\ta\n", "%x\n",   "---\n",   "a\rb\n",          "\U0001F600\n", "\xC2\x85\n",
+        "a\n b\n", "...\n", "a: |\n", "'\"\\\n", "\342\200\250x\n",
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
