@@ -15,13 +15,13 @@ typedef struct {
     GError *error; /* how the lane ended; NULL: done */
 } LaneRun;
 
-/* Recovery goes by what it sees, so a mark that is missing costs nothing, and after the commit
- * point it stops nothing. */
+/* A record is its own mark. Recovery goes by what it sees, so a mark that is missing costs nothing,
+ * and after the commit point it stops nothing. */
 static bool mark_done(Operation *op, const Plan *plan, guint index, GError **error)
 {
     g_autoptr(GError) cause = NULL;
 
-    if (ledger_mark_done(op, index, &cause))
+    if (step_is_record(plan->steps->pdata[index]) || ledger_mark_done(op, index, &cause))
         return true;
     if (index < plan->commit) {
         g_propagate_error(error, g_steal_pointer(&cause));

@@ -7,10 +7,13 @@ void ledger_complain(Vm *vm, const char *what, const GError *error)
 
 /* ---- the catalog ---- */
 
-static void swap_locked(Vm *vm, Catalog *catalog)
+/* @text (may be NULL) is taken: what the file says. */
+static void swap_locked(Vm *vm, Catalog *catalog, GBytes *text)
 {
     catalog_free(vm->catalog);
     vm->catalog = catalog;
+    g_clear_pointer(&vm->text, g_bytes_unref);
+    vm->text = text;
 }
 
 /* Whether the world goes on: a lost connection or a stop says nothing about the catalog. */
@@ -35,25 +38,50 @@ static bool refuse_locked(Vm *vm, GError *cause, GError **error)
     return false;
 }
 
+/* What catalog.yaml says now; NULL if it cannot be read: the loader tells why. */
+static GBytes *read_text(Vm *vm)
+{
+    g_autofree char *directory = store_directory(vm->home, vm->uuid);
+    g_autofree char *path = g_build_filename(directory, "catalog.yaml", NULL);
+    gsize length;
+    char *text = vm->world->files->ops->read(vm->world->files, path, &length, NULL);
+
+    return text ? g_bytes_new_take(text, length) : NULL;
+}
+
+/* Most operations find the file as the last one left it, and need not parse it again. */
+static bool is_unchanged(const Vm *vm, GBytes *text)
+{
+    return text && vm->text && !vm->problem && g_bytes_equal(text, vm->text);
+}
+
+static bool read_catalog_locked(Vm *vm, GError **error)
+{
+    g_autoptr(GBytes) text = read_text(vm);
+    GError *cause = NULL;
+    Catalog *catalog;
+
+    if (is_unchanged(vm, text))
+        return true;
+    catalog = store_load_catalog(vm->world->files, vm->home, vm->uuid, &cause);
+    if (cause)
+        return refuse_locked(vm, cause, error);
+    if (catalog) {
+        swap_locked(vm, catalog, g_steal_pointer(&text));
+        return true;
+    }
+    if (vm->catalog->generation == 0)
+        return true;
+    g_set_error(&cause, VMSNAPFS_ERROR, ERR_NOT_FOUND,
+                "it was there (generation %" G_GUINT64_FORMAT ") and is gone; put the file back",
+                vm->catalog->generation);
+    return refuse_locked(vm, cause, error);
+}
+
 static bool load_locked(Vm *vm, GError **error)
 {
-    GError *cause = NULL;
-    Catalog *catalog = NULL;
-
-    if (vm->home) {
-        catalog = store_load_catalog(vm->world->files, vm->home, vm->uuid, &cause);
-        if (cause)
-            return refuse_locked(vm, cause, error);
-        if (!catalog && vm->catalog->generation > 0) {
-            g_set_error(&cause, VMSNAPFS_ERROR, ERR_NOT_FOUND,
-                        "it was there (generation %" G_GUINT64_FORMAT
-                        ") and is gone; put the file back",
-                        vm->catalog->generation);
-            return refuse_locked(vm, cause, error);
-        }
-    }
-    if (catalog)
-        swap_locked(vm, catalog);
+    if (vm->home && !read_catalog_locked(vm, error))
+        return false;
     g_clear_pointer(&vm->problem, g_free);
     vm->loaded = true;
     return true;
@@ -110,7 +138,7 @@ bool ledger_record_locked(Vm *vm, const Step *step, GError **error)
     }
     if (!save_locked(vm, next, error))
         return false;
-    swap_locked(vm, g_steal_pointer(&next));
+    swap_locked(vm, g_steal_pointer(&next), read_text(vm));
     return true;
 }
 

@@ -3,6 +3,24 @@
 #include "run/executor.h"
 #include "run/ledger.h"
 
+/* What an interrupted plan made may be known to nobody else: look at every file that it names. */
+static void look_at_plan(Operation *op, const Plan *plan)
+{
+    const World *world = op->vm->world;
+
+    for (guint i = 0; i < plan->steps->len; i++) {
+        const Step *step = plan->steps->pdata[i];
+
+        for (guint j = 0; j < step->values->len; j++) {
+            const char *path = step->values->pdata[j];
+
+            if (g_path_is_absolute(path) && !observation_file(op->seen, path))
+                g_hash_table_insert(op->seen->files, g_strdup(path),
+                                    world->images->ops->inspect(world->images, path));
+        }
+    }
+}
+
 static bool recover_plan(Operation *op, const Plan *interrupted, GError **error)
 {
     g_autoptr(Catalog) catalog = NULL;
@@ -10,6 +28,7 @@ static bool recover_plan(Operation *op, const Plan *interrupted, GError **error)
 
     if (!operation_look(op, error))
         return false;
+    look_at_plan(op, interrupted);
     catalog = vm_catalog(op->vm);
     plan = plan_recover(catalog, op->seen, interrupted, error);
     return plan && executor_run_bare(op, plan, error) && ledger_clear_journal(op, error);

@@ -23,6 +23,14 @@ static const Snapshot *pending_snapshot(const Catalog *catalog)
     return hidden;
 }
 
+/* Asked first, since finding out that nothing is to do should cost no call of libvirt. */
+static bool has_pending(Vm *vm)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(vm);
+
+    return pending_snapshot(catalog) != NULL;
+}
+
 /* ---- accepting ---- */
 
 static bool accept_removal(Operation *op, const char *name, bool *out_work, GError **error)
@@ -39,8 +47,7 @@ static bool accept_removal(Operation *op, const char *name, bool *out_work, GErr
     plan = plan_remove(catalog, op->seen, snapshot->id, error);
     if (!plan || !executor_run(op, plan, error))
         return false;
-    g_autoptr(Catalog) after = vm_catalog(op->vm);
-    *out_work = pending_snapshot(after) != NULL;
+    *out_work = has_pending(op->vm);
     return true;
 }
 
@@ -156,7 +163,9 @@ static FinishState finish_once(Vm *vm, const VmHooks *hooks, bool may_repeat, ch
 
     if (!operation_begin(&op, vm, "merge", hooks, error))
         return FINISH_FAILED;
-    if (operation_look(&op, error) && operation_attach(&op, error))
+    if (!has_pending(vm))
+        state = FINISH_NOTHING;
+    else if (operation_look(&op, error) && operation_attach(&op, error))
         state = finish_piece(&op, may_repeat, out_name, error);
     operation_end(&op);
     return state;

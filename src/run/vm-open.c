@@ -35,6 +35,7 @@ void vm_free(Vm *vm)
     g_free(vm->uuid);
     g_free(vm->name);
     g_free(vm->home);
+    g_clear_pointer(&vm->text, g_bytes_unref);
     g_free(vm->problem);
     g_free(vm);
 }

@@ -21,6 +21,7 @@ struct Vm {
     char *name;
     char *home;            /* NULL before the first snapshot */
     Catalog *catalog;      /* never NULL; the last one that could be read */
+    GBytes *text;          /* of catalog.yaml when it said what `catalog` says; NULL: to be read */
     char *problem;         /* why the catalog cannot be used; NULL if it can */
     bool loaded;           /* the home was looked for, and the catalog there (if any) was read */
     FilesLock *store_lock; /* held by the operation that has the turn */

@@ -1,0 +1,436 @@
+/* One VM's operations when the world does not hold still: homes that go and come, labels beside a
+ * merge, merges that are parked, cancelled, timed out, or lose their VM, their libvirt or their
+ * room. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "lab.h"
+
+#define CATALOG_PATH LAB_HOME "/.vmsnapfs/" LAB_UUID "/catalog.yaml"
+
+static Lab *lab_after(unsigned disks, const char *script)
+{
+    Lab *lab = lab_new(disks, 5);
+    g_autoptr(GError) error = NULL;
+
+    if (!lab_script(lab, script, &error))
+        fail_msg("%s", error->message);
+    return lab;
+}
+
+static void assert_lawful(Lab *lab)
+{
+    g_autofree char *why = lab_broken_law(lab);
+
+    if (why) {
+        g_autofree char *state = lab_describe(lab);
+        fail_msg("%s\n%s", why, state);
+    }
+}
+
+/* By address, since the call that sets the error stands beside it in the arguments. */
+static void assert_done(bool done, GError **error)
+{
+    if (!done)
+        fail_msg("%s", (*error)->message);
+}
+
+static void assert_failed_with(bool done, GError **error, ErrorCode code)
+{
+    assert_false(done);
+    if (!error_is(*error, code))
+        fail_msg("expected code %d, got %d: %s", (int)code, (*error)->code, (*error)->message);
+}
+
+static Domain *definition(Lab *lab)
+{
+    g_autofree char *live = NULL, *inactive = NULL, *job = NULL;
+    HvDomain *domain = NULL;
+    unsigned snapshots;
+
+    assert_true(lab->hv->ops->inspect(lab->hv, LAB_UUID, &domain, &live, &inactive, &job,
+                                      &snapshots, NULL));
+    hv_domain_free(domain);
+    return domain_parse(inactive, NULL);
+}
+
+/* ---- home ---- */
+
+static void the_first_snapshot_makes_the_home_beside_the_first_disk_and_tells_libvirt(void **state)
+{
+    g_autoptr(Lab) lab = lab_after(2, "w c1");
+    g_autofree char *home = vm_home(lab->vm);
+    g_autoptr(Domain) domain = definition(lab);
+
+    assert_string_equal(home, LAB_HOME);
+    assert_string_equal(domain->home, LAB_HOME);
+    assert_true(domain->generation > 0);
+    assert_true(lab->memory->ops->exists(lab->memory, CATALOG_PATH));
+}
+
+static void a_policy_before_the_first_snapshot_makes_the_catalog(void **state)
+{
+    g_autoptr(Lab) lab = lab_after(1, "p");
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+
+    assert_string_equal(catalog_policy(catalog, "max_depth"), "50");
+    assert_true(lab->memory->ops->exists(lab->memory, CATALOG_PATH));
+    assert_lawful(lab);
+}
+
+static void the_home_is_found_beside_the_disks_when_libvirt_was_not_told(void **state)
+{
+    g_autoptr(Lab) lab = lab_new(1, 5);
+    g_autoptr(GError) error = NULL;
+    unsigned effects;
+
+    {
+        g_autoptr(Lab) counted = lab_new(1, 5);
+        assert_true(lab_do(counted, "c1", NULL));
+        effects = fault_calls(counted->fault);
+    }
+    /* Telling libvirt is the last effect of a first snapshot. */
+    fault_arm(lab->fault, FAULT_FAIL, effects);
+    assert_done(lab_do(lab, "c1", &error), &error);
+    g_autoptr(Domain) domain = definition(lab);
+    assert_null(domain->home);
+    lab_restart(lab);
+    assert_done(vm_open(lab->vm, &error), &error);
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    assert_non_null(catalog_named(catalog, "s1"));
+}
+
+static void a_catalog_that_is_gone_makes_the_vm_read_only_until_it_is_back(void **state)
+{
+    g_autoptr(Lab) lab = lab_after(1, "w c1");
+    g_autoptr(GError) error = NULL, again = NULL;
+    gsize length;
+    g_autofree char *text = lab->memory->ops->read(lab->memory, CATALOG_PATH, &length, NULL);
+
+    assert_true(lab->memory->ops->remove(lab->memory, CATALOG_PATH, NULL));
+    lab_restart(lab);
+    assert_failed_with(vm_open(lab->vm, &error), &error, ERR_READ_ONLY);
+    assert_failed_with(lab_do(lab, "c2", &again), &again, ERR_READ_ONLY);
+    g_autofree char *problem = vm_problem(lab->vm);
+    assert_non_null(problem);
+    assert_false(lab->memory->ops->exists(lab->memory, CATALOG_PATH));
+    assert_true(lab->memory->ops->replace(lab->memory, CATALOG_PATH, text, (gssize)length, NULL));
+    g_clear_error(&error);
+    assert_done(lab_script(lab, "c2 d1", &error), &error);
+    assert_null(vm_problem(lab->vm));
+    assert_lawful(lab);
+}
+
+static void a_catalog_that_cannot_be_read_is_never_overwritten(void **state)
+{
+    g_autoptr(Lab) lab = lab_after(1, "w c1");
+    g_autoptr(GError) error = NULL, again = NULL;
+    g_autofree char *text = NULL;
+
+    assert_true(lab->memory->ops->replace(lab->memory, CATALOG_PATH, "version: [", -1, NULL));
+    assert_failed_with(lab_do(lab, "c2", &error), &error, ERR_READ_ONLY);
+    assert_failed_with(lab_do(lab, "m1", &again), &again, ERR_READ_ONLY);
+    text = lab->memory->ops->read(lab->memory, CATALOG_PATH, NULL, NULL);
+    assert_string_equal(text, "version: [");
+}
+
+static void another_host_at_work_is_named_and_waited_for_by_nobody(void **state)
+{
+    g_autoptr(Lab) lab = lab_after(1, "w c1");
+    g_autoptr(GError) error = NULL;
+    FilesLock *lock = store_lock(lab->memory, LAB_HOME, LAB_UUID, NULL);
+
+    assert_failed_with(lab_do(lab, "c2", &error), &error, ERR_BUSY);
+    lab->memory->ops->unlock(lab->memory, lock);
+    assert_true(lab_do(lab, "c2", NULL));
+    assert_lawful(lab);
+}
+
+static void what_another_host_recorded_is_seen_by_the_next_operation(void **state)
+{
+    g_autoptr(Lab) lab = lab_after(1, "w c1");
+    g_autoptr(Vm) other = vm_new(&lab->world, LAB_UUID, "web01");
+    g_autoptr(GError) error = NULL;
+
+    assert_done(vm_rename(other, "s1", "t1", "mv", &error), &error);
+    assert_done(lab_script(lab, "w c2 n1 d1", &error), &error);
+    assert_lawful(lab);
+}
+
+/* ---- interruption ---- */
+
+typedef struct {
+    Lab *lab;
+    unsigned asked, limit; /* says yes from the limit on */
+    bool park;
+    unsigned waits;
+    void (*at_wait)(Lab *lab);
+} Asked;
+
+static bool asked_enough(void *data)
+{
+    Asked *asked = data;
+
+    return ++asked->asked >= asked->limit;
+}
+
+static bool asked_park(void *data)
+{
+    return ((Asked *)data)->park;
+}
+
+static void at_first_wait(unsigned milliseconds, void *data)
+{
+    Asked *asked = data;
+
+    if (asked->waits++ == 0 && asked->at_wait)
+        asked->at_wait(asked->lab);
+}
+
+static void an_interrupted_snapshot_leaves_nothing(void **state)
+{
+    for (unsigned limit = 1; limit < 5; limit++) {
+        g_autoptr(Lab) lab = lab_after(2, limit % 2 ? "w S c1 w" : "w c1 w");
+        g_autoptr(GError) error = NULL;
+        Asked asked = {.limit = limit};
+        VmHooks hooks = {.interrupted = asked_enough, .data = &asked};
+
+        if (vm_create(lab->vm, "x", "", 0, 0750, "mkdir", &hooks, &error)) {
+            assert_true(asked.asked < limit);
+            continue;
+        }
+        assert_true(error_is(error, ERR_INTERRUPTED));
+        assert_lawful(lab);
+        g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+        assert_null(catalog_named(catalog, "x"));
+    }
+}
+
+/* ---- merges in a world that moves ---- */
+
+/* s1's merge on two disks, slow, up to the work. */
+static Lab *slow_merge(const char *script)
+{
+    Lab *lab = lab_after(2, script);
+
+    simhost_set_job_speed(lab->host, 1);
+    return lab;
+}
+
+static bool finish(Lab *lab, const VmHooks *hooks, GError **error)
+{
+    g_autofree char *name = NULL;
+    bool done;
+
+    return vm_finish(lab->vm, hooks, &done, &name, error);
+}
+
+static const Snapshot *failed_snapshot(const Catalog *catalog)
+{
+    const Snapshot *snapshot = catalog_named(catalog, "s1");
+
+    return snapshot && snapshot->state == SNAPSHOT_FAILED ? snapshot : NULL;
+}
+
+static void assert_retry_finishes(Lab *lab)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+
+    assert_non_null(failed_snapshot(catalog));
+    assert_true(failed_snapshot(catalog)->error[0] != 0);
+    assert_done(lab_do(lab, "d1", &error), &error);
+    assert_lawful(lab);
+    g_autoptr(Catalog) after = vm_catalog(lab->vm);
+    assert_int_equal(after->snapshots->len, 0);
+}
+
+static void a_cancelled_merge_comes_back_as_failed_and_is_finished_by_the_next_removal(void **state)
+{
+    static const char *const scripts[] = {"w S c1 w w w x1", "w c1 w w w x1"};
+
+    for (guint i = 0; i < 2; i++)
+        for (unsigned limit = 1; limit < 5; limit++) {
+            g_autoptr(Lab) lab = slow_merge(scripts[i]);
+            g_autoptr(GError) error = NULL;
+            Asked asked = {.limit = limit};
+            VmHooks hooks = {.stop = asked_enough, .data = &asked};
+
+            if (finish(lab, &hooks, &error))
+                continue;
+            assert_true(error_is(error, ERR_INTERRUPTED));
+            assert_retry_finishes(lab);
+        }
+}
+
+static void a_parked_merge_goes_on_and_is_adopted_by_the_next_program(void **state)
+{
+    g_autoptr(Lab) lab = slow_merge("w S c1 w w w w x1");
+    g_autoptr(GError) error = NULL;
+    Asked asked = {.limit = 3, .park = true};
+    VmHooks hooks = {.stop = asked_enough, .park = asked_park, .data = &asked};
+    BlockJobFacts *job = NULL;
+
+    assert_failed_with(finish(lab, &hooks, &error), &error, ERR_INTERRUPTED);
+    assert_true(lab->hv->ops->block_job(lab->hv, LAB_UUID, "vda", &job, NULL));
+    assert_non_null(job);
+    block_job_facts_free(job);
+    lab_restart(lab);
+    g_clear_error(&error);
+    assert_done(vm_open(lab->vm, &error), &error);
+    assert_done(lab_finish(lab, &error), &error);
+    assert_lawful(lab);
+}
+
+static void a_live_merge_whose_vm_stops_goes_on_offline(void **state)
+{
+    g_autoptr(Lab) lab = slow_merge("w S c1 w w w w x1");
+    g_autoptr(GError) error = NULL;
+    Asked asked = {.lab = lab, .at_wait = lab_stop};
+    VmHooks hooks = {.wait = at_first_wait, .data = &asked};
+
+    assert_done(finish(lab, &hooks, &error), &error);
+    assert_true(lab_is_off(lab));
+    assert_true(asked.waits > 0);
+    assert_lawful(lab);
+}
+
+static bool starting_fails(void *data)
+{
+    Asked *asked = data;
+
+    asked->asked++;
+    assert_false(lab_start(asked->lab));
+    return false;
+}
+
+static void the_vm_cannot_be_started_while_its_layers_are_merged_offline(void **state)
+{
+    g_autoptr(Lab) lab = slow_merge("w c1 w w w w x1");
+    g_autoptr(GError) error = NULL;
+    Asked asked = {.lab = lab};
+    VmHooks hooks = {.stop = starting_fails, .data = &asked};
+
+    assert_done(finish(lab, &hooks, &error), &error);
+    assert_true(asked.asked > 2);
+    assert_lawful(lab);
+    assert_true(lab_start(lab));
+    assert_lawful(lab);
+}
+
+static gpointer rename_in_thread(gpointer data)
+{
+    Lab *lab = data;
+
+    return GINT_TO_POINTER(vm_rename(lab->vm, "s2", "t2", "mv", NULL));
+}
+
+static void rename_beside(Lab *lab)
+{
+    GThread *thread = g_thread_new("label", rename_in_thread, lab);
+
+    assert_true(GPOINTER_TO_INT(g_thread_join(thread)));
+}
+
+static void a_label_changes_while_a_merge_runs_and_both_are_kept(void **state)
+{
+    g_autoptr(Lab) lab = slow_merge("w S c1 w w w c2 w w x1");
+    g_autoptr(GError) error = NULL;
+    Asked asked = {.lab = lab, .at_wait = rename_beside};
+    VmHooks hooks = {.wait = at_first_wait, .data = &asked};
+
+    assert_done(finish(lab, &hooks, &error), &error);
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    assert_non_null(catalog_named(catalog, "t2"));
+    assert_int_equal(catalog->snapshots->len, 1);
+    assert_lawful(lab);
+}
+
+static void libvirt_goes_down(Lab *lab)
+{
+    simhost_set_down(lab->host, true);
+}
+
+static void a_merge_that_loses_libvirt_is_not_failed_but_goes_on_when_it_is_back(void **state)
+{
+    g_autoptr(Lab) lab = slow_merge("w S c1 w w w w x1");
+    g_autoptr(GError) error = NULL;
+    Asked asked = {.lab = lab, .at_wait = libvirt_goes_down};
+    VmHooks hooks = {.wait = at_first_wait, .data = &asked};
+
+    assert_failed_with(finish(lab, &hooks, &error), &error, ERR_HOST_DOWN);
+    simhost_set_down(lab->host, false);
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    assert_int_equal(((Snapshot *)catalog->snapshots->pdata[0])->state, SNAPSHOT_REMOVING);
+    g_clear_error(&error);
+    assert_done(lab_finish(lab, &error), &error);
+    assert_lawful(lab);
+}
+
+static void a_merge_has_a_deadline_if_the_policy_says_so(void **state)
+{
+    g_autoptr(Lab) lab = slow_merge("w S c1 w w w w x1");
+    g_autoptr(GError) error = NULL;
+
+    assert_done(vm_set_policy(lab->vm, "merge_timeout", "5", "write", &error), &error);
+    simhost_set_job_speed(lab->host, 0);
+    assert_failed_with(finish(lab, NULL, &error), &error, ERR_TIMEOUT);
+    simhost_set_job_speed(lab->host, 100);
+    assert_retry_finishes(lab);
+}
+
+static void a_libvirt_that_forgets_to_store_definitions_is_made_to(void **state)
+{
+    g_autoptr(Lab) lab = lab_new(2, 5);
+    g_autoptr(GError) error = NULL;
+
+    simhost_set_forgetful(lab->host, true);
+    assert_done(lab_script(lab, "w S c1 w c2 w c3 w d2 w d3 w", &error), &error);
+    assert_lawful(lab);
+    lab_stop(lab);
+    assert_lawful(lab);
+}
+
+static void the_next_work_is_told_with_its_disks_before_it_is_done(void **state)
+{
+    g_autoptr(Lab) lab = slow_merge("w S c1 w x1");
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) disks = NULL;
+    g_autofree char *name = vm_next(lab->vm, &disks, &error);
+
+    assert_string_equal(name, "s1");
+    assert_int_equal(disks->len, 2);
+    assert_done(lab_finish(lab, &error), &error);
+    GPtrArray *none = NULL;
+    assert_null(vm_next(lab->vm, &none, &error));
+    assert_null(error);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_snapshot_makes_the_home_beside_the_first_disk_and_tells_libvirt),
+        cmocka_unit_test(a_policy_before_the_first_snapshot_makes_the_catalog),
+        cmocka_unit_test(the_home_is_found_beside_the_disks_when_libvirt_was_not_told),
+        cmocka_unit_test(a_catalog_that_is_gone_makes_the_vm_read_only_until_it_is_back),
+        cmocka_unit_test(a_catalog_that_cannot_be_read_is_never_overwritten),
+        cmocka_unit_test(another_host_at_work_is_named_and_waited_for_by_nobody),
+        cmocka_unit_test(what_another_host_recorded_is_seen_by_the_next_operation),
+        cmocka_unit_test(an_interrupted_snapshot_leaves_nothing),
+        cmocka_unit_test(
+            a_cancelled_merge_comes_back_as_failed_and_is_finished_by_the_next_removal),
+        cmocka_unit_test(a_parked_merge_goes_on_and_is_adopted_by_the_next_program),
+        cmocka_unit_test(a_live_merge_whose_vm_stops_goes_on_offline),
+        cmocka_unit_test(the_vm_cannot_be_started_while_its_layers_are_merged_offline),
+        cmocka_unit_test(a_label_changes_while_a_merge_runs_and_both_are_kept),
+        cmocka_unit_test(a_merge_that_loses_libvirt_is_not_failed_but_goes_on_when_it_is_back),
+        cmocka_unit_test(a_merge_has_a_deadline_if_the_policy_says_so),
+        cmocka_unit_test(a_libvirt_that_forgets_to_store_definitions_is_made_to),
+        cmocka_unit_test(the_next_work_is_told_with_its_disks_before_it_is_done),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,61 @@
+/* A laboratory for whole operations: a simulated host, files in memory, one VM, and a model of what
+ * every snapshot and the active layers must contain. Scripts drive it; laws (design 5) are checked
+ * on it. Everything is deterministic.
+ *
+ * A script is words: c1 (create s1) · r1 (revert to it) · d1 (remove it and do all work) · x1
+ * (accept its removal only) · f (do all work) · m1 (rename s1 to t1) · n1 (back) · e1 (describe) ·
+ * h1, u1 (hold, release) · p (a policy) · w (the guest writes somewhere on each disk) · S, P
+ * (start, pull the plug). */
+#pragma once
+#include "base/fault.h"
+#include "model/simhost.h"
+#include "run/vm.h"
+
+#define LAB_UUID   "8e3b0b56-7c0e-4d2b-9f6a-2d1c5a7e9b01"
+#define LAB_HOME   "/images"
+#define LAB_BLOCKS 6
+
+typedef struct {
+    SimHost *host;
+    Files *memory;
+    Fault *fault; /* asked at every effect; armed by tests */
+    Hypervisor *hv, *faulty_hv;
+    Images *images, *faulty_images;
+    Files *faulty_files;
+    World world;
+    Vm *vm;
+    unsigned disks;
+    int64_t clock;
+    uint64_t seed, written;
+    GHashTable *contents; /* snapshot id → GPtrArray of GArray of guint64, one a disk */
+    GPtrArray *active;    /* of GArray: what the guest must read */
+} Lab;
+
+Lab *lab_new(unsigned disks, uint64_t seed);
+void lab_free(Lab *lab);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Lab, lab_free)
+
+uint64_t lab_random(Lab *lab);
+/* The program ends and starts again: a new Vm on the same host and files. The fault is disarmed. */
+void lab_restart(Lab *lab);
+void lab_write(Lab *lab);
+bool lab_start(Lab *lab); /* false: the VM cannot start */
+void lab_stop(Lab *lab);
+bool lab_is_off(Lab *lab);
+
+/* One word; *error as the operation gave it. The model follows what the catalog says came to be. */
+bool lab_do(Lab *lab, const char *word, GError **error);
+/* Words up to the end; false at the first that fails. */
+bool lab_script(Lab *lab, const char *script, GError **error);
+/* All work that removals have left. */
+bool lab_finish(Lab *lab, GError **error);
+/* The catalog and the VM came to say something else than the model: follow it where that is lawful
+ * after an operation that was broken off (a snapshot made after all, a revert done after all). Else
+ * a text, yours. */
+char *lab_follow(Lab *lab);
+/* The first law that is broken, NULL if none; yours. At rest: no journal, nothing left over. */
+char *lab_broken_law(Lab *lab);
+/* The catalog and the chains, for messages. */
+char *lab_describe(Lab *lab);
+/* The tree's shape: the same text for the same tree. */
+char *lab_shape(Lab *lab);

@@ -1,0 +1,117 @@
+/* Random lives of a VM against the content model: whatever people do in whatever order, every
+ * snapshot holds what it was taken of, the guest reads what it wrote, and no file is left over.
+ * RANDOM_RUNS (or the first argument) says how many sequences, RANDOM_SEED (second argument) where
+ * to begin. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "lab.h"
+
+#define DEFAULT_RUNS 8000
+#define LENGTH       12
+
+static unsigned long runs = DEFAULT_RUNS, first_seed = 1;
+
+/* A listed snapshot of the catalog by chance; its number, or NULL if there is none. */
+static char *any_snapshot(Lab *lab)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    g_autoptr(GPtrArray) listed = g_ptr_array_new();
+
+    for (guint i = 0; i < catalog->snapshots->len; i++)
+        if (!((Snapshot *)catalog->snapshots->pdata[i])->hidden)
+            g_ptr_array_add(listed, catalog->snapshots->pdata[i]);
+    if (listed->len == 0)
+        return NULL;
+    return g_strdup(((Snapshot *)listed->pdata[lab_random(lab) % listed->len])->name);
+}
+
+/* Mostly what changes trees; a revert needs the VM off, so power comes and goes. */
+static char *any_word(Lab *lab, unsigned *made)
+{
+    static const char verbs[] = "ccccrrrrddddxxfSPPmn";
+    char verb = verbs[lab_random(lab) % (sizeof(verbs) - 1)];
+    g_autofree char *name = any_snapshot(lab);
+
+    if (verb == 'f' || verb == 'S' || verb == 'P')
+        return g_strdup_printf("%c", verb);
+    if (verb == 'c' || !name)
+        return g_strdup_printf("c%u", ++*made);
+    if (name[0] == 't')
+        return g_strdup_printf("n%s", name + 1);
+    if (verb == 'r')
+        lab_stop(lab);
+    return g_strdup_printf("%c%s", verb == 'n' ? 'm' : verb, name + 1);
+}
+
+static void fail_run(unsigned long seed, const GString *script, Lab *lab, const char *why)
+{
+    g_autofree char *state = lab_describe(lab);
+
+    fail_msg("seed %lu [%s]: %s\n%s", seed, script->str, why, state);
+}
+
+/* While removals are only accepted, hidden ones wait; the laws of rest hold when all work is done.
+ */
+static void check_at_rest(unsigned long seed, const GString *script, Lab *lab)
+{
+    g_autofree char *why = lab_broken_law(lab);
+
+    if (why)
+        fail_run(seed, script, lab, why);
+}
+
+static void live_a_life(unsigned long seed)
+{
+    g_autoptr(Lab) lab = lab_new(1 + seed % 2, seed);
+    g_autoptr(GString) script = g_string_new(NULL);
+    g_autoptr(GError) error = NULL;
+    unsigned made = 0;
+    bool accepted = false; /* a removal was only accepted: its work waits */
+
+    simhost_set_job_speed(lab->host, 1 + seed % 5);
+    for (unsigned i = 0; i < LENGTH; i++) {
+        g_autofree char *word = any_word(lab, &made);
+
+        g_string_append_printf(script, "%s w ", word);
+        if (!lab_do(lab, word, &error))
+            fail_run(seed, script, lab, error->message);
+        lab_write(lab);
+        accepted = word[0] == 'x' || (accepted && !strchr("dfr", word[0]));
+        if (!accepted)
+            check_at_rest(seed, script, lab);
+    }
+    if (!lab_finish(lab, &error))
+        fail_run(seed, script, lab, error->message);
+    check_at_rest(seed, script, lab);
+}
+
+static void random_lives_keep_every_content_and_leave_nothing(void **state)
+{
+    for (unsigned long i = 0; i < runs; i++)
+        live_a_life(first_seed + i);
+    fprintf(stderr, "# %lu sequences\n", runs);
+}
+
+static unsigned long setting(int argc, char **argv, int index, const char *variable,
+                             unsigned long otherwise)
+{
+    const char *text = argc > index ? argv[index] : g_getenv(variable);
+
+    return text ? strtoul(text, NULL, 10) : otherwise;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_lives_keep_every_content_and_leave_nothing),
+    };
+
+    runs = setting(argc, argv, 1, "RANDOM_RUNS", runs);
+    first_seed = setting(argc, argv, 2, "RANDOM_SEED", first_seed);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
