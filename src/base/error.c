@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 
-G_DEFINE_QUARK(vmsnapfs-error-quark, vmsnapfs_error)
+G_DEFINE_QUARK(vmsnapfs - error - quark, vmsnapfs_error)
 
 gboolean error_is(const GError *error, ErrorCode code)
 {

@@ -1,8 +1,9 @@
 /* The one error domain.
  *
- * Every function that can fail takes a GError ** last and sets one of these codes with a whole sentence: what failed,
- * on which object, why, and what to do. The codes are the outcomes of design 2.2; fs/errmap.c alone turns them into
- * errno. The sentence is set where the failure is understood and only prefixed on the way up. */
+ * Every function that can fail takes a GError ** last and sets one of these codes with a whole
+ * sentence: what failed, on which object, why, and what to do. The codes are the outcomes of
+ * design 2.2; fs/errmap.c alone turns them into errno. The sentence is set where the failure is
+ * understood and only prefixed on the way up. */
 #pragma once
 
 #include <glib.h>
@@ -36,7 +37,8 @@ gboolean error_is(const GError *error, ErrorCode code);
 /* The code of @error; ERR_IO for a foreign domain. */
 ErrorCode error_code(const GError *error);
 
-/* Set @error from errno value @err, with the code that fits (ENOSPC and EDQUOT → ERR_NO_SPACE, ENOENT → ERR_NOT_FOUND,
- * EROFS → ERR_READ_ONLY, EACCES and EPERM → ERR_ACCESS, EEXIST → ERR_EXISTS, EAGAIN and EBUSY → ERR_BUSY, else ERR_IO).
- * The sentence is the formatted text, ": " and strerror. */
+/* Set @error from errno value @err, with the code that fits (ENOSPC and EDQUOT → ERR_NO_SPACE,
+ * ENOENT → ERR_NOT_FOUND, EROFS → ERR_READ_ONLY, EACCES and EPERM → ERR_ACCESS, EEXIST →
+ * ERR_EXISTS, EAGAIN and EBUSY → ERR_BUSY, else ERR_IO). The sentence is the formatted text, ": "
+ * and strerror. */
 void error_set_errno(GError **error, int err, const char *format, ...) G_GNUC_PRINTF(3, 4);

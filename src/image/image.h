@@ -1,8 +1,8 @@
-/* Effects on image files. One table of functions, all required; image_real() is qemu-img and QEMU's own locks, the fake is
- * image_fake() on a simulated host, image_faulty() decorates either.
+/* Effects on image files. One table of functions, all required; image_real() is qemu-img and QEMU's
+ * own locks, the fake is image_fake() on a simulated host, image_faulty() decorates either.
  *
- * Paths are absolute. Formats are always given, never probed (rule 12). Calls block; they are made from worker threads
- * only. Every error is of our domain and names the file. */
+ * Paths are absolute. Formats are always given, never probed (rule 12). Calls block; they are made
+ * from worker threads only. Every error is of our domain and names the file. */
 #pragma once
 
 #include "base/error.h"
@@ -11,35 +11,42 @@
 typedef struct Images Images;
 typedef struct ImageLock ImageLock;
 
-/* Called now and then from the working thread; @total is 0 while unknown. Returns false to stop the work. */
+/* Called now and then from the working thread; @total is 0 while unknown. Returns false to stop the
+ * work. */
 typedef bool (*ImageProgress)(uint64_t done, uint64_t total, void *data);
 
 typedef struct {
-    /* What the file's header says; own reader, bounded, never follows backing files. exists=false if there is no file (no
-     * error). A header that cannot be read sets facts->error. Never fails. */
+    /* What the file's header says; own reader, bounded, never follows backing files. exists=false
+     * if there is no file (no error). A header that cannot be read sets facts->error. Never fails.
+     */
     ImageFacts *(*inspect)(Images *images, const char *path);
 
-    /* Make @path, a qcow2 overlay of @capacity bytes on @backing (@backing_format): through a temporary name beside it and
-     * link(2), so it is whole or absent; owner, group, mode and label of @backing, never wider; fsynced with its directory;
-     * header read back. ERR_EXISTS if @path is there. The backing file may be in use by a running VM (no lock is taken). */
-    bool (*create_overlay)(Images *images, const char *path, const char *backing, const char *backing_format,
-                           uint64_t capacity, GError **error);
+    /* Make @path, a qcow2 overlay of @capacity bytes on @backing (@backing_format): through a
+     * temporary name beside it and link(2), so it is whole or absent; owner, group, mode and label
+     * of @backing, never wider; fsynced with its directory; header read back. ERR_EXISTS if @path
+     * is there. The backing file may be in use by a running VM (no lock is taken). */
+    bool (*create_overlay)(Images *images, const char *path, const char *backing,
+                           const char *backing_format, uint64_t capacity, GError **error);
 
-    /* qemu-img commit -d: write @top down into @base (which must be in its chain, directly below), top kept as it is. fsynced.
-     * ERR_BUSY if a VM has one of them open; ERR_NO_SPACE; ERR_INTERRUPTED if @progress said stop (base is then half
-     * written, doing it again finishes it). */
-    bool (*commit)(Images *images, const char *top, const char *top_format, const char *base, const char *base_format,
-                   ImageProgress progress, void *data, GError **error);
+    /* qemu-img commit -d: write @top down into @base (which must be in its chain, directly below),
+     * top kept as it is. fsynced. ERR_BUSY if a VM has one of them open; ERR_NO_SPACE;
+     * ERR_INTERRUPTED if @progress said stop (base is then half written, doing it again finishes
+     * it). */
+    bool (*commit)(Images *images, const char *top, const char *top_format, const char *base,
+                   const char *base_format, ImageProgress progress, void *data, GError **error);
 
-    /* qemu-img rebase -u: change only the header of @path to name @backing. Synced. ERR_BUSY if in use. */
-    bool (*repoint)(Images *images, const char *path, const char *backing, const char *backing_format, GError **error);
+    /* qemu-img rebase -u: change only the header of @path to name @backing. Synced. ERR_BUSY if in
+     * use. */
+    bool (*repoint)(Images *images, const char *path, const char *backing,
+                    const char *backing_format, GError **error);
 
-    /* Unlink @path after taking its image lock (rule 8); success if it is gone already, also its temporary. ERR_BUSY if in use (tried for some seconds).
-     * The directory is fsynced. */
+    /* Unlink @path after taking its image lock (rule 8); success if it is gone already, also its
+     * temporary. ERR_BUSY if in use (tried for some seconds). The directory is fsynced. */
     bool (*unlink)(Images *images, const char *path, GError **error);
 
-    /* Hold QEMU's write lock on @path (OFD lock on bytes 100…299), so that no QEMU can open it. ERR_BUSY if QEMU has it
-     * (tried for @wait_ms). NULL on error. The lock dies with the process. */
+    /* Hold QEMU's write lock on @path (OFD lock on bytes 100…299), so that no QEMU can open it.
+     * ERR_BUSY if QEMU has it (tried for @wait_ms). NULL on error. The lock dies with the process.
+     */
     ImageLock *(*lock)(Images *images, const char *path, unsigned wait_ms, GError **error);
     void (*unlock)(Images *images, ImageLock *lock);
 

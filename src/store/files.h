@@ -1,5 +1,5 @@
-/* Effects on our own files: catalog and journal. One table, all required; files_real() and files_memory(); files_faulty()
- * decorates either (store/faulty.h). Paths absolute. */
+/* Effects on our own files: catalog and journal. One table, all required; files_real() and
+ * files_memory(); files_faulty() decorates either (store/faulty.h). Paths absolute. */
 #pragma once
 
 #include "base/error.h"
@@ -9,19 +9,23 @@ typedef struct Files Files;
 typedef struct FilesLock FilesLock;
 
 typedef struct {
-    /* Whole content (at most 16 MiB); ERR_NOT_FOUND if absent; ERR_INVALID if not a regular file, larger, or a symlink. */
+    /* Whole content (at most 16 MiB); ERR_NOT_FOUND if absent; ERR_INVALID if not a regular file,
+     * larger, or a symlink. */
     char *(*read)(Files *files, const char *path, gsize *out_length, GError **error);
-    /* Replace whole and durably: temporary "<path>.new", fsync, rename, fsync of the directory; 0600. */
-    bool (*replace)(Files *files, const char *path, const char *content, gssize length, GError **error);
+    /* Replace whole and durably: temporary "<path>.new", fsync, rename, fsync of the directory;
+     * 0600. */
+    bool (*replace)(Files *files, const char *path, const char *content, gssize length,
+                    GError **error);
     /* Durable; success if absent; removes "<path>.new" too. */
     bool (*remove)(Files *files, const char *path, GError **error);
-    /* mkdir -p of the last two components, 0700, durable; an existing one must be ours (owner euid, not a symlink,
-     * not writable by others) else ERR_ACCESS. */
+    /* mkdir -p of the last two components, 0700, durable; an existing one must be ours (owner euid,
+     * not a symlink, not writable by others) else ERR_ACCESS. */
     bool (*make_directory)(Files *files, const char *path, GError **error);
     bool (*exists)(Files *files, const char *path);
     /* Names in a directory (char *), empty if it is absent. */
     GPtrArray *(*list)(Files *files, const char *directory);
-    /* Exclusive OFD lock on @path (made if needed), with "host pid" written inside; ERR_BUSY names the holder. */
+    /* Exclusive OFD lock on @path (made if needed), with "host pid" written inside; ERR_BUSY names
+     * the holder. */
     FilesLock *(*lock)(Files *files, const char *path, GError **error);
     void (*unlock)(Files *files, FilesLock *lock);
     void (*free)(Files *files);
