@@ -51,7 +51,7 @@ static SimCommit *commit_new(SimHost *host, const SimImage *top, SimImage *base)
 SimCommit *simhost_commit_begin(SimHost *host, const char *top, const char *top_format,
                                 const char *base, const char *base_format, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimImage *upper = sim_image(host, top), *lower = sim_image(host, base);
 
     if (!upper || !lower) {
@@ -70,7 +70,7 @@ SimCommit *simhost_commit_begin(SimHost *host, const char *top, const char *top_
 
 bool simhost_commit_step(SimCommit *commit, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&commit->host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&commit->host->mutex);
     unsigned block = g_array_index(commit->blocks, unsigned, commit->done);
     const SimImage *top = sim_image(commit->host, commit->top);
     const uint64_t *value = g_hash_table_lookup(top->blocks, GUINT_TO_POINTER(block));

@@ -12,6 +12,14 @@ SimDomain *sim_domain(SimHost *host, const char *uuid, GError **error)
     return NULL;
 }
 
+SimDomain *sim_known_domain(SimHost *host, const char *uuid)
+{
+    SimDomain *domain = sim_domain(host, uuid, NULL);
+
+    g_assert(domain);
+    return domain;
+}
+
 bool sim_is_on(const SimDomain *domain)
 {
     return domain->live != NULL;
@@ -88,7 +96,7 @@ void sim_domain_free(SimDomain *domain)
 
 void simhost_add_domain(SimHost *host, const char *uuid, const char *name, DomainState state)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = g_new0(SimDomain, 1);
 
     domain->uuid = g_strdup(uuid);
@@ -105,8 +113,8 @@ void simhost_add_domain(SimHost *host, const char *uuid, const char *name, Domai
 void simhost_add_disk(SimHost *host, const char *uuid, const char *target, const char *path,
                       const char *format)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
-    SimDomain *domain = sim_domain(host, uuid, NULL);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
+    SimDomain *domain = sim_known_domain(host, uuid);
 
     if (domain->inactive)
         g_ptr_array_add(domain->inactive->disks, sim_disk_new(target, path, format));
@@ -122,8 +130,8 @@ void simhost_add_disk(SimHost *host, const char *uuid, const char *target, const
 
 void simhost_remove_disk(SimHost *host, const char *uuid, const char *target)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
-    SimDomain *domain = sim_domain(host, uuid, NULL);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
+    SimDomain *domain = sim_known_domain(host, uuid);
 
     if (domain->inactive)
         g_ptr_array_remove(domain->inactive->disks, sim_disk(domain->inactive, target));
@@ -147,8 +155,8 @@ static void disk_set(SimDisk *disk, const char *device, const char *type, bool r
 void simhost_set_disk(SimHost *host, const char *uuid, const char *target, const char *device,
                       const char *type, bool readonly, bool shareable)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
-    const SimDomain *domain = sim_domain(host, uuid, NULL);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
+    const SimDomain *domain = sim_known_domain(host, uuid);
 
     disk_set(sim_disk(domain->live, target), device, type, readonly, shareable);
     disk_set(sim_disk(domain->inactive, target), device, type, readonly, shareable);
@@ -156,15 +164,15 @@ void simhost_set_disk(SimHost *host, const char *uuid, const char *target, const
 
 void simhost_set_uefi(SimHost *host, const char *uuid, bool uefi)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
-    sim_domain(host, uuid, NULL)->uefi = uefi;
+    sim_known_domain(host, uuid)->uefi = uefi;
 }
 
 void simhost_set_transient(SimHost *host, const char *uuid)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
-    SimDomain *domain = sim_domain(host, uuid, NULL);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
+    SimDomain *domain = sim_known_domain(host, uuid);
 
     g_assert(domain->live);
     g_clear_pointer(&domain->inactive, sim_definition_free);
@@ -172,15 +180,15 @@ void simhost_set_transient(SimHost *host, const char *uuid)
 
 void simhost_set_managed_save(SimHost *host, const char *uuid, bool managed_save)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
-    sim_domain(host, uuid, NULL)->managed_save = managed_save;
+    sim_known_domain(host, uuid)->managed_save = managed_save;
 }
 
 void simhost_set_foreign(SimHost *host, const char *uuid, const char *job, unsigned snapshots)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
-    SimDomain *domain = sim_domain(host, uuid, NULL);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
+    SimDomain *domain = sim_known_domain(host, uuid);
 
     str_set(&domain->foreign_job, job);
     domain->snapshots = snapshots;
@@ -188,7 +196,7 @@ void simhost_set_foreign(SimHost *host, const char *uuid, const char *job, unsig
 
 GPtrArray *simhost_list(SimHost *host)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     GPtrArray *uuids = g_ptr_array_new_with_free_func(g_free);
 
     for (unsigned i = 0; i < host->domains->len; i++)
@@ -208,7 +216,7 @@ void sim_facts_clear(SimFacts *facts)
 
 bool simhost_inspect(SimHost *host, const char *uuid, SimFacts *out_facts, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     const SimDomain *domain = sim_domain(host, uuid, error);
 
     if (!domain)
@@ -282,7 +290,7 @@ bool simhost_define(SimHost *host, const char *uuid, const char *xml, GError **e
     if (!parsed)
         return false;
 
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = sim_domain(host, uuid, error);
     if (!domain)
         return false;
@@ -308,7 +316,7 @@ static void definition_set_home(SimDefinition *definition, const char *home, uin
 bool simhost_set_metadata(SimHost *host, const char *uuid, const char *home, uint64_t generation,
                           GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = sim_domain(host, uuid, error);
 
     if (!domain)

@@ -20,7 +20,7 @@ static bool check_free(SimHost *host, const char *path, GError **error)
 
 bool simhost_lock(SimHost *host, const char *path, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
     if (!sim_image(host, path))
         return sim_error(error, ERR_NOT_FOUND,
@@ -33,7 +33,7 @@ bool simhost_lock(SimHost *host, const char *path, GError **error)
 
 void simhost_unlock(SimHost *host, const char *path)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
     g_hash_table_remove(host->locks, path);
 }
@@ -56,7 +56,7 @@ static bool check_backing(SimHost *host, const char *path, const char *backing, 
 bool simhost_overlay(SimHost *host, const char *path, const char *backing,
                      const char *backing_format, uint64_t capacity, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
     if (sim_image(host, path))
         return sim_error(error, ERR_EXISTS, "\"%s\" cannot be made because it is there already.",
@@ -96,7 +96,7 @@ static void array_unref(GArray *array)
 bool simhost_repoint(SimHost *host, const char *path, const char *backing,
                      const char *backing_format, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimImage *image = sim_image(host, path);
 
     if (!image)
@@ -135,7 +135,7 @@ static void check_unlinked(SimHost *host, const char *path)
 
 bool simhost_unlink(SimHost *host, const char *path, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimImage *image = sim_image(host, path);
 
     if (!image)

@@ -42,7 +42,7 @@ SimImage *sim_image_add(SimHost *host, const char *path, const char *format, con
 void simhost_add_image(SimHost *host, const char *path, const char *format, const char *backing,
                        const char *backing_format, uint64_t capacity)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
     sim_image_add(host, path, format, backing, backing_format, capacity);
 }
@@ -122,10 +122,19 @@ void sim_links_probe(SimHost *host, GPtrArray *links)
     }
 }
 
+/* The image of a link of a chain that is known to be whole. */
+static const SimImage *link_image(SimHost *host, const GPtrArray *links, unsigned at)
+{
+    const SimImage *image = sim_image(host, ((SimLink *)links->pdata[at])->path);
+
+    g_assert(image);
+    return image;
+}
+
 uint64_t sim_links_value(SimHost *host, const GPtrArray *links, unsigned block)
 {
     for (unsigned i = 0; i < links->len; i++) {
-        const SimImage *image = sim_image(host, ((SimLink *)links->pdata[i])->path);
+        const SimImage *image = link_image(host, links, i);
         const uint64_t *value = g_hash_table_lookup(image->blocks, GUINT_TO_POINTER(block));
 
         if (block >= sim_blocks(image->capacity))
@@ -142,7 +151,7 @@ GArray *sim_links_content(SimHost *host, const GPtrArray *links)
         if (!sim_image(host, ((SimLink *)links->pdata[i])->path))
             return NULL;
 
-    unsigned count = sim_blocks(sim_image(host, ((SimLink *)links->pdata[0])->path)->capacity);
+    unsigned count = sim_blocks(link_image(host, links, 0)->capacity);
     GArray *content = g_array_sized_new(FALSE, FALSE, sizeof(guint64), count);
     for (unsigned block = 0; block < count; block++) {
         guint64 value = sim_links_value(host, links, block);
@@ -154,12 +163,12 @@ GArray *sim_links_content(SimHost *host, const GPtrArray *links)
 
 GArray *sim_links_blocks(SimHost *host, const GPtrArray *links, unsigned count)
 {
-    const SimImage *top = sim_image(host, ((SimLink *)links->pdata[0])->path);
+    const SimImage *top = link_image(host, links, 0);
     GArray *blocks = g_array_new(FALSE, FALSE, sizeof(unsigned));
 
     for (unsigned block = 0; block < sim_blocks(top->capacity); block++)
         for (unsigned i = 0; i < count; i++)
-            if (sim_image_has(sim_image(host, ((SimLink *)links->pdata[i])->path), block)) {
+            if (sim_image_has(link_image(host, links, i), block)) {
                 g_array_append_val(blocks, block);
                 break;
             }
@@ -181,14 +190,14 @@ GArray *sim_image_content(SimHost *host, const char *path)
 
 GArray *simhost_image_content(SimHost *host, const char *path)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
     return sim_image_content(host, path);
 }
 
 bool simhost_image_exists(SimHost *host, const char *path)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
     return sim_image(host, path) != NULL;
 }
@@ -200,7 +209,7 @@ static int by_text(gconstpointer a, gconstpointer b)
 
 GPtrArray *simhost_images(SimHost *host)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
     GHashTableIter iter;
     gpointer path;
@@ -222,7 +231,7 @@ void sim_image_facts_clear(SimImageFacts *facts)
 
 bool simhost_image_facts(SimHost *host, const char *path, SimImageFacts *out_facts)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     const SimImage *image = sim_image(host, path);
 
     if (!image)

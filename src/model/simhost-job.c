@@ -186,7 +186,7 @@ static SimJob *job_new(SimHost *host, const SimDisk *disk, const char *top, cons
 bool simhost_job_start(SimHost *host, const char *uuid, const char *target, const char *top,
                        const char *base, bool active, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = NULL;
     const SimDisk *disk = job_disk(host, uuid, target, &domain, error);
 
@@ -220,7 +220,7 @@ static void tell(const SimJob *job, SimJobLook *out_look)
 bool simhost_job_look(SimHost *host, const char *uuid, const char *target, SimJobLook *out_look,
                       GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = sim_domain(host, uuid, error);
     SimJob *job = domain ? g_hash_table_lookup(domain->jobs, target) : NULL;
 
@@ -257,7 +257,7 @@ static void pivot_links(SimHost *host, SimDomain *domain, const char *target, co
 
 bool simhost_job_pivot(SimHost *host, const char *uuid, const char *target, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = NULL;
     const SimDisk *disk = job_disk(host, uuid, target, &domain, error);
     SimJob *job = disk ? g_hash_table_lookup(domain->jobs, target) : NULL;
@@ -282,7 +282,7 @@ bool simhost_job_pivot(SimHost *host, const char *uuid, const char *target, GErr
 
 bool simhost_job_abort(SimHost *host, const char *uuid, const char *target, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = sim_domain(host, uuid, error);
 
     if (domain && g_hash_table_contains(domain->jobs, target))
@@ -292,7 +292,7 @@ bool simhost_job_abort(SimHost *host, const char *uuid, const char *target, GErr
 
 bool simhost_job_speed(SimHost *host, const char *uuid, const char *target, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = NULL;
 
     if (!job_disk(host, uuid, target, &domain, error))

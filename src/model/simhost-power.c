@@ -133,15 +133,15 @@ void sim_stop(SimHost *host, SimDomain *domain)
 
 bool simhost_start(SimHost *host, const char *uuid)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
-    return sim_start(host, sim_domain(host, uuid, NULL), NULL);
+    return sim_start(host, sim_known_domain(host, uuid), NULL);
 }
 
 void simhost_stop(SimHost *host, const char *uuid)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
-    SimDomain *domain = sim_domain(host, uuid, NULL);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
+    SimDomain *domain = sim_known_domain(host, uuid);
 
     if (sim_is_on(domain))
         sim_stop(host, domain);
@@ -149,7 +149,7 @@ void simhost_stop(SimHost *host, const char *uuid)
 
 DomainState simhost_state(SimHost *host, const char *uuid)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     const SimDomain *domain = sim_domain(host, uuid, NULL);
 
     return domain ? domain->state : DOMAIN_OFF;
@@ -157,14 +157,14 @@ DomainState simhost_state(SimHost *host, const char *uuid)
 
 void simhost_set_deaf(SimHost *host, const char *uuid, bool deaf)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
-    sim_domain(host, uuid, NULL)->deaf = deaf;
+    sim_known_domain(host, uuid)->deaf = deaf;
 }
 
 bool simhost_power_on(SimHost *host, const char *uuid, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = sim_domain(host, uuid, error);
 
     return domain && sim_start(host, domain, error);
@@ -184,7 +184,7 @@ static SimDomain *running_domain(SimHost *host, const char *uuid, GError **error
 /* A paused guest hears nothing until it goes on. */
 bool simhost_shutdown(SimHost *host, const char *uuid, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = running_domain(host, uuid, error);
 
     if (domain && !domain->deaf && domain->state == DOMAIN_RUNNING)
@@ -194,7 +194,7 @@ bool simhost_shutdown(SimHost *host, const char *uuid, GError **error)
 
 bool simhost_destroy(SimHost *host, const char *uuid, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = running_domain(host, uuid, error);
 
     if (domain)
@@ -204,7 +204,7 @@ bool simhost_destroy(SimHost *host, const char *uuid, GError **error)
 
 bool simhost_pause(SimHost *host, const char *uuid, bool paused, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = running_domain(host, uuid, error);
 
     if (!domain)
@@ -219,7 +219,7 @@ bool simhost_pause(SimHost *host, const char *uuid, bool paused, GError **error)
 
 static const SimDisk *current_disk(SimHost *host, const char *uuid, const char *target)
 {
-    const SimDomain *domain = sim_domain(host, uuid, NULL);
+    const SimDomain *domain = sim_known_domain(host, uuid);
 
     return sim_disk(domain->live ? domain->live : domain->inactive, target);
 }
@@ -242,12 +242,12 @@ static void guest_write(SimHost *host, SimImage *image, unsigned block, uint64_t
 void simhost_write(SimHost *host, const char *uuid, const char *target, unsigned block,
                    uint64_t value)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimImage *image = active_image(host, current_disk(host, uuid, target));
 
     g_assert(block < sim_blocks(image->capacity));
     guest_write(host, image, block, value);
-    sim_job_dirty(sim_domain(host, uuid, NULL), target, block);
+    sim_job_dirty(sim_known_domain(host, uuid), target, block);
 }
 
 static bool is_written(const SimDisk *disk)
@@ -273,7 +273,7 @@ void sim_guest_writes(SimHost *host, SimDomain *domain)
 
 GArray *simhost_read(SimHost *host, const char *uuid, const char *target)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     g_autoptr(GPtrArray) chain = sim_disk_chain(host, current_disk(host, uuid, target));
 
     return sim_links_content(host, chain);
@@ -281,7 +281,7 @@ GArray *simhost_read(SimHost *host, const char *uuid, const char *target)
 
 void simhost_grow(SimHost *host, const char *uuid, const char *target, uint64_t capacity)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimImage *image = active_image(host, current_disk(host, uuid, target));
 
     image->capacity = MAX(image->capacity, capacity);

@@ -94,6 +94,8 @@ void sim_check_written(SimHost *host, const char *path, const char *allowed);
 
 /* simhost-domain.c */
 SimDomain *sim_domain(SimHost *host, const char *uuid, GError **error);
+/* One that the caller knows to exist: a test's own. */
+SimDomain *sim_known_domain(SimHost *host, const char *uuid);
 SimDisk *sim_disk(const SimDefinition *definition, const char *target);
 void sim_domain_free(SimDomain *domain);
 SimDefinition *sim_definition_new(void);

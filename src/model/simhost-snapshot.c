@@ -89,7 +89,7 @@ static void switch_disk(SimHost *host, SimDomain *domain, const DiskSwitch *chan
 bool simhost_snapshot(SimHost *host, const char *uuid, const GPtrArray *switches,
                       const GPtrArray *excluded, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->mutex);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimDomain *domain = sim_domain(host, uuid, error);
 
     if (!domain)

@@ -162,6 +162,29 @@ static void mistakes_in_a_host_file_are_named_with_line_and_column(void **state)
     }
 }
 
+static void running_guests_write_where_the_host_file_says_so(void **state)
+{
+    g_autoptr(Hypervisor) hv =
+        open_text(WEB ", state: running, disks: [{target: vda, path: /i/a, capacity: 6553600}]}\n"
+                      "guest_writes: true\nfree_bytes: 6553600\nslow_ms: {snapshot: 1}\n",
+                  NULL);
+    SimHost *host = hv_fake_host(hv);
+    g_autoptr(GPtrArray) switches =
+        g_ptr_array_new_with_free_func((GDestroyNotify)disk_switch_free);
+    g_auto(SimImageFacts) before = {0};
+    g_auto(SimImageFacts) after = {0};
+
+    assert_true(simhost_image_facts(host, "/i/a", &before));
+    assert_true(before.allocation > 0);
+    assert_true(simhost_overlay(host, "/i/a1", "/i/a", "qcow2", 6553600, NULL));
+    g_ptr_array_add(switches, disk_switch_new("vda", "/i/a1", "qcow2"));
+    assert_true(
+        hv->ops->snapshot(hv, "11111111-1111-4111-8111-111111111111", switches, NULL, NULL));
+    assert_true(simhost_image_facts(host, "/i/a1", &after));
+    assert_true(after.allocation > 0);
+    assert_int_equal(simhost_free_space(host), 6553600);
+}
+
 static void a_missing_host_file_is_not_found(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -309,6 +332,7 @@ static int run_own(void)
         cmocka_unit_test(relative_paths_start_at_the_host_file),
         cmocka_unit_test(the_example_host_has_two_vms),
         cmocka_unit_test(mistakes_in_a_host_file_are_named_with_line_and_column),
+        cmocka_unit_test(running_guests_write_where_the_host_file_says_so),
         cmocka_unit_test(a_missing_host_file_is_not_found),
         cmocka_unit_test(every_call_fails_while_libvirt_is_down),
         cmocka_unit_test(a_deaf_guest_goes_on_after_a_shutdown),

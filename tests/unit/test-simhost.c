@@ -382,6 +382,34 @@ static void an_active_commit_goes_on_by_looks_and_pivots(void **state)
     assert_fine(host);
 }
 
+static void a_forgetful_libvirt_pivots_only_what_runs(void **state)
+{
+    g_autoptr(SimHost) host = make_chain();
+
+    simhost_set_forgetful(host, true);
+    assert_true(simhost_job_start(host, VM, "vda", "/i/a2", "/i/a1", true, NULL));
+    assert_true(look(host).ready);
+    assert_true(simhost_job_pivot(host, VM, "vda", NULL));
+    assert_chain(host, true, "/i/a1", "/i/a");
+    assert_chain(host, false, "/i/a2", "/i/a1");
+    assert_true(simhost_unlink(host, "/i/a2", NULL));
+    assert_caught(host, "/i/a2");
+}
+
+/* The definition was stored without its chain meanwhile, as after an offline merge. */
+static void a_pivot_onto_a_layer_that_is_not_stated(void **state)
+{
+    g_autoptr(SimHost) host = make_chain();
+
+    redefine(host, "/i/a2");
+    assert_true(simhost_job_start(host, VM, "vda", "/i/a2", "/i/a1", true, NULL));
+    assert_true(look(host).ready);
+    assert_true(simhost_job_pivot(host, VM, "vda", NULL));
+    assert_chain(host, false, "/i/a1", NULL);
+    assert_true(simhost_unlink(host, "/i/a2", NULL));
+    assert_fine(host);
+}
+
 static void an_aborted_commit_leaves_the_base_a_mixture(void **state)
 {
     g_autoptr(SimHost) host = make_chain();
@@ -689,6 +717,8 @@ int main(void)
         cmocka_unit_test(a_redefinition_away_from_a_running_disk_is_caught),
         cmocka_unit_test(metadata_and_flags_survive_a_redefinition),
         cmocka_unit_test(an_active_commit_goes_on_by_looks_and_pivots),
+        cmocka_unit_test(a_forgetful_libvirt_pivots_only_what_runs),
+        cmocka_unit_test(a_pivot_onto_a_layer_that_is_not_stated),
         cmocka_unit_test(an_aborted_commit_leaves_the_base_a_mixture),
         cmocka_unit_test(a_job_ends_with_its_qemu),
         cmocka_unit_test(a_job_without_speed_stands_still),
