@@ -66,22 +66,18 @@ static void on_closed(virConnectPtr connection, int reason, void *data)
     g_async_queue_push(link->hv->notes, note);
 }
 
-/* Drivers inside this process have no keepalive and never close: that is no failure. */
-static bool is_unsupported(void)
-{
-    return virGetLastErrorCode() == VIR_ERR_NO_SUPPORT;
-}
-
+/* A driver inside this process has no keepalive and never closes: that is no failure. It must not
+ * be given a close callback: libvirt 9 would say that all is well, and neither keep nor free its
+ * data. */
 static bool watch(virConnectPtr connection, LibvirtLink *link)
 {
-    if (virConnectSetKeepAlive(connection, KEEPALIVE_SECONDS, KEEPALIVE_COUNT) < 0 &&
-        !is_unsupported())
-        return false;
+    if (virConnectSetKeepAlive(connection, KEEPALIVE_SECONDS, KEEPALIVE_COUNT) < 0)
+        return virGetLastErrorCode() == VIR_ERR_NO_SUPPORT;
     if (virConnectRegisterCloseCallback(connection, on_closed, libvirt_link_ref(link),
                                         libvirt_link_unref) == 0)
         return true;
     libvirt_link_unref(link);
-    return is_unsupported();
+    return false;
 }
 
 static bool run_open(LibvirtCall *call, GError **error)
