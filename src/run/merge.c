@@ -68,12 +68,19 @@ static void show_job(EngineVm *vm, EngineJob *job)
     engine_emit(vm->engine, CHANGE_JOBS, vm->uuid, event_of_job("job-started", view, job));
 }
 
+/* Being removed, or hidden and come down to what can be merged (rule 3). */
+static bool waits_for_merge(const Catalog *catalog, const Snapshot *snapshot)
+{
+    return snapshot->state == SNAPSHOT_REMOVING ||
+           (snapshot->hidden && catalog_dependants(catalog, snapshot) <= 1);
+}
+
 /* The snapshot that work named @target is about: names of hidden ones need not be unique. */
 static const char *removed_snapshot(const Catalog *catalog, const char *target)
 {
     for (guint i = 0; i < catalog->snapshots->len; i++) {
         const Snapshot *snapshot = catalog->snapshots->pdata[i];
-        if (snapshot->state == SNAPSHOT_REMOVING && strcmp(snapshot->name, target) == 0)
+        if (waits_for_merge(catalog, snapshot) && strcmp(snapshot->name, target) == 0)
             return snapshot->id;
     }
     return NULL;
@@ -101,8 +108,6 @@ void merge_adopt(EngineVm *vm)
     g_mutex_unlock(&vm->engine->lock);
 }
 
-/* ---- drafts ---- */
-
 static GPtrArray *targets_of(const Catalog *catalog, const Snapshot *snapshot)
 {
     GPtrArray *targets = g_ptr_array_new_with_free_func(g_free);
@@ -115,6 +120,26 @@ static GPtrArray *targets_of(const Catalog *catalog, const Snapshot *snapshot)
     }
     return targets;
 }
+
+/* Before a job ends, the next one is there: who waits for the VM to have no job is not told too
+ * early. */
+static void announce_waiting(EngineVm *vm)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(vm->vm);
+
+    for (guint i = 0; i < catalog->snapshots->len; i++) {
+        const Snapshot *snapshot = catalog->snapshots->pdata[i];
+        g_mutex_lock(&vm->engine->lock);
+        bool cancelled = g_hash_table_contains(vm->cancelled, snapshot->name);
+        g_mutex_unlock(&vm->engine->lock);
+        if (cancelled || !waits_for_merge(catalog, snapshot))
+            continue;
+        g_autoptr(GPtrArray) targets = targets_of(catalog, snapshot);
+        g_autoptr(EngineJob) job = obtain_job(vm, snapshot->name, targets);
+    }
+}
+
+/* ---- drafts ---- */
 
 EngineJob *merge_draft(EngineVm *vm, const Request *request)
 {
@@ -293,8 +318,9 @@ void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error
     answer_all(vm, droppers, NULL);
 }
 
-/* Jobs that run though nothing is left to do: their work went with another's, or it is settled. */
-static void end_settled(EngineVm *vm)
+/* Jobs that run though nothing is left to do: their work went with another's, or it is settled; or
+ * it cannot be planned now (@cause), and the hidden snapshot stays as it is. */
+static void end_settled(EngineVm *vm, const GError *cause)
 {
     g_autoptr(GPtrArray) jobs = g_ptr_array_new_with_free_func((GDestroyNotify)job_unref);
 
@@ -309,9 +335,11 @@ static void end_settled(EngineVm *vm)
         const Snapshot *snapshot = catalog_snapshot(catalog, job_snapshot(jobs->pdata[i]));
         if (snapshot && snapshot->state == SNAPSHOT_REMOVING)
             continue;
-        g_autoptr(GError) error = snapshot && snapshot->state == SNAPSHOT_FAILED
-                                      ? g_error_new(VMSNAPFS_ERROR, ERR_IO, "%s", snapshot->error)
-                                      : NULL;
+        g_autoptr(GError) error = NULL;
+        if (snapshot && snapshot->state == SNAPSHOT_FAILED)
+            error = g_error_new(VMSNAPFS_ERROR, ERR_IO, "%s", snapshot->error);
+        else if (snapshot && cause)
+            error = g_error_copy(cause);
         merge_end(vm, jobs->pdata[i], error ? JOB_FAILED : JOB_DONE, error);
     }
 }
@@ -372,6 +400,7 @@ static void conclude_success(EngineVm *vm, EngineJob *job)
     refresh_now(vm, true);
     if (!job)
         return;
+    announce_waiting(vm);
     merge_dismiss_failed(vm, engine_job_target(job), job_snapshot(job));
     merge_end(vm, job, JOB_DONE, NULL);
 }
@@ -383,7 +412,7 @@ static bool conclude(Merge *merge, bool finished, bool done, const GError *error
     bool parked = error_is(error, ERR_INTERRUPTED) && hook_park(merge);
 
     if (finished && !done)
-        end_settled(merge->vm);
+        end_settled(merge->vm, NULL);
     if (host_down || parked || (finished && !done)) {
         leave_job(merge->vm, merge->job, error);
         if (host_down)
@@ -421,10 +450,10 @@ static bool merge_step(EngineVm *vm, char **failed)
     g_autofree char *name = vm_next(vm->vm, &targets, &error);
     bool done = false;
 
-    if (!name && !error)
-        end_settled(vm);
     if (error_is(error, ERR_HOST_DOWN))
         host_lost(vm->engine, error->message);
+    else if (!name)
+        end_settled(vm, error);
     if (!name || g_strcmp0(name, *failed) == 0)
         return false;
 

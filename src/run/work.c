@@ -1,6 +1,8 @@
 /* What a work does once it is its turn, and how it is answered. */
 #include "run/engine-priv.h"
 
+#include "run/vm-beside.h"
+
 #include <string.h>
 #include <unistd.h>
 
@@ -176,7 +178,7 @@ static bool run_remove(EngineVm *vm, Work *work, GError **error)
     g_autoptr(GError) failure = NULL;
     bool has_work = false;
 
-    if (vm_remove(vm->vm, request->name, request->operation, &has_work, &failure))
+    if (vm_remove_beside(vm->vm, request->name, request->operation, &has_work, &failure))
         return !removal_accepted(vm, job, work, has_work, error);
     if (job)
         merge_forget_draft(vm, job);
