@@ -138,7 +138,12 @@ static LaneState lane_pivot(Lane *lane, GError **error)
     Vm *vm = lane->op->vm;
     g_autoptr(GError) cause = NULL;
 
-    if (vm->world->hv->ops->block_pivot(vm->world->hv, vm->uuid, lane->target, &cause))
+    /* libvirt stores the persistent definition with the pivot: not between another lane's reading
+     * and storing of it, which would bring this disk's old file back. */
+    g_mutex_lock(&vm->definition);
+    bool pivoted = vm->world->hv->ops->block_pivot(vm->world->hv, vm->uuid, lane->target, &cause);
+    g_mutex_unlock(&vm->definition);
+    if (pivoted)
         return lane_settled(lane, "did not take: libvirt says pivoted, the chain says not", error)
                    ? LANE_DONE
                    : LANE_FAILED;
