@@ -1,0 +1,848 @@
+/* What the planner refuses, what it chooses, and that a plan cut anywhere is recovered. */
+#include "testing.h"
+
+#include "base/error.h"
+#include "base/str.h"
+#include "scene.h"
+
+static Scene *one_disk(void)
+{
+    Scene *scene = scene_new();
+
+    scene_add_disk(scene, "vda", "qcow2");
+    return scene;
+}
+
+/* --- refusals --- */
+
+typedef void (*Spoil)(Scene *scene);
+
+static const char *active_path(Scene *scene)
+{
+    return scene_disk(scene, "vda")->path;
+}
+
+static ImageFacts *active_file(Scene *scene)
+{
+    return scene_file(scene, active_path(scene));
+}
+
+static void take_s1(Scene *scene)
+{
+    scene_create(scene, "s1");
+}
+
+static void hold_s1(Scene *scene)
+{
+    take_s1(scene);
+    scene_snapshot(scene, "s1")->mode = 0550;
+}
+
+static void fail_s1(Scene *scene)
+{
+    take_s1(scene);
+    scene_snapshot(scene, "s1")->state = SNAPSHOT_FAILED;
+}
+
+static void be_transient(Scene *scene)
+{
+    scene->seen->persistent = false;
+}
+
+static void run(Scene *scene)
+{
+    scene_start(scene);
+}
+
+static void save(Scene *scene)
+{
+    scene->seen->managed_save = true;
+}
+
+static void crash(Scene *scene)
+{
+    scene_start(scene);
+    scene->seen->state = DOMAIN_OTHER;
+}
+
+static void back_up(Scene *scene)
+{
+    scene->seen->foreign_job = g_strdup("backup");
+}
+
+static void copy_disk(Scene *scene)
+{
+    scene_start(scene);
+    scene_job(scene, "vda", "copy", "/images/copy.qcow2");
+}
+
+static void add_uefi(Scene *scene)
+{
+    scene->seen->inactive->uefi = true;
+}
+
+static void add_tpm(Scene *scene)
+{
+    scene->seen->inactive->tpm = true;
+}
+
+static void take_libvirt_snapshot(Scene *scene)
+{
+    scene->seen->libvirt_snapshots = 1;
+}
+
+static void use_network(Scene *scene)
+{
+    str_set(&scene_disk(scene, "vda")->type, "network");
+}
+
+static void be_readonly(Scene *scene)
+{
+    scene_disk(scene, "vda")->readonly = true;
+}
+
+static void lie_about_raw(Scene *scene)
+{
+    str_set(&scene_disk(scene, "vda")->format, "raw");
+}
+
+static void lie_about_qcow2(Scene *scene)
+{
+    str_set(&active_file(scene)->probed, "raw");
+}
+
+static void lose_file(Scene *scene)
+{
+    active_file(scene)->exists = false;
+}
+
+static void spoil_header(Scene *scene)
+{
+    active_file(scene)->error = g_strdup("its header is cut off");
+}
+
+static void add_internal(Scene *scene)
+{
+    active_file(scene)->internal_snapshots = 1;
+}
+
+static void add_internal_below(Scene *scene)
+{
+    ImageFacts *golden = scene_file(scene, "/images/golden.qcow2");
+
+    golden->internal_snapshots = 2;
+    str_set(&active_file(scene)->backing, "/images/golden.qcow2");
+    str_set(&active_file(scene)->backing_format, "qcow2");
+}
+
+static void encrypt(Scene *scene)
+{
+    active_file(scene)->encrypted = true;
+}
+
+static void add_data_file(Scene *scene)
+{
+    active_file(scene)->data_file = true;
+}
+
+static void share_file(Scene *scene)
+{
+    scene_add_disk(scene, "vdb", "qcow2");
+    scene_file(scene, scene_disk(scene, "vdb")->path)->inode = active_file(scene)->inode;
+}
+
+static void differ(Scene *scene)
+{
+    scene_start(scene);
+    scene_add_disk(scene, "vdb", "qcow2");
+    g_ptr_array_remove_index(scene->seen->inactive->disks, 1);
+}
+
+static void state_other_chain(Scene *scene)
+{
+    scene_disk(scene, "vda")->chain_stated = true;
+    str_set(&active_file(scene)->backing, "/images/golden.qcow2");
+    str_set(&active_file(scene)->backing_format, "qcow2");
+    scene_file(scene, "/images/golden.qcow2");
+}
+
+static void fill(Scene *scene)
+{
+    guint64 *bytes = g_new0(guint64, 1);
+
+    g_hash_table_replace(scene->seen->free_space, g_strdup("/images"), bytes);
+}
+
+static void limit_count(Scene *scene)
+{
+    take_s1(scene);
+    g_hash_table_insert(scene->catalog->policy, g_strdup("max_snapshots"), g_strdup("1"));
+}
+
+static void limit_depth(Scene *scene)
+{
+    take_s1(scene);
+    g_hash_table_insert(scene->catalog->policy, g_strdup("max_depth"), g_strdup("2"));
+}
+
+static void foreign_overlay(Scene *scene)
+{
+    take_s1(scene);
+    ImageFacts *facts = scene_file(scene, "/images/foreign.qcow2");
+
+    str_set(&facts->backing, active_path(scene));
+    str_set(&facts->backing_format, "qcow2");
+    str_set(&scene_disk(scene, "vda")->path, "/images/foreign.qcow2");
+}
+
+static void foreign_backing(Scene *scene)
+{
+    take_s1(scene);
+    scene_file(scene, "/images/other.qcow2");
+    str_set(&active_file(scene)->backing, "/images/other.qcow2");
+}
+
+static void wrong_backing_format(Scene *scene)
+{
+    take_s1(scene);
+    str_set(&active_file(scene)->backing_format, "raw");
+}
+
+static void lose_layer(Scene *scene)
+{
+    take_s1(scene);
+    scene_file(scene, "/images/web01-vda.qcow2")->exists = false;
+}
+
+static void shrink(Scene *scene)
+{
+    take_s1(scene);
+    active_file(scene)->capacity /= 2;
+}
+
+static void fill_after_s1(Scene *scene)
+{
+    take_s1(scene);
+    active_file(scene)->allocation = SCENE_GIB / 2;
+    fill(scene);
+}
+
+static void run_after_s1(Scene *scene)
+{
+    take_s1(scene);
+    scene_start(scene);
+}
+
+static void save_after_s1(Scene *scene)
+{
+    take_s1(scene);
+    save(scene);
+}
+
+static void copy_after_s1(Scene *scene)
+{
+    take_s1(scene);
+    copy_disk(scene);
+}
+
+static void backup_after_s1(Scene *scene)
+{
+    take_s1(scene);
+    back_up(scene);
+}
+
+static void uefi_after_s1(Scene *scene)
+{
+    take_s1(scene);
+    add_uefi(scene);
+}
+
+static void detach_after_s1(Scene *scene)
+{
+    take_s1(scene);
+    g_ptr_array_set_size(scene->seen->inactive->disks, 0);
+}
+
+static void exchange_after_s1(Scene *scene)
+{
+    detach_after_s1(scene);
+    scene_add_disk(scene, "vda", "raw");
+}
+
+static void hide_s1(Scene *scene)
+{
+    scene_create(scene, "s1");
+    scene_create(scene, "s2");
+    scene_revert(scene, "s1");
+    scene_remove(scene, "s1");
+}
+
+static void foreign_job_of_our_kind(Scene *scene)
+{
+    run_after_s1(scene);
+    scene_job(scene, "vda", "active-commit", "/images/elsewhere.qcow2");
+}
+
+static void clone_of_s1(Scene *scene)
+{
+    take_s1(scene);
+    ImageFacts *facts = scene_file(scene, "/images/clone.qcow2");
+
+    str_set(&facts->backing, "/images/web01-vda.qcow2");
+    str_set(&facts->backing_format, "qcow2");
+}
+
+static void only_live_after_s1(Scene *scene)
+{
+    run_after_s1(scene);
+    g_ptr_array_set_size(scene->seen->inactive->disks, 0);
+}
+
+typedef struct {
+    const char *what;
+    Spoil spoil;
+    ErrorCode code;
+    const char *word; /* that the sentence must have */
+} Refusal;
+
+static void check_refusal(const Refusal *refusal, Plan *plan, GError *error)
+{
+    if (plan || !error)
+        fail_msg("%s: it was not refused", refusal->what);
+    if (!error_is(error, refusal->code) || !strstr(error->message, refusal->word))
+        fail_msg("%s: refused with %d: %s", refusal->what, error->code, error->message);
+    g_error_free(error);
+}
+
+static void creating_is_refused_with_the_right_reason(void **state)
+{
+    static const Refusal refusals[] = {
+        {"name taken", take_s1, ERR_EXISTS, "s1"},
+        {"transient", be_transient, ERR_UNSUPPORTED, "transient"},
+        {"foreign overlay", foreign_overlay, ERR_DRIFT, "foreign.qcow2"},
+        {"wrong backing", foreign_backing, ERR_DRIFT, "other.qcow2"},
+        {"wrong backing format", wrong_backing_format, ERR_DRIFT, "header"},
+        {"lost layer", lose_layer, ERR_DRIFT, "missing"},
+        {"live and persistent differ", differ, ERR_DRIFT, "vdb"},
+        {"stated chain differs", state_other_chain, ERR_DRIFT, "vda"},
+        {"crashed", crash, ERR_BUSY, "web01"},
+        {"backup", back_up, ERR_BUSY, "backup"},
+        {"block job (E-27)", copy_disk, ERR_BUSY, "vda"},
+        {"managed save", save, ERR_BUSY, "managed save"},
+        {"UEFI", add_uefi, ERR_UNSUPPORTED, "UEFI"},
+        {"TPM", add_tpm, ERR_UNSUPPORTED, "TPM"},
+        {"libvirt's snapshots (E-18)", take_libvirt_snapshot, ERR_UNSUPPORTED, "libvirt"},
+        {"network disk", use_network, ERR_UNSUPPORTED, "network"},
+        {"no disk", be_readonly, ERR_UNSUPPORTED, "no disk"},
+        {"qcow2 used as raw", lie_about_raw, ERR_UNSUPPORTED, "used as raw"},
+        {"raw used as qcow2", lie_about_qcow2, ERR_UNSUPPORTED, "not a qcow2"},
+        {"lost file", lose_file, ERR_UNSUPPORTED, "does not exist"},
+        {"unreadable header", spoil_header, ERR_UNSUPPORTED, "cut off"},
+        {"internal snapshots", add_internal, ERR_UNSUPPORTED, "internal"},
+        {"internal snapshots below", add_internal_below, ERR_UNSUPPORTED, "golden"},
+        {"encrypted (E-17)", encrypt, ERR_UNSUPPORTED, "encrypted"},
+        {"data file", add_data_file, ERR_UNSUPPORTED, "data file"},
+        {"one file twice", share_file, ERR_UNSUPPORTED, "same file"},
+        {"quota", limit_count, ERR_QUOTA, "max_snapshots"},
+        {"depth", limit_depth, ERR_DEPTH, "max_depth"},
+        {"no room", fill, ERR_NO_SPACE, "/images"},
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(refusals); i++) {
+        g_autoptr(Scene) scene = one_disk();
+        g_autoptr(Plan) plan = NULL;
+        GError *error = NULL;
+
+        refusals[i].spoil(scene);
+        plan = scene_plan_create(scene, i == 0 ? "s1" : "new", &error);
+        check_refusal(&refusals[i], plan, error);
+    }
+}
+
+static void reverting_is_refused_with_the_right_reason(void **state)
+{
+    static const Refusal refusals[] = {
+        {"unknown", be_readonly, ERR_NOT_FOUND, "s1"},
+        {"hidden", hide_s1, ERR_NOT_FOUND, "s1"},
+        {"failed", fail_s1, ERR_UNSUPPORTED, "point in time"},
+        {"running (S-4)", run_after_s1, ERR_BUSY, "off"},
+        {"managed save", save_after_s1, ERR_BUSY, "managed save"},
+        {"backup", backup_after_s1, ERR_BUSY, "backup"},
+        {"drift", foreign_overlay, ERR_DRIFT, "foreign.qcow2"},
+        {"lost layer", lose_layer, ERR_DRIFT, "missing"},
+        {"UEFI", uefi_after_s1, ERR_UNSUPPORTED, "UEFI"},
+        {"disk gone", detach_after_s1, ERR_UNSUPPORTED, "vda"},
+        {"another disk", exchange_after_s1, ERR_UNSUPPORTED, "another disk"},
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(refusals); i++) {
+        g_autoptr(Scene) scene = one_disk();
+        g_autoptr(Plan) plan = NULL;
+        GError *error = NULL;
+
+        refusals[i].spoil(scene);
+        plan = scene_plan_revert(scene, "s1", &error);
+        check_refusal(&refusals[i], plan, error);
+    }
+}
+
+static void removing_is_refused_with_the_right_reason(void **state)
+{
+    static const Refusal refusals[] = {
+        {"unknown", be_readonly, ERR_NOT_FOUND, "s1"},
+        {"hidden", hide_s1, ERR_NOT_FOUND, "s1"},
+        {"held", hold_s1, ERR_BUSY, "held"},
+        {"managed save", save_after_s1, ERR_BUSY, "managed save"},
+        {"backup", backup_after_s1, ERR_BUSY, "backup"},
+        {"block job", copy_after_s1, ERR_BUSY, "copy"},
+        {"a commit elsewhere", foreign_job_of_our_kind, ERR_BUSY, "active-commit"},
+        {"drift", foreign_overlay, ERR_DRIFT, "foreign.qcow2"},
+        {"wrong backing", foreign_backing, ERR_DRIFT, "backing"},
+        {"wrong backing format", wrong_backing_format, ERR_DRIFT, "format"},
+        {"lost layer", lose_layer, ERR_DRIFT, "missing"},
+        {"only in the running VM", only_live_after_s1, ERR_DRIFT, "only in one"},
+        {"linked clone (E-37)", clone_of_s1, ERR_DRIFT, "another image"},
+        {"shrunk", shrink, ERR_UNSUPPORTED, "smaller"},
+        {"no room", fill_after_s1, ERR_NO_SPACE, "/images"},
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(refusals); i++) {
+        g_autoptr(Scene) scene = one_disk();
+        g_autoptr(Plan) plan = NULL;
+        GError *error = NULL;
+
+        refusals[i].spoil(scene);
+        plan = scene_plan_remove(scene, "s1", &error);
+        check_refusal(&refusals[i], plan, error);
+    }
+}
+
+static void every_spoiled_scene_was_good_before(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+
+    run(scene);
+    scene_create(scene, "s1");
+    scene_stop(scene);
+    scene_revert(scene, "s1");
+    scene_remove(scene, "s1");
+    assert_int_equal(scene->catalog->snapshots->len, 0);
+    assert_int_equal(scene->catalog->disks->len, 0);
+}
+
+static void labels_are_refused_with_the_right_reason(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autofree char *long_text = g_strnfill(4096, 'x');
+    g_autofree char *long_name = g_strnfill(201, 'x');
+    GError *error = NULL;
+    const char *id;
+
+    scene_create(scene, "s1");
+    scene_create(scene, "s2");
+    id = scene_snapshot(scene, "s1")->id;
+    assert_null(plan_rename(scene->catalog, id, "s2", &error));
+    assert_true(error_is(error, ERR_EXISTS));
+    g_clear_error(&error);
+    assert_null(plan_rename(scene->catalog, id, "-rf", &error));
+    assert_true(error_is(error, ERR_INVALID));
+    g_clear_error(&error);
+    assert_null(plan_rename(scene->catalog, id, long_name, &error));
+    assert_true(error_is(error, ERR_NAME_TOO_LONG));
+    g_clear_error(&error);
+    assert_null(plan_rename(scene->catalog, "nosuchone0", "x", &error));
+    assert_true(error_is(error, ERR_NOT_FOUND));
+    g_clear_error(&error);
+    assert_null(plan_describe(scene->catalog, id, long_text, &error));
+    assert_true(error_is(error, ERR_INVALID));
+    g_clear_error(&error);
+    assert_null(plan_describe(scene->catalog, id, "\xff", &error));
+    assert_true(error_is(error, ERR_INVALID));
+    g_clear_error(&error);
+    assert_null(plan_mode(scene->catalog, id, 04755, &error));
+    assert_true(error_is(error, ERR_INVALID));
+    g_clear_error(&error);
+    assert_null(plan_policy(scene->catalog, "nosuchkey", "1", &error));
+    assert_non_null(error);
+    g_clear_error(&error);
+}
+
+/* --- choices --- */
+
+static bool has_kind(const Plan *plan, StepKind kind)
+{
+    for (unsigned i = 0; plan && i < plan->steps->len; i++)
+        if (((Step *)plan->steps->pdata[i])->kind == kind)
+            return true;
+    return false;
+}
+
+static void w0_a_hidden_current_snapshot_keeps_what_its_children_need(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Plan) plan = NULL;
+
+    scene_create(scene, "s1");
+    scene_create(scene, "s2");
+    scene_revert(scene, "s1");
+    scene_create(scene, "s3");
+    scene_revert(scene, "s1");
+    scene_remove(scene, "s1");
+    scene_remove(scene, "s3");
+    assert_true(scene_snapshot(scene, "s1")->hidden);
+    plan = plan_next(scene->catalog, scene->seen, &error);
+    assert_null(plan);
+    assert_null(error);
+    scene_remove(scene, "s2");
+    assert_int_equal(scene->catalog->snapshots->len, 0);
+    assert_string_equal(active_path(scene), "/images/web01-vda.qcow2");
+}
+
+static void s_11_the_long_story_ends_with_one_file(void **state)
+{
+    for (unsigned running = 0; running < 2; running++) {
+        g_autoptr(Scene) scene = one_disk();
+
+        scene_create(scene, "s1");
+        scene_create(scene, "s2");
+        scene_create(scene, "s3");
+        scene_revert(scene, "s2");
+        scene_create(scene, "s4");
+        scene_remove(scene, "s2");
+        assert_true(scene_snapshot(scene, "s2")->hidden);
+        if (running)
+            scene_start(scene);
+        scene_remove(scene, "s3");
+        assert_null(scene_snapshot(scene, "s2"));
+        scene_create(scene, "s5");
+        if (running)
+            scene_stop(scene);
+        scene_revert(scene, "s4");
+        scene_remove(scene, "s4");
+        assert_true(scene_snapshot(scene, "s4")->hidden);
+        if (running)
+            scene_start(scene);
+        scene_remove(scene, "s5");
+        assert_string_equal(scene->catalog->current, scene_snapshot(scene, "s1")->id);
+        scene_remove(scene, "s1");
+        assert_int_equal(g_hash_table_size(scene->seen->files), 1);
+        assert_string_equal(active_path(scene), "/images/web01-vda.qcow2");
+    }
+}
+
+static void s_12_and_s_24_hidden_snapshots_count_as_dependants(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(Scene) other = one_disk();
+
+    scene_create(scene, "s1");
+    scene_create(scene, "s2");
+    scene_revert(scene, "s1");
+    scene_remove(scene, "s1");
+    scene_revert(scene, "s2");
+    assert_null(scene_snapshot(scene, "s1"));
+    scene_create(other, "s1");
+    scene_create(other, "s2");
+    scene_create(other, "s3");
+    scene_revert(other, "s2");
+    scene_create(other, "s4");
+    scene_remove(other, "s2");
+    scene_remove(other, "s1");
+    assert_null(scene_snapshot(other, "s1"));
+    scene_revert(other, "s3");
+}
+
+static void e_31_twenty_children_end_in_one_merge(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+
+    scene_create(scene, "base");
+    for (unsigned i = 0; i < 20; i++) {
+        g_autofree char *name = g_strdup_printf("c%u", i);
+
+        scene_create(scene, name);
+        scene_revert(scene, "base");
+    }
+    scene_remove(scene, "base");
+    for (unsigned i = 0; i < 20; i++) {
+        g_autofree char *name = g_strdup_printf("c%u", i);
+
+        assert_non_null(scene_snapshot(scene, "base"));
+        scene_remove(scene, name);
+    }
+    assert_int_equal(scene->catalog->snapshots->len, 0);
+}
+
+static void a_foreign_golden_image_below_stays_out_of_the_catalog(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    ImageFacts *file = active_file(scene);
+
+    str_set(&file->backing, "/images/web01-golden.raw");
+    str_set(&file->backing_format, "raw");
+    str_set(&scene_file(scene, "/images/web01-golden.raw")->probed, "raw");
+    scene_create(scene, "s1");
+    assert_int_equal(((Disk *)scene->catalog->disks->pdata[0])->layers->len, 2);
+    scene_remove(scene, "s1");
+    assert_non_null(observation_file(scene->seen, "/images/web01-golden.raw"));
+}
+
+static void a_failed_removal_can_be_removed_again(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    Step *failed = step_new(STEP_RECORD_FAILED);
+
+    scene_create(scene, "s1");
+    scene_accept(scene, "s1");
+    step_set(failed, "snapshot", scene_snapshot(scene, "s1")->id);
+    step_set(failed, "error", "no space left");
+    scene_run_step(scene, failed);
+    step_free(failed);
+    assert_non_null(catalog_named(scene->catalog, "s1"));
+    scene_remove(scene, "s1");
+    assert_int_equal(scene->catalog->snapshots->len, 0);
+}
+
+static void a_removal_that_cannot_go_on_does_not_hold_up_the_others(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Plan) plan = NULL;
+    ImageFacts *top;
+
+    scene_create(scene, "s1");
+    scene_create(scene, "s2");
+    scene_create(scene, "s3");
+    scene_accept(scene, "s1");
+    scene_accept(scene, "s2");
+    top = scene_file(scene,
+                     ((Layer *)((Disk *)scene->catalog->disks->pdata[0])->layers->pdata[1])->path);
+    top->capacity /= 2;
+    plan = plan_next(scene->catalog, scene->seen, &error);
+    assert_non_null(plan);
+    assert_string_equal(plan->snapshot, scene_snapshot(scene, "s2")->id);
+}
+
+static void relabelled_and_detached_disks_are_recorded_without_drift(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(Plan) plan = NULL;
+
+    scene_add_disk(scene, "vdb", "qcow2");
+    scene_create(scene, "s1");
+    assert_null(plan_attach(scene->catalog, scene->seen));
+    str_set(&scene_disk(scene, "vda")->target, "vdx");
+    str_set(&scene_disk(scene, "vdb")->target, "vda");
+    str_set(&scene_disk(scene, "vdx")->target, "vdb");
+    plan = plan_attach(scene->catalog, scene->seen);
+    assert_non_null(plan);
+    scene_run(scene, plan);
+    assert_null(plan_attach(scene->catalog, scene->seen));
+    scene_revert(scene, "s1");
+}
+
+/* --- recovery --- */
+
+typedef Plan *(*Operation)(Scene *scene, GError **error);
+
+static Plan *create_s9(Scene *scene, GError **error)
+{
+    return scene_plan_create(scene, "s9", error);
+}
+
+static Plan *revert_s2(Scene *scene, GError **error)
+{
+    return scene_plan_revert(scene, "s2", error);
+}
+
+static Plan *merge_of(Scene *scene, const char *name, GError **error)
+{
+    scene_accept(scene, name);
+    return plan_next(scene->catalog, scene->seen, error);
+}
+
+static Plan *merge_s1(Scene *scene, GError **error)
+{
+    return merge_of(scene, "s1", error);
+}
+
+static Plan *merge_s3(Scene *scene, GError **error)
+{
+    return merge_of(scene, "s3", error);
+}
+
+static Plan *merge_last(Scene *scene, GError **error)
+{
+    return merge_of(scene, "last", error);
+}
+
+/* Two disks; s1 with the branches s2 → s3 and, active, s4 → last. */
+static Scene *branches(bool running)
+{
+    Scene *scene = one_disk();
+
+    scene_add_disk(scene, "vdb", "raw");
+    scene_create(scene, "s1");
+    scene_create(scene, "s2");
+    scene_create(scene, "s3");
+    scene_revert(scene, "s2");
+    if (running)
+        scene_start(scene);
+    scene_create(scene, "last");
+    return scene;
+}
+
+static void recover(Scene *scene, const Plan *journal, unsigned keep)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Plan) plan = plan_recover(scene->catalog, scene->seen, journal, &error);
+    g_autofree char *text = NULL;
+    g_autoptr(Plan) again = NULL;
+
+    if (!plan)
+        fail_msg("%s", error->message);
+    text = plan_print(plan);
+    again = plan_parse(text, NULL);
+    assert_non_null(again);
+    for (unsigned i = 0; i < plan->steps->len && i < keep; i++)
+        scene_run_step(scene, plan->steps->pdata[i]);
+}
+
+static void finish(Scene *scene)
+{
+    for (;;) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Plan) plan = plan_next(scene->catalog, scene->seen, &error);
+
+        if (error)
+            fail_msg("%s", error->message);
+        if (!plan)
+            return;
+        scene_run(scene, plan);
+    }
+}
+
+/* A file that was not looked at may still be there: unlinking it once more does no harm. */
+static void check_nothing_is_left(Scene *scene, const Plan *journal)
+{
+    g_autoptr(Plan) rest = plan_recover(scene->catalog, scene->seen, journal, NULL);
+
+    assert_non_null(rest);
+    for (unsigned i = 0; i < rest->steps->len; i++)
+        assert_int_equal(((Step *)rest->steps->pdata[i])->kind, STEP_UNLINK);
+}
+
+static bool cut_once(Operation operation, bool running, bool turn_power, unsigned at, unsigned keep)
+{
+    g_autoptr(Scene) scene = branches(running);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Plan) plan = operation(scene, &error);
+
+    if (!plan)
+        fail_msg("%s", error->message);
+    if (at > plan->steps->len)
+        return false;
+    for (unsigned i = 0; i < at; i++)
+        scene_run_step(scene, plan->steps->pdata[i]);
+    if (turn_power && running)
+        scene_stop(scene);
+    else if (turn_power)
+        scene_start(scene);
+    recover(scene, plan, keep);
+    recover(scene, plan, G_MAXUINT);
+    scene_check(scene);
+    check_nothing_is_left(scene, plan);
+    finish(scene);
+    scene_check(scene);
+    return true;
+}
+
+static void cut_everywhere(Operation operation, bool running)
+{
+    for (unsigned power = 0; power < 2; power++)
+        for (unsigned keep = 0; keep < 4; keep++)
+            for (unsigned at = 0; cut_once(operation, running, power, at, keep); at++)
+                continue;
+}
+
+static void a_creation_cut_anywhere_is_recovered(void **state)
+{
+    cut_everywhere(create_s9, false);
+    cut_everywhere(create_s9, true);
+}
+
+static void a_revert_cut_anywhere_is_recovered(void **state)
+{
+    cut_everywhere(revert_s2, false);
+}
+
+static void a_merge_cut_anywhere_is_recovered(void **state)
+{
+    static const Operation operations[] = {merge_s1, merge_s3, merge_last};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(operations); i++) {
+        cut_everywhere(operations[i], false);
+        cut_everywhere(operations[i], true);
+    }
+}
+
+static void an_overlay_that_somebody_uses_is_never_undone(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(Plan) plan = scene_plan_create(scene, "s1", NULL);
+    g_autoptr(Plan) recovery = NULL;
+    const char *overlay = step_get(plan->steps->pdata[0], "path");
+    ImageFacts *facts;
+
+    scene_run_step(scene, plan->steps->pdata[0]);
+    facts = scene_file(scene, "/images/foreign.qcow2");
+    str_set(&facts->backing, overlay);
+    str_set(&facts->backing_format, "qcow2");
+    recovery = plan_recover(scene->catalog, scene->seen, plan, NULL);
+    assert_non_null(recovery);
+    assert_false(has_kind(recovery, STEP_UNLINK));
+}
+
+static void what_the_guest_wrote_to_an_unstored_overlay_is_kept(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(Plan) plan = NULL;
+    g_autoptr(Plan) recovery = NULL;
+
+    scene_start(scene);
+    plan = scene_plan_create(scene, "s1", NULL);
+    scene_run_step(scene, plan->steps->pdata[0]);
+    scene_stop(scene);
+    scene_file(scene, step_get(plan->steps->pdata[0], "path"))->allocation = SCENE_GIB / 8;
+    recovery = plan_recover(scene->catalog, scene->seen, plan, NULL);
+    assert_true(has_kind(recovery, STEP_REDEFINE));
+    scene_run(scene, recovery);
+    assert_non_null(scene_snapshot(scene, "s1"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_spoiled_scene_was_good_before),
+        cmocka_unit_test(creating_is_refused_with_the_right_reason),
+        cmocka_unit_test(reverting_is_refused_with_the_right_reason),
+        cmocka_unit_test(removing_is_refused_with_the_right_reason),
+        cmocka_unit_test(labels_are_refused_with_the_right_reason),
+        cmocka_unit_test(w0_a_hidden_current_snapshot_keeps_what_its_children_need),
+        cmocka_unit_test(s_11_the_long_story_ends_with_one_file),
+        cmocka_unit_test(s_12_and_s_24_hidden_snapshots_count_as_dependants),
+        cmocka_unit_test(e_31_twenty_children_end_in_one_merge),
+        cmocka_unit_test(a_foreign_golden_image_below_stays_out_of_the_catalog),
+        cmocka_unit_test(a_failed_removal_can_be_removed_again),
+        cmocka_unit_test(a_removal_that_cannot_go_on_does_not_hold_up_the_others),
+        cmocka_unit_test(relabelled_and_detached_disks_are_recorded_without_drift),
+        cmocka_unit_test(a_creation_cut_anywhere_is_recovered),
+        cmocka_unit_test(a_revert_cut_anywhere_is_recovered),
+        cmocka_unit_test(a_merge_cut_anywhere_is_recovered),
+        cmocka_unit_test(an_overlay_that_somebody_uses_is_never_undone),
+        cmocka_unit_test(what_the_guest_wrote_to_an_unstored_overlay_is_kept),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
