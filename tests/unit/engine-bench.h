@@ -1,0 +1,93 @@
+/* A bench for tests of the engine: a simulated host with VMs, an engine on it, and waiting for
+ * conditions by the engine's own notices (60 s at most). */
+#pragma once
+
+#include "run/engine-priv.h"
+
+#include "hv/fake.h"
+#include "image/fake.h"
+#include "model/simhost-face.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#define WEB "aaaaaaaa-0000-4000-8000-000000000001"
+#define DB  "aaaaaaaa-0000-4000-8000-000000000002"
+
+typedef struct {
+    SimHost *host;
+    Hypervisor *hv;
+    Images *images;
+    Files *files;
+    Engine *engine;
+    char *hidden_vm; /* a uuid that the hypervisor says is not defined */
+    const HvOps *fake_ops;
+    HvOps ops;
+    GMutex lock;
+    GCond changed;
+    unsigned changes;
+    GPtrArray *events; /* char * */
+} Bench;
+
+/* A host with the VMs web (two disks) and db (one), off; the engine is made, not started. */
+Bench *bench_new(void);
+void bench_free(Bench *bench);
+void bench_start(Bench *bench);
+/* The daemon ends, and another one begins on the same host. */
+void bench_restart(Bench *bench);
+/* The hypervisor does not know @uuid any more; NULL: it knows all again. Says so by an event. */
+void bench_hide(Bench *bench, const char *uuid);
+
+/* Wait until @is_so(bench, what); fails the test after 60 s. */
+void bench_wait(Bench *bench, bool (*is_so)(Bench *bench, const char *what), const char *what);
+
+/* A request under way. */
+typedef struct {
+    Bench *bench;
+    bool answered;
+    bool failed;
+    ErrorCode code;
+    char *message;
+    uint64_t ticket;
+} Call;
+Call *bench_submit(Bench *bench, Request *request);
+/* Wait for the answer and free the call: "ok" or the errno's name. */
+const char *bench_answer(Call *call);
+bool bench_is_answered(Call *call);
+
+/* Submit and wait: "ok" or the errno's name. */
+const char *bench_create(Bench *bench, const char *vm, const char *name);
+const char *bench_remove(Bench *bench, const char *vm, const char *name);
+const char *bench_revert(Bench *bench, const char *vm, const char *name);
+const char *bench_power(Bench *bench, const char *vm, const char *state);
+const char *bench_drop(Bench *bench, const char *vm, unsigned job);
+Request *bench_request(RequestKind kind, const char *vm, const char *name);
+
+/* What the view says now. */
+char *bench_listed(Bench *bench, const char *vm);  /* "a b c", oldest first, hidden in brackets */
+char *bench_current(Bench *bench, const char *vm); /* its name, "" if there is none */
+unsigned bench_jobs(Bench *bench, const char *vm, JobState state);
+unsigned bench_first_job(Bench *bench, const char *vm); /* id; 0 if there is none */
+bool bench_has_event(Bench *bench, const char *part);
+VmView *bench_view(Bench *bench, const char *vm); /* a reference, NULL if it is not listed */
+
+/* Conditions for bench_wait; @what is a VM's uuid, or what the name says. */
+bool no_job_runs(Bench *bench, const char *vm);
+bool a_job_runs(Bench *bench, const char *vm);
+bool a_job_copies(Bench *bench, const char *vm);
+bool is_stale(Bench *bench, const char *vm);
+bool is_fresh(Bench *bench, const char *vm);
+bool is_running(Bench *bench, const char *vm);
+bool is_off(Bench *bench, const char *vm);
+bool is_listed(Bench *bench, const char *vm);
+bool is_not_listed(Bench *bench, const char *vm);
+bool has_event(Bench *bench, const char *part);
+
+#define assert_listed(bench, vm, wanted)                                                           \
+    do {                                                                                           \
+        g_autofree char *listed_now = bench_listed(bench, vm);                                     \
+        assert_string_equal(listed_now, wanted);                                                   \
+    } while (0)
