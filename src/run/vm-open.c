@@ -170,23 +170,30 @@ static bool look_once(Operation *op, bool *out_steady, GError **error)
     return op->seen != NULL;
 }
 
+/* A layer that cannot be locked: was the VM started in between, or does somebody else read the
+ * file? */
+static bool was_started(Operation *op)
+{
+    g_autoptr(Observation) now = observe_domain(op->vm->world, op->vm->uuid, NULL, NULL);
+
+    return now && now->state != DOMAIN_OFF;
+}
+
 bool operation_look(Operation *op, GError **error)
 {
-    g_autoptr(GError) cause = NULL;
-    bool steady = false;
+    for (unsigned tries = 0; tries < LOOK_AGAIN; tries++) {
+        g_autoptr(GError) cause = NULL;
+        bool steady = false;
 
-    for (unsigned tries = 0; tries < LOOK_AGAIN && !steady; tries++) {
-        g_clear_error(&cause);
-        if (!look_once(op, &steady, &cause) && !error_is(cause, ERR_BUSY))
-            break;
+        if (look_once(op, &steady, &cause) && steady)
+            return true;
+        if (cause && (!error_is(cause, ERR_BUSY) || !was_started(op))) {
+            g_propagate_error(error, g_steal_pointer(&cause));
+            return false;
+        }
     }
-    if (steady)
-        return true;
-    if (cause)
-        g_propagate_error(error, g_steal_pointer(&cause));
-    else
-        g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
-                    "VM %s is being started and stopped; try again when it rests", op->vm->uuid);
+    g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
+                "VM %s is being started and stopped; try again when it rests", op->vm->uuid);
     return false;
 }
 
