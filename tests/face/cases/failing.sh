@@ -1,28 +1,43 @@
 # A merge that fails: who waits is told, and the snapshot comes back.
 . "$FACE/lib.sh"
-host_file two.yaml <<'Y'
-free_bytes: 300000
+# Two merges of 16 blocks each, and room for 20: each could be done, both together cannot.
+cat > "$WORK/host.yaml" <<'Y'
+vms:
+  - name: one
+    uuid: 11111111-1111-4111-8111-111111111111
+    state: running
+    disks: [{target: vda, path: images/one.qcow2, capacity: 67108864}]
+  - name: two
+    uuid: 22222222-2222-4222-8222-222222222222
+    state: running
+    disks: [{target: vda, path: images/two.qcow2, capacity: 67108864}]
+guest_writes: true
+job_blocks_per_look: 1
+free_bytes: 1310720
 Y
 mount_tree
-V=$MNT/db01
-S=$V/snapshots
 
+prepare() { # VM: a snapshot whose overlay holds what two starts wrote
+    works mkdir "$MNT/$1/snapshots/a" || return
+    quick bash -c 'echo off > "$1" && echo running > "$1"' - "$MNT/$1/state" || fail "power cycle of $1"
+}
 a_failed_job_makes_wait_fail() {
-    local id ino
-    works mkdir "$S/a" || return
-    ino=$(quick stat -c %i "$S/a")
-    works rmdir "$S/a"
-    quick cat "$V/wait" > "$WORK/waited" 2>&1 && fail "wait succeeded: $(cat "$WORK/waited")"
-    grep -q '^merge a: failed: ' "$WORK/waited" || fail "it said $(cat "$WORK/waited")"
-    grep -q 'Input/output error' "$WORK/waited" || fail "it said $(cat "$WORK/waited")"
-    quick cat "$V/wait" > /dev/null 2>&1 && fail "a failed job that nobody dismissed does not count"
-    same "it is back" failed "$(quick cat "$S/a/state")"
-    same "its inode number" "$ino" "$(quick stat -c %i "$S/a")"
-    works ls "$S/a"
-    quick grep -q failed "$V/tree" || fail "the tree does not say failed"
-    [[ -s $S/a/error ]] || fail "error is empty"
-    works rmdir "$V/jobs/$(quick ls "$V/jobs" | head -n 1)"
-    works cat "$V/wait"
+    local vm failed=
+    prepare one && prepare two || return
+    works rmdir "$MNT/one/snapshots/a" && works rmdir "$MNT/two/snapshots/a" || return
+    for vm in one two; do
+        quick cat "$MNT/$vm/wait" > "$WORK/$vm" 2>&1 || failed=$vm
+    done
+    [[ -n $failed ]] || { fail "both merges found room"; return; }
+    grep -q '^merge a: failed: .' "$WORK/$failed" || fail "it said $(cat "$WORK/$failed")"
+    grep -q 'Input/output error' "$WORK/$failed" || fail "it said $(cat "$WORK/$failed")"
+    vm=$MNT/$failed
+    ! quick cat "$vm/wait" > /dev/null 2>&1 || fail "a failed job that nobody dismissed does not count"
+    same "it is back" failed "$(quick cat "$vm/snapshots/a/state")"
+    works ls -l "$vm/snapshots/a"
+    quick grep -q failed "$vm/tree" || fail "the tree does not say failed"
+    [[ -n $(quick cat "$vm/snapshots/a/error") ]] || fail "error is empty"
+    works rmdir "$vm/jobs/$(quick ls "$vm/jobs" | tail -n 1)" && works cat "$vm/wait"
 }
 
 test_case a_failed_job_makes_wait_fail
