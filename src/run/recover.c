@@ -43,7 +43,10 @@ bool recover_open_journal(Operation *op, GError **error)
         g_propagate_error(error, g_steal_pointer(&cause));
         return false;
     }
-    if (!journal || recover_plan(op, journal->plan, error))
+    bool recovered = !journal || recover_plan(op, journal->plan, error);
+    /* What was seen was seen before the recovery. */
+    g_clear_pointer(&op->seen, observation_free);
+    if (recovered)
         return true;
     g_prefix_error(error,
                    "An interrupted operation (%s) of VM %s could not be brought to its end: ",
