@@ -7,8 +7,8 @@ packages=(
     # to build
     build-essential meson ninja-build pkg-config
     libfuse3-dev libglib2.0-dev libjson-glib-dev libvirt-dev libxml2-dev libyaml-dev
-    # to run: libvirt-daemon holds libvirtd and drivers, -driver-qemu the QEMU driver, which qemu:///embed loads too
-    fuse3 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils
+    # to run: libvirt-daemon holds libvirtd, -driver-qemu the driver that qemu:///embed loads too, -system the user libvirt-qemu
+    fuse3 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system qemu-system-x86 qemu-utils
     # to test
     acl attr "busybox|busybox-static" clang-format git libcmocka-dev mount procps psmisc python3 rsync tree util-linux
 )
