@@ -118,7 +118,7 @@ static const Node nodes[] = {
     {.pattern = "<vm>/snapshots", .scope = SCOPE_VM, .mode = WORK, .make = request_create},
     {.pattern = SNAPSHOT_DIR,
      .scope = SCOPE_SNAPSHOT,
-     .mode = S_IFDIR,
+     .mode = S_IFDIR | 0755,
      .drop = request_remove,
      .move = request_rename},
     {.pattern = SNAPSHOT_DIR "/description",
@@ -130,7 +130,7 @@ static const Node nodes[] = {
     SNAPSHOT_TEXTS(SNAPSHOT_DIR, SCOPE_SNAPSHOT),
 
     {.pattern = "<vm>/hidden", .scope = SCOPE_VM, .mode = DIRECTORY, .present = has_hidden},
-    {.pattern = HIDDEN_DIR, .scope = SCOPE_HIDDEN, .mode = S_IFDIR},
+    {.pattern = HIDDEN_DIR, .scope = SCOPE_HIDDEN, .mode = S_IFDIR | 0555},
     {.pattern = HIDDEN_DIR "/description",
      .scope = SCOPE_HIDDEN,
      .mode = TEXT,
