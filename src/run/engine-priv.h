@@ -79,7 +79,8 @@ struct EngineVm {
     VmView *view;
     bool present, opened;
     GQueue queue;       /* of Work */
-    Work *main, *side;  /* what the lanes run */
+    bool main, side;    /* something is in the lane */
+    bool main_merges;   /* what is in the main lane is a finish */
     bool changing;      /* the chain is being changed by create or revert: drift means nothing */
     bool yield;         /* the running merge is to be parked: somebody else needs the main lane */
     EngineJob *merging; /* the job of the merge that runs; borrowed from jobs */

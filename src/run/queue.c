@@ -70,7 +70,7 @@ void queue_add_locked(EngineVm *vm, Work *work)
         g_queue_insert_before(&vm->queue, finish, work);
     else
         g_queue_push_tail(&vm->queue, work);
-    if (vm->main && vm->main->kind == WORK_FINISH && is_power(work)) {
+    if (vm->main_merges && is_power(work)) {
         vm->yield = true;
         engine_vm_wake_locked(vm);
     }
@@ -96,10 +96,11 @@ static Work *next_beside(EngineVm *vm)
     return NULL;
 }
 
-static void leave_lane(Engine *engine, EngineVm *vm, Work **lane)
+static void leave_lane(Engine *engine, EngineVm *vm, bool *lane)
 {
     g_mutex_lock(&engine->lock);
-    *lane = NULL;
+    *lane = false;
+    vm->main_merges &= vm->main;
     queue_start_locked(vm);
     g_mutex_unlock(&engine->lock);
 }
@@ -124,11 +125,12 @@ static void run_side(Engine *engine, EngineVm *vm, Work *work)
     leave_lane(engine, vm, &vm->side);
 }
 
-static void put_in_lane(EngineVm *vm, Work *work, Work **lane, EngineTask run)
+static void put_in_lane(EngineVm *vm, Work *work, bool *lane, EngineTask run)
 {
     g_queue_remove(&vm->queue, work);
     work->queued = false;
-    *lane = work;
+    *lane = true;
+    vm->main_merges |= work->kind == WORK_FINISH;
     engine_push_locked(vm->engine, run, vm, work);
 }
 
@@ -140,7 +142,7 @@ void queue_start_locked(EngineVm *vm)
         return;
     if (!vm->main && (work = g_queue_peek_head(&vm->queue)))
         put_in_lane(vm, work, &vm->main, run_main);
-    if (vm->main && vm->main->kind == WORK_FINISH && (work = next_beside(vm)))
+    if (vm->main_merges && (work = next_beside(vm)))
         put_in_lane(vm, work, &vm->side, run_side);
 }
 
