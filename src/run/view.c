@@ -271,18 +271,25 @@ VmView *view_first(const HvDomain *domain)
     return view;
 }
 
+/* Field by field: the count of references changes while this reads. */
 VmView *view_copy(const VmView *view)
 {
-    VmView *copy = g_new(VmView, 1);
+    VmView *copy = g_new0(VmView, 1);
 
-    *copy = *view;
     copy->references = 1;
     copy->uuid = g_strdup(view->uuid);
     copy->name = g_strdup(view->name);
     copy->state = g_strdup(view->state);
+    copy->stale = view->stale;
+    copy->read_only = view->read_only;
     copy->problem = g_strdup(view->problem);
     copy->drift = g_strdup(view->drift);
     copy->home = g_strdup(view->home);
+    copy->generation = view->generation;
+    copy->persistent = view->persistent;
+    copy->managed_save = view->managed_save;
+    copy->uefi = view->uefi;
+    copy->tpm = view->tpm;
     copy->current = g_strdup(view->current);
     copy->snapshots = g_ptr_array_ref(view->snapshots);
     copy->disks = g_ptr_array_ref(view->disks);

@@ -74,8 +74,8 @@ static void a_job_is_there_when_the_removal_is_answered(void **state)
     g_autoptr(GPtrArray) disks = engine_job_disks(job);
     assert_int_equal(disks->len, 2);
     assert_string_equal(((JobDisk *)disks->pdata[0])->target, "vda");
-    assert_true(bench_has_event(bench, "\"job-started\""));
-    assert_true(bench_has_event(bench, "\"snapshot-removed\""));
+    bench_wait(bench, has_event, "\"job-started\"");
+    bench_wait(bench, has_event, "\"snapshot-removed\"");
 }
 
 static void a_merge_goes_through_and_its_job_says_so(void **state)

@@ -1,6 +1,7 @@
 /* The engine on a simulated host: requests, views, errors, life. Jobs: test-engine-jobs.c. */
 #include "engine-bench.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
 
 static int set_up(void **state)
@@ -67,7 +68,7 @@ static void a_snapshot_is_in_the_view_when_it_is_answered(void **state)
     assert_string_equal(((LayerView *)snapshot->disks->pdata[0])->file, "/images/web-a.qcow2");
     assert_int_equal(((DiskView *)view->disks->pdata[0])->chain->len, 2);
     assert_string_equal(view->drift, "");
-    assert_true(bench_has_event(bench, "\"snapshot-created\""));
+    bench_wait(bench, has_event, "\"snapshot-created\"");
 }
 
 static void a_taken_view_stays_as_it_was(void **state)
@@ -89,7 +90,7 @@ static void labels_change_what_is_shown(void **state)
     request->new_name = g_strdup("second");
     assert_string_equal(bench_answer(bench_submit(bench, request)), "ok");
     assert_listed(bench, WEB, "second");
-    assert_true(bench_has_event(bench, "\"snapshot-renamed\""));
+    bench_wait(bench, has_event, "\"snapshot-renamed\"");
 
     request = bench_request(REQUEST_DESCRIBE, WEB, "second");
     request->text = g_strdup("what it is\nfor");
@@ -123,7 +124,7 @@ static void reverting_brings_the_old_content_back(void **state)
     assert_int_equal(g_array_index(content, guint64, 0), 1);
     g_autofree char *current = bench_current(bench, WEB);
     assert_string_equal(current, "first");
-    assert_true(bench_has_event(bench, "\"reverted\""));
+    bench_wait(bench, has_event, "\"reverted\"");
 }
 
 static void a_running_vm_is_not_reverted(void **state)
@@ -175,7 +176,7 @@ static void the_state_file_moves_a_vm_through_its_states(void **state)
     assert_true(is_off(bench, WEB));
     assert_string_equal(bench_power(bench, WEB, "off"), "ok");
     assert_string_equal(bench_power(bench, WEB, "sleeping"), "EINVAL");
-    assert_true(bench_has_event(bench, "\"type\":\"state\""));
+    bench_wait(bench, has_event, "\"type\":\"state\"");
 }
 
 static void a_guest_that_does_not_shut_down_is_a_timeout(void **state)
@@ -305,12 +306,12 @@ static void a_lost_host_leaves_the_last_state_readable(void **state)
     assert_true(*view->problem != 0);
     assert_listed(bench, WEB, "first");
     assert_string_equal(bench_create(bench, WEB, "second"), "EHOSTDOWN");
-    assert_true(bench_has_event(bench, "\"host-down\""));
+    bench_wait(bench, has_event, "\"host-down\"");
 
     simhost_set_down(bench->host, false);
     bench_wait(bench, is_fresh, WEB);
     assert_string_equal(bench_create(bench, WEB, "second"), "ok");
-    assert_true(bench_has_event(bench, "\"host-up\""));
+    bench_wait(bench, has_event, "\"host-up\"");
 }
 
 static void a_host_that_is_down_at_the_start_comes_later(void **state)
@@ -327,7 +328,7 @@ static void a_host_that_is_down_at_the_start_comes_later(void **state)
     simhost_set_down(bench->host, false);
     bench_wait(bench, is_listed, WEB);
     bench_wait(bench, is_fresh, WEB);
-    assert_true(bench_has_event(bench, "\"vm-appeared\""));
+    bench_wait(bench, has_event, "\"vm-appeared\"");
 }
 
 static void an_undefined_vm_loses_its_directory_and_nothing_else(void **state)
@@ -339,7 +340,7 @@ static void an_undefined_vm_loses_its_directory_and_nothing_else(void **state)
     bench_hide(bench, WEB);
     bench_wait(bench, is_not_listed, WEB);
     assert_string_equal(bench_create(bench, WEB, "second"), "ENOENT");
-    assert_true(bench_has_event(bench, "\"vm-vanished\""));
+    bench_wait(bench, has_event, "\"vm-vanished\"");
     g_autoptr(GPtrArray) after = simhost_images(bench->host);
     assert_int_equal(after->len, before->len);
 
@@ -381,7 +382,7 @@ static void each_refusal_is_a_line_of_both_rings(void **state)
     assert_string_equal(lines, all);
     assert_string_equal(other, "");
     assert_true(engine_errors_sequence(bench->engine, WEB) > before);
-    assert_true(bench_has_event(bench, "\"errno\":\"ENOENT\""));
+    bench_wait(bench, has_event, "\"errno\":\"ENOENT\"");
 }
 
 static void the_rings_keep_256_lines(void **state)
@@ -425,6 +426,31 @@ static void an_engine_that_never_started_takes_nothing(void **state)
     assert_string_equal(bench_create(bench, WEB, "first"), "EINTR");
 }
 
+/* As the program does it: the host comes from a file that the URI names. */
+static void a_simulated_host_is_opened_by_its_uri(void **state)
+{
+    static const char description[] = "vms:\n"
+                                      "  - name: web01\n"
+                                      "    uuid: " WEB "\n"
+                                      "    disks:\n"
+                                      "      - {target: vda, path: vda.qcow2, capacity: 524288}\n"
+                                      "slow_ms: {overlay: 10}\n";
+    g_autoptr(GError) error = NULL;
+    g_autofree char *directory = g_dir_make_tmp("engine-XXXXXX", &error);
+    g_autofree char *path = g_build_filename(directory, "host.yaml", NULL);
+    g_autofree char *uri = g_strdup_printf("fake://%s", path);
+
+    assert_true(g_file_set_contents(path, description, -1, &error));
+    g_autoptr(Engine) engine = engine_new(uri, &error);
+    assert_non_null(engine);
+    assert_true(engine_start(engine, &error));
+    g_autoptr(HostView) view = engine_view(engine);
+    assert_string_equal(view->uri, uri);
+    assert_non_null(host_view_find(view, "web01"));
+    assert_int_equal(g_unlink(path), 0);
+    assert_int_equal(g_rmdir(directory), 0);
+}
+
 static void a_malformed_uri_is_refused(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -465,6 +491,7 @@ int main(void)
         started(the_rings_keep_256_lines),
         started(stopping_answers_everybody),
         made(an_engine_that_never_started_takes_nothing),
+        cmocka_unit_test(a_simulated_host_is_opened_by_its_uri),
         cmocka_unit_test(a_malformed_uri_is_refused),
     };
 
