@@ -9,16 +9,18 @@
 
 /* --- refusals of one lane --- */
 
-/* Our own commit of this very merge goes on after we died: it is adopted (E-5, E-6). A commit
- * inside the chain does not say what it is about; the chain tells when it is over. */
+/* Our own commit of this very merge goes on after we died: it is adopted (E-5, E-6), or, where
+ * libvirt lost track of it, freed and begun anew. A commit inside the chain does not say what it is
+ * about; the chain tells when it is over. */
 static bool is_own_job(const Merge *merge, const DomainDisk *source)
 {
     const BlockJobFacts *job = g_hash_table_lookup(merge->observation->jobs, source->target);
     const char *kind = job ? job->kind : source->mirror_job;
 
     if (merge->tool == MERGE_ACTIVE)
-        return g_strcmp0(kind, "active-commit") == 0 &&
-               g_strcmp0(source->mirror_path, merge->base->path) == 0;
+        return merge_has_stray_job(merge) ||
+               (g_strcmp0(kind, "active-commit") == 0 &&
+                g_strcmp0(source->mirror_path, merge->base->path) == 0);
     return merge->tool == MERGE_LIVE && !source->mirror_path && g_strcmp0(kind, "commit") == 0;
 }
 
