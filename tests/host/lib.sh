@@ -57,7 +57,7 @@ fail() {
 dump() {
     local vm
     for vm in "$MNT"/*/; do
-        [[ -e $vm/state ]] || continue
+        [[ -n $(ls "$vm/snapshots" "$vm/hidden" "$vm/jobs" 2> /dev/null | grep -v :) ]] || continue
         log "--- $vm: $(cat "$vm/state")"
         (cat "$vm/tree" "$vm/progress" "$vm/errors"; ls -l "$vm/snapshots" "$vm/hidden") 2>&1 | sed 's/^/#   /'
     done

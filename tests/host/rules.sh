@@ -115,9 +115,9 @@ case_run "rule 10: excluded disks" excluded
 case_run "rule 10: network disk" refuse "<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd' name='x'><host name='127.0.0.1' port='10809'/></source><target dev='vdn' bus='virtio'/></disk>" "" network
 case_run "rule 10: block device" refuse "<disk type='block' device='disk'><driver name='qemu' type='raw'/><source dev='/dev/null'/><target dev='vdn' bus='virtio'/></disk>" "" block
 case_run "rule 10: a format other than qcow2 and raw" refuse "<disk type='file' device='disk'><driver name='qemu' type='vmdk'/><source file='$IMAGES/r.vmdk'/><target dev='vdn' bus='virtio'/></disk>" "" vmdk
-case_run "rule 10: transient disk" refuse "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='$IMAGES/r-vda.img'/><target dev='vdn' bus='virtio'/><transient/></disk>" "" transient
+case_run "rule 10: transient disk" refuse "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='$IMAGES/throwaway.qcow2'/><target dev='vdn' bus='virtio'/><transient/></disk>" "" transient
 case_run "rule 10: qcow2 though the domain says raw" refuse "" "s/type='qcow2'/type='raw'/" qcow2
-case_run "a UEFI VM is refused" refuse "" "s#<os>#<os firmware='efi'>#; s#machine='pc'#machine='q35'#" UEFI
+case_run "a UEFI VM is refused" refuse "" "s#<os>#<os firmware='efi'>#; s#machine='pc'#machine='q35'#; s#<cpu#<features><acpi/></features><cpu#" UEFI
 case_run "rule 7: transient domain" transient
 case_run "E-18: internal snapshot" internal_snapshot
 case_run "E-27: a foreign block job" foreign_job
