@@ -98,7 +98,12 @@ bool tool_commit(const char *top, const char *top_format, uint64_t total, ImageP
     const char *argv[] = {"qemu-img", "commit", "-p", "-d", "-f", top_format, "--", file, NULL};
     Watch watch = {.total = total, .progress = progress, .data = data};
 
-    return run(argv, what, &watch, error);
+    if (!run(argv, what, &watch, error))
+        return false;
+    if (progress)
+        progress(total, total,
+                 data); /* its last lines come at once, and not all of them are looked at */
+    return true;
 }
 
 bool tool_rebase(const char *path, const char *backing, const char *backing_format, GError **error)
