@@ -1,9 +1,10 @@
 /* What the files of the engine share; no other floor includes this, tests may.
  *
- * The parts: engine.c is the door (life, submit, interrupt), engine-host.c the list of VMs and the
- * hypervisor's events, queue.c the order of work on one VM, work.c what a request does, merge.c the
- * jobs that removals leave, job.c one job, power.c the state file, refresh.c and view.c the views,
- * events.c the JSON lines, errors.c the rings.
+ * The parts: engine.c is the door's life, submit.c what comes in, engine-host.c the list of VMs and
+ * the hypervisor's events, engine-vm.c one VM and what is published, queue.c the order of work on
+ * one VM, work.c what a request does, power.c the state file, merge.c the work that removals leave,
+ * merge-jobs.c its jobs, job.c one job, refresh.c and view.c the views, events.c the JSON lines,
+ * errors.c the rings.
  *
  * Locks, outermost first:
  *   engine->lock   the table of VMs, queues, job lists, tickets, the views' pointers
@@ -127,7 +128,7 @@ void engine_publish_locked(Engine *engine);
 
 /* ---- engine-host.c ---- */
 
-/* A task: open the VM, take up what was left, build its first view. */
+/* Open the VM, take up what was left, build its first view. */
 void host_open_vm(EngineVm *vm);
 
 void host_event(HvEventKind kind, const char *uuid, const char *target, void *data);
@@ -194,14 +195,16 @@ int64_t job_ended(EngineJob *job);       /* monotonic µs, 0 while running */
 void job_add_waiter_locked(EngineJob *job, Work *work, bool drop);
 GPtrArray *job_steal_waiters_locked(EngineJob *job, bool drop);
 
-/* ---- merge.c ---- */
+/* ---- merge-jobs.c ---- */
 
 EngineJob *merge_find_locked(EngineVm *vm, const char *target);
 EngineJob *merge_running_locked(EngineVm *vm); /* any shown one; NULL */
 /* Make the job of the next piece of work, if there is one, and queue its finish. */
 void merge_adopt(EngineVm *vm);
-/* Do work until nothing is left or something needs the lane. */
-void merge_run(EngineVm *vm);
+/* The running job named @target, made and shown if there is none; a reference. */
+EngineJob *merge_obtain_job(EngineVm *vm, const char *target, const GPtrArray *targets);
+/* Make the jobs of everything that waits for its merge. */
+void merge_announce(EngineVm *vm);
 /* A removal is about to be asked for: its job, as a draft. */
 EngineJob *merge_draft(EngineVm *vm, const Request *request);
 void merge_forget_draft(EngineVm *vm, EngineJob *job);
@@ -209,8 +212,17 @@ void merge_forget_draft(EngineVm *vm, EngineJob *job);
 void merge_accept(EngineVm *vm, EngineJob *job);
 /* End a job, publish, tell, answer its waiters. */
 void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error);
+/* End the jobs of whatever has nothing left to be done, with @cause if that is why. */
+void merge_end_settled(EngineVm *vm, const GError *cause);
+/* Answer and free all of @works, and the array. */
+void merge_answer_all(EngineVm *vm, GPtrArray *works, const GError *error);
 /* Failed jobs of that snapshot are no longer news. */
 void merge_dismiss_failed(EngineVm *vm, const char *target, const char *snapshot);
+
+/* ---- merge.c ---- */
+
+/* Do work until nothing is left or something needs the lane. */
+void merge_run(EngineVm *vm);
 
 /* ---- refresh.c ---- */
 
