@@ -80,8 +80,8 @@ typedef struct {
     unsigned recovery_call;
 } Run;
 
-#define RECOVERY_STRIDE                                                                            \
-    7 /* without CUTS_FULL: how many effects of a recovery are passed between two cuts */
+/* Without CUTS_FULL: how far two cuts of a recovery are apart. */
+#define RECOVERY_STRIDE 19
 
 static unsigned runs_made;
 static bool full; /* CUTS_FULL is set: every cut of every recovery */
@@ -241,7 +241,7 @@ static void break_everywhere(Run run)
 static void break_cases(const Case *cases, size_t n, unsigned speed)
 {
     for (size_t i = 0; i < n; i++)
-        for (unsigned disks = 1; disks <= 2; disks++)
+        for (unsigned disks = speed == 1 && !full ? 2 : 1; disks <= 2; disks++)
             for (Power power = 0; power < N_POWERS; power++)
                 break_everywhere(
                     (Run){.c = &cases[i], .disks = disks, .speed = speed, .power = power});
