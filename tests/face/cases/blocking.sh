@@ -41,6 +41,7 @@ a_merge_is_a_job_with_a_bar() {
 }
 wait_blocks_until_the_job_ends() {
     local reader status
+    [[ -n ${job:-} ]] || start_merge a || return
     timeout 60 cat "$V/wait" > "$WORK/waited" 2>&1 &
     reader=$!
     quick python3 - "$V/wait" <<'P' || fail "O_NONBLOCK and poll"
@@ -66,6 +67,7 @@ P
 }
 poll_wakes_when_the_job_ends() {
     start_merge p || return
+    : > "$WORK/polled"
     timeout 60 python3 - "$V/wait" > "$WORK/polled" 2>&1 <<'P' &
 import os, select, sys
 fd = os.open(sys.argv[1], os.O_RDONLY)
@@ -85,6 +87,7 @@ P
 a_signal_ends_a_wait() {
     start_merge s || return
     local reader
+    : > "$WORK/reading" > "$WORK/making"
     python3 -c '
 import os, signal, sys
 signal.signal(signal.SIGALRM, lambda *a: sys.exit(7))
@@ -140,6 +143,7 @@ os.mkdir(sys.argv[1])' "$S/two" 2> "$WORK/said"
 gone_or_never() { ! quick test -e "$1"; }
 a_window_signal_does_not_abort_a_mkdir() {
     local maker
+    : > "$WORK/reading" > "$WORK/making"
     python3 -c '
 import os, signal, sys
 signal.signal(signal.SIGWINCH, lambda *a: None)
