@@ -1,8 +1,8 @@
-/* The one door to the engine: open, start, view, submit, subscribe. The face (fs/) includes this and base/, model/names.h,
- * model/catalog.h (state words, policy keys); nothing else.
+/* The one door to the engine: open, start, view, submit, subscribe. The face (fs/) includes this
+ * and base/, model/names.h, model/catalog.h (state words, policy keys); nothing else.
  *
- * Views are immutable and reference-counted: take one, read it without a lock, drop it. Everything in a view is borrowed
- * from it. Strings are never NULL unless said. */
+ * Views are immutable and reference-counted: take one, read it without a lock, drop it. Everything
+ * in a view is borrowed from it. Strings are never NULL unless said. */
 #pragma once
 
 #include "base/error.h"
@@ -12,7 +12,8 @@
 #include <sys/types.h>
 
 typedef struct Engine Engine;
-typedef struct EngineJob EngineJob; /* a running or finished job: thread-safe, reference-counted, its numbers live */
+typedef struct EngineJob
+    EngineJob; /* a running or finished job: thread-safe, reference-counted, its numbers live */
 
 /* ---- views ---- */
 
@@ -23,49 +24,49 @@ typedef struct {
 
 typedef struct {
     char *id, *name;
-    char *parent;        /* snapshot id or NULL */
+    char *parent; /* snapshot id or NULL */
     SnapshotState state;
-    bool hidden;         /* shown in hidden/<id>, not in snapshots/ */
-    int64_t created;     /* microseconds */
+    bool hidden;     /* shown in hidden/<id>, not in snapshots/ */
+    int64_t created; /* microseconds */
     char *consistency, *description, *warnings, *error;
     unsigned children;
     uid_t uid;
     mode_t mode;
-    GPtrArray *disks;    /* of LayerView */
+    GPtrArray *disks; /* of LayerView */
 } SnapshotView;
 
 typedef struct {
     char *target, *source, *format;
     uint64_t capacity, allocation;
     bool included;
-    char *reason;        /* why not included, or "" */
-    GPtrArray *chain;    /* char *: paths, active first */
+    char *reason;     /* why not included, or "" */
+    GPtrArray *chain; /* char *: paths, active first */
 } DiskView;
 
 typedef struct {
-    gint references;     /* private */
+    gint references; /* private */
     char *uuid, *name;
-    char *state;         /* "running" "paused" "shutoff" "other" */
-    bool stale;          /* libvirt cannot be asked now (the host is down) */
-    bool read_only;      /* the catalog cannot be used; `problem` says why */
-    char *problem;       /* "" or a sentence */
-    char *drift;         /* "" or one sentence a line */
-    char *home;          /* "" before the first snapshot */
+    char *state;    /* "running" "paused" "shutoff" "other" */
+    bool stale;     /* libvirt cannot be asked now (the host is down) */
+    bool read_only; /* the catalog cannot be used; `problem` says why */
+    char *problem;  /* "" or a sentence */
+    char *drift;    /* "" or one sentence a line */
+    char *home;     /* "" before the first snapshot */
     uint64_t generation;
     bool persistent, managed_save, uefi, tpm;
-    char *current;       /* snapshot id or NULL */
+    char *current;        /* snapshot id or NULL */
     GPtrArray *snapshots; /* of SnapshotView, oldest first, hidden ones too */
-    GPtrArray *disks;    /* of DiskView, in the definition's order */
-    GPtrArray *jobs;     /* of EngineJob *, oldest first: running and finished ones not yet dismissed */
-    GHashTable *policy;  /* key → value, every key */
+    GPtrArray *disks;     /* of DiskView, in the definition's order */
+    GPtrArray *jobs; /* of EngineJob *, oldest first: running and finished ones not yet dismissed */
+    GHashTable *policy; /* key → value, every key */
 } VmView;
 
 typedef struct {
-    gint references;     /* private */
+    gint references; /* private */
     char *uri;
-    bool up;             /* libvirt answers */
-    char *problem;       /* why not, or "" */
-    GPtrArray *vms;      /* of VmView *, by name */
+    bool up;        /* libvirt answers */
+    char *problem;  /* why not, or "" */
+    GPtrArray *vms; /* of VmView *, by name */
 } HostView;
 
 HostView *engine_view(Engine *engine); /* a reference: drop with host_view_unref */
@@ -74,7 +75,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostView, host_view_unref)
 VmView *vm_view_ref(const VmView *view);
 void vm_view_unref(VmView *view);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmView, vm_view_unref)
-const VmView *host_view_find(const HostView *view, const char *name);  /* by name; borrowed, NULL */
+const VmView *host_view_find(const HostView *view, const char *name); /* by name; borrowed, NULL */
 const SnapshotView *vm_view_snapshot(const VmView *view, const char *id);
 const SnapshotView *vm_view_named(const VmView *view, const char *name); /* listed ones only */
 
@@ -87,35 +88,37 @@ typedef struct {
     uint64_t rate;        /* bytes/s, smoothed; 0 = unknown */
     bool finished;
 } JobDisk;
-unsigned engine_job_id(const EngineJob *job);            /* 1, 2, 3 … per VM since the daemon's start… unique on the host */
-const char *engine_job_kind(const EngineJob *job);       /* "merge" */
-const char *engine_job_vm(const EngineJob *job);         /* uuid */
-const char *engine_job_target(const EngineJob *job);     /* the snapshot's name at the time */
-int64_t engine_job_created(const EngineJob *job);        /* microseconds */
+unsigned engine_job_id(
+    const EngineJob *job); /* 1, 2, 3 … per VM since the daemon's start… unique on the host */
+const char *engine_job_kind(const EngineJob *job);   /* "merge" */
+const char *engine_job_vm(const EngineJob *job);     /* uuid */
+const char *engine_job_target(const EngineJob *job); /* the snapshot's name at the time */
+int64_t engine_job_created(const EngineJob *job);    /* microseconds */
 JobState engine_job_state(EngineJob *job);
-char *engine_job_result(EngineJob *job);                 /* "" while running, "ok", or a sentence; yours */
-uint64_t engine_job_bandwidth(EngineJob *job);           /* bytes/s, 0 = no limit */
-GPtrArray *engine_job_disks(EngineJob *job);             /* of JobDisk copies; yours; never empty */
+char *engine_job_result(EngineJob *job);       /* "" while running, "ok", or a sentence; yours */
+uint64_t engine_job_bandwidth(EngineJob *job); /* bytes/s, 0 = no limit */
+GPtrArray *engine_job_disks(EngineJob *job);   /* of JobDisk copies; yours; never empty */
 void job_disk_free(JobDisk *disk);
 
 /* ---- requests ---- */
 
 typedef enum {
-    REQUEST_CREATE,    /* name (→ new snapshot), uid, mode; text = description */
-    REQUEST_RENAME,    /* name → new_name */
-    REQUEST_REMOVE,    /* name; flag `sync`: answered when merged */
-    REQUEST_REVERT,    /* name */
-    REQUEST_DESCRIBE,  /* name, text */
-    REQUEST_MODE,      /* name, mode */
-    REQUEST_POLICY,    /* name = key, text = value */
-    REQUEST_POWER,     /* text: running, paused, shutoff, off */
-    REQUEST_JOB_DROP,  /* job: cancel a running one (answered when it has stopped), dismiss a finished one */
+    REQUEST_CREATE,        /* name (→ new snapshot), uid, mode; text = description */
+    REQUEST_RENAME,        /* name → new_name */
+    REQUEST_REMOVE,        /* name; flag `sync`: answered when merged */
+    REQUEST_REVERT,        /* name */
+    REQUEST_DESCRIBE,      /* name, text */
+    REQUEST_MODE,          /* name, mode */
+    REQUEST_POLICY,        /* name = key, text = value */
+    REQUEST_POWER,         /* text: running, paused, shutoff, off */
+    REQUEST_JOB_DROP,      /* job: cancel a running one (answered when it has stopped), dismiss a
+                              finished one */
     REQUEST_JOB_BANDWIDTH, /* job, number bytes/s */
 } RequestKind;
 
 typedef struct {
     RequestKind kind;
-    char *vm;          /* uuid */
+    char *vm; /* uuid */
     char *name, *new_name, *text;
     uid_t uid;
     pid_t pid;
@@ -123,24 +126,29 @@ typedef struct {
     unsigned job;
     uint64_t number;
     bool sync;
-    char *operation;   /* "mkdir web01/snapshots/x": for errors, log and journal */
+    char *operation; /* "mkdir web01/snapshots/x": for errors, log and journal */
 } Request;
 Request *request_new(RequestKind kind, const char *vm_uuid);
 void request_free(Request *request);
 
-/* How a request ended. Called once per request, from an engine thread (or from engine_submit's own for a refusal that needs no waiting), holding no
- * lock; @error is borrowed, NULL on success. By then engine_view() shows the result. */
+/* How a request ended. Called once per request, from an engine thread (or from engine_submit's own
+ * for a refusal that needs no waiting), holding no lock; @error is borrowed, NULL on success. By
+ * then engine_view() shows the result. */
 typedef void (*EngineDone)(const GError *error, void *data);
 
-/* Takes the request. Returns a ticket for engine_interrupt. The engine itself writes a line into the error ring for each refusal or failure. */
+/* Takes the request. Returns a ticket for engine_interrupt. The engine itself writes a line into
+ * the error ring for each refusal or failure. */
 uint64_t engine_submit(Engine *engine, Request *request, EngineDone done, void *data);
-/* The caller was interrupted: before the point of no return the request ends with ERR_INTERRUPTED (what was done is undone); after it, it goes on. */
+/* The caller was interrupted: before the point of no return the request ends with ERR_INTERRUPTED
+ * (what was done is undone); after it, it goes on. */
 void engine_interrupt(Engine *engine, uint64_t ticket);
 
 /* ---- errors: the ring behind `errors` (design 2.2) ---- */
 
-/* Add a line for a refusal the face made itself; @vm NULL: only the host's ring. "SEQ TIME uid=U pid=P OP PATH ERRNO: sentence". */
-void engine_report(Engine *engine, const char *vm_uuid, uid_t uid, pid_t pid, const char *operation, const GError *error);
+/* Add a line for a refusal the face made itself; @vm NULL: only the host's ring. "SEQ TIME uid=U
+ * pid=P OP PATH ERRNO: sentence". */
+void engine_report(Engine *engine, const char *vm_uuid, uid_t uid, pid_t pid, const char *operation,
+                   const GError *error);
 /* The last 256 lines, newest last; vm NULL: all. New text. */
 char *engine_errors(Engine *engine, const char *vm_uuid);
 /* Changes with every line of that ring. */
@@ -149,25 +157,31 @@ uint64_t engine_errors_sequence(Engine *engine, const char *vm_uuid);
 /* ---- changes ---- */
 
 typedef enum {
-    CHANGE_VMS,       /* the list of VMs, or the host's state */
-    CHANGE_VM,        /* state, disks, catalog of a VM: its view was replaced */
-    CHANGE_JOBS,      /* jobs came, went, ended */
-    CHANGE_PROGRESS,  /* numbers only; at most once a second per VM */
+    CHANGE_VMS,      /* the list of VMs, or the host's state */
+    CHANGE_VM,       /* state, disks, catalog of a VM: its view was replaced */
+    CHANGE_JOBS,     /* jobs came, went, ended */
+    CHANGE_PROGRESS, /* numbers only; at most once a second per VM */
     CHANGE_ERRORS,
 } ChangeKind;
-/* Called from engine threads after the view was replaced, holding no lock; must not block. @event: a JSON object without newline for `.vmsnapfs/events`, or
- * NULL (progress has none). @vm is NULL for CHANGE_VMS. */
+/* Called from engine threads after the view was replaced, holding no lock; must not block. @event:
+ * a JSON object without newline for `.vmsnapfs/events`, or NULL (progress has none). @vm is NULL
+ * for CHANGE_VMS. */
 typedef void (*EngineChange)(ChangeKind kind, const char *vm_uuid, const char *event, void *data);
-void engine_subscribe(Engine *engine, EngineChange change, void *data); /* one subscriber; before engine_start */
+void engine_subscribe(Engine *engine, EngineChange change,
+                      void *data); /* one subscriber; before engine_start */
 
 /* ---- life ---- */
 
-/* Opens @uri (ERR_INVALID if malformed) and nothing else; no thread is made before engine_start (the caller may fork between them). */
+/* Opens @uri (ERR_INVALID if malformed) and nothing else; no thread is made before engine_start
+ * (the caller may fork between them). */
 Engine *engine_new(const char *uri, GError **error);
-/* Connects, lists, recovers what was interrupted (each VM in the background), and returns when every VM is listed; an unreachable libvirt is no error. */
+/* Connects, lists, recovers what was interrupted (each VM in the background), and returns when
+ * every VM is listed; an unreachable libvirt is no error. */
 bool engine_start(Engine *engine, GError **error);
-/* No new requests (ERR_INTERRUPTED); pending ones are answered: past the commit point with their result, before it with ERR_INTERRUPTED. Merge jobs are parked:
- * live ones go on in QEMU and are adopted at the next start, offline ones stop and are redone. Returns when no engine thread works any more. */
+/* No new requests (ERR_INTERRUPTED); pending ones are answered: past the commit point with their
+ * result, before it with ERR_INTERRUPTED. Merge jobs are parked: live ones go on in QEMU and are
+ * adopted at the next start, offline ones stop and are redone. Returns when no engine thread works
+ * any more. */
 void engine_stop(Engine *engine);
 void engine_free(Engine *engine);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Engine, engine_free)

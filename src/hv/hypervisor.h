@@ -1,10 +1,12 @@
-/* Effects on VMs. One table of functions, all required; hv_libvirt_open() is the real one, hv_fake_open() a host in memory
- * (URI fake:///path/host.yaml; ships in the program), hv_faulty() decorates either. hv_open() chooses by URI.
+/* Effects on VMs. One table of functions, all required; hv_libvirt_open() is the real one,
+ * hv_fake_open() a host in memory (URI fake:///path/host.yaml; ships in the program), hv_faulty()
+ * decorates either. hv_open() chooses by URI.
  *
- * Domains are named by uuid (lower case, with dashes). Calls block, from worker threads, with a deadline of their own:
- * ERR_TIMEOUT. Connection lost: ERR_HOST_DOWN (the effect may have happened). No such domain: ERR_NOT_FOUND. A call that the
- * domain's present state does not allow (start of a running one, suspend of one that is off): ERR_BUSY. libvirt's text is
- * in the message. "Whatever libvirt answers, the chain decides" (rule 14): callers look again. */
+ * Domains are named by uuid (lower case, with dashes). Calls block, from worker threads, with a
+ * deadline of their own: ERR_TIMEOUT. Connection lost: ERR_HOST_DOWN (the effect may have
+ * happened). No such domain: ERR_NOT_FOUND. A call that the domain's present state does not allow
+ * (start of a running one, suspend of one that is off): ERR_BUSY. libvirt's text is in the message.
+ * "Whatever libvirt answers, the chain decides" (rule 14): callers look again. */
 #pragma once
 
 #include "base/error.h"
@@ -21,39 +23,50 @@ typedef struct {
 void hv_domain_free(HvDomain *domain);
 
 typedef enum {
-    HV_EVENT_DOMAIN,    /* something about this domain changed: lifecycle, definition, devices, metadata */
+    HV_EVENT_DOMAIN,    /* something about this domain changed: lifecycle, definition, devices,
+                           metadata */
     HV_EVENT_BLOCK_JOB, /* a block job of @target changed: ready, completed, failed, cancelled */
     HV_EVENT_DOWN,      /* connection lost; uuid NULL */
     HV_EVENT_UP,        /* connected again: list everything */
 } HvEventKind;
-/* Called from the hypervisor's event thread, holding no lock; must not block nor call the hypervisor. */
+/* Called from the hypervisor's event thread, holding no lock; must not block nor call the
+ * hypervisor. */
 typedef void (*HvEvent)(HvEventKind kind, const char *uuid, const char *target, void *data);
 
 typedef struct {
     /* All domains, running or not. Array of HvDomain. */
     GPtrArray *(*list)(Hypervisor *hv, GError **error);
-    /* Fresh facts of one domain: state, managed save, persistence, its live XML (NULL when off) and its inactive XML
-     * (INACTIVE|SECURE; NULL when transient). Also the name of a foreign domain job and libvirt's own snapshot count. All out_ may not be NULL. */
-    bool (*inspect)(Hypervisor *hv, const char *uuid, HvDomain **out_domain, char **out_live, char **out_inactive,
-                    char **out_foreign_job, unsigned *out_snapshots, GError **error);
-    /* Block job on @target: true with *out_job NULL if there is none. kind "active-commit", "commit", "copy", "pull", "backup", "unknown". ready only
-     * from the READY event's state or <mirror ready='yes'>, never from the numbers. */
-    bool (*block_job)(Hypervisor *hv, const char *uuid, const char *target, BlockJobFacts **out_job, GError **error);
+    /* Fresh facts of one domain: state, managed save, persistence, its live XML (NULL when off) and
+     * its inactive XML (INACTIVE|SECURE; NULL when transient). Also the name of a foreign domain
+     * job and libvirt's own snapshot count. All out_ may not be NULL. */
+    bool (*inspect)(Hypervisor *hv, const char *uuid, HvDomain **out_domain, char **out_live,
+                    char **out_inactive, char **out_foreign_job, unsigned *out_snapshots,
+                    GError **error);
+    /* Block job on @target: true with *out_job NULL if there is none. kind "active-commit",
+     * "commit", "copy", "pull", "backup", "unknown". ready only from the READY event's state or
+     * <mirror ready='yes'>, never from the numbers. */
+    bool (*block_job)(Hypervisor *hv, const char *uuid, const char *target, BlockJobFacts **out_job,
+                      GError **error);
 
-    /* Replace the persistent definition by @xml, as read from inspect and switched (domain.h). It never makes a domain:
-     * ERR_NOT_FOUND if there is none of @uuid, ERR_INVALID if @xml is no definition or one of another uuid. */
+    /* Replace the persistent definition by @xml, as read from inspect and switched (domain.h). It
+     * never makes a domain: ERR_NOT_FOUND if there is none of @uuid, ERR_INVALID if @xml is no
+     * definition or one of another uuid. */
     bool (*define)(Hypervisor *hv, const char *uuid, const char *xml, GError **error);
-    /* One atomic snapshot: DISK_ONLY|ATOMIC|REUSE_EXT|NO_METADATA with domain_snapshot_xml. Overlays exist. */
-    bool (*snapshot)(Hypervisor *hv, const char *uuid, const GPtrArray *switches, const GPtrArray *excluded, GError **error);
-    /* Start a block commit of @top into @base on @target; @active: with a later pivot. bandwidth bytes/s, 0 = no limit.
+    /* One atomic snapshot: DISK_ONLY|ATOMIC|REUSE_EXT|NO_METADATA with domain_snapshot_xml.
+     * Overlays exist. */
+    bool (*snapshot)(Hypervisor *hv, const char *uuid, const GPtrArray *switches,
+                     const GPtrArray *excluded, GError **error);
+    /* Start a block commit of @top into @base on @target; @active: with a later pivot. bandwidth
+     * bytes/s, 0 = no limit.
      * @top and @base are paths as libvirt has them (absolute). Returns when the job is started. */
-    bool (*block_commit)(Hypervisor *hv, const char *uuid, const char *target, const char *top, const char *base, bool active,
-                         uint64_t bandwidth, GError **error);
+    bool (*block_commit)(Hypervisor *hv, const char *uuid, const char *target, const char *top,
+                         const char *base, bool active, uint64_t bandwidth, GError **error);
     /* No job: ERR_NOT_FOUND (also for block_speed). Not ready yet: ERR_BUSY. */
     bool (*block_pivot)(Hypervisor *hv, const char *uuid, const char *target, GError **error);
     /* Synchronous: returns when the job is gone. Success if there is none. */
     bool (*block_abort)(Hypervisor *hv, const char *uuid, const char *target, GError **error);
-    bool (*block_speed)(Hypervisor *hv, const char *uuid, const char *target, uint64_t bandwidth, GError **error);
+    bool (*block_speed)(Hypervisor *hv, const char *uuid, const char *target, uint64_t bandwidth,
+                        GError **error);
 
     bool (*start)(Hypervisor *hv, const char *uuid, GError **error);
     /* Ask the guest to shut down (does not wait). */
@@ -62,7 +75,8 @@ typedef struct {
     bool (*suspend)(Hypervisor *hv, const char *uuid, GError **error);
     bool (*resume)(Hypervisor *hv, const char *uuid, GError **error);
     /* Our metadata element in the persistent definition and, when running, the live one. */
-    bool (*set_metadata)(Hypervisor *hv, const char *uuid, const char *home, uint64_t generation, GError **error);
+    bool (*set_metadata)(Hypervisor *hv, const char *uuid, const char *home, uint64_t generation,
+                         GError **error);
 
     /* One subscriber; NULL ends it and returns after the last callback. */
     void (*subscribe)(Hypervisor *hv, HvEvent event, void *data);
@@ -74,12 +88,15 @@ struct Hypervisor {
     const HvOps *ops;
 };
 
-/* Does @uri mean this machine, whose files we see? False for other transports than a UNIX socket, even to this machine. */
+/* Does @uri mean this machine, whose files we see? False for other transports than a UNIX socket,
+ * even to this machine. */
 bool hv_is_local(const char *uri);
 
-/* Never fails for an unreachable libvirt: it keeps trying (1, 2, 4 … 30 s) in the background and is down until then; HV_EVENT_UP follows. It returns after
- * the first attempt. ERR_INVALID for a malformed URI or host file. The first hv_libvirt_open() starts libvirt's event thread and ignores
- * SIGPIPE: call it after any fork. qemu:///embed?root=DIR makes DIR/etc/qemu.conf if there is none, and is for one process per DIR. */
+/* Never fails for an unreachable libvirt: it keeps trying (1, 2, 4 … 30 s) in the background and is
+ * down until then; HV_EVENT_UP follows. It returns after the first attempt. ERR_INVALID for a
+ * malformed URI or host file. The first hv_libvirt_open() starts libvirt's event thread and ignores
+ * SIGPIPE: call it after any fork. qemu:///embed?root=DIR makes DIR/etc/qemu.conf if there is none,
+ * and is for one process per DIR. */
 Hypervisor *hv_open(const char *uri, GError **error);
 Hypervisor *hv_libvirt_open(const char *uri, GError **error);
 static inline void hv_free(Hypervisor *hv)

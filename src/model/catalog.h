@@ -1,11 +1,13 @@
 /* The catalog: what is true of one VM's snapshots. Pure data and pure questions about it.
  *
- * A disk is a tree of layers (design 3, rule 2). A layer is one image file; its parent is the layer it is backed by. The
- * active layer is the one the VM writes; a snapshot owns, per disk, one frozen layer. Several snapshots never own the
- * same layer. The disk's id is ours and never changes; its target ("vda") is a label that follows the definition.
+ * A disk is a tree of layers (design 3, rule 2). A layer is one image file; its parent is the layer
+ * it is backed by. The active layer is the one the VM writes; a snapshot owns, per disk, one frozen
+ * layer. Several snapshots never own the same layer. The disk's id is ours and never changes; its
+ * target ("vda") is a label that follows the definition.
  *
- * Ownership: a Catalog owns everything below it. Structs are open for reading everywhere; they are changed only by
- * plan/apply.c, by the loader in store/, and by tests. Ids are made by the caller (names_make_id). */
+ * Ownership: a Catalog owns everything below it. Structs are open for reading everywhere; they are
+ * changed only by plan/apply.c, by the loader in store/, and by tests. Ids are made by the caller
+ * (names_make_id). */
 #pragma once
 
 #include <glib.h>
@@ -17,7 +19,8 @@
 
 typedef enum {
     SNAPSHOT_READY,    /* its point in time is whole */
-    SNAPSHOT_REMOVING, /* removal accepted; its point in time may be half gone; never a target of a revert */
+    SNAPSHOT_REMOVING, /* removal accepted; its point in time may be half gone; never a target of a
+                          revert */
     SNAPSHOT_FAILED,   /* a merge of it ended early; back in the list, rmdir finishes it (rule 4) */
 } SnapshotState;
 
@@ -47,15 +50,15 @@ typedef struct {
     char *name;   /* the user's; kept while hidden, so that it can come back */
     char *parent; /* snapshot id or NULL */
     SnapshotState state;
-    bool hidden;         /* not in snapshots/: removed by name and kept by need, or being removed */
-    int64_t created;     /* microseconds since the epoch, UTC */
-    char *consistency;   /* "off", "paused", "crash", "frozen" */
-    char *description;   /* "" if none */
-    char *warnings;      /* "" or one sentence a line */
-    char *error;         /* "" or why it failed */
+    bool hidden;       /* not in snapshots/: removed by name and kept by need, or being removed */
+    int64_t created;   /* microseconds since the epoch, UTC */
+    char *consistency; /* "off", "paused", "crash", "frozen" */
+    char *description; /* "" if none */
+    char *warnings;    /* "" or one sentence a line */
+    char *error;       /* "" or why it failed */
     uid_t uid;
-    mode_t mode;         /* permission bits of the entry, e.g. 0750; without 0200 it is held */
-    GPtrArray *disks;    /* of SnapshotDisk; shrinks disk by disk while it is merged */
+    mode_t mode;      /* permission bits of the entry, e.g. 0750; without 0200 it is held */
+    GPtrArray *disks; /* of SnapshotDisk; shrinks disk by disk while it is merged */
 } Snapshot;
 
 /* Policy values. Strings as the user reads them. Keys: see catalog_policy_default. */
@@ -67,7 +70,8 @@ typedef struct {
     GPtrArray *disks;     /* of Disk */
     GPtrArray *snapshots; /* of Snapshot, in order of creation */
     GHashTable *policy;   /* char * key → char * value; only what was set */
-    GHashTable *unknown;  /* char * → char *: YAML of unknown top-level keys, kept and written back */
+    GHashTable
+        *unknown; /* char * → char *: YAML of unknown top-level keys, kept and written back */
 } Catalog;
 
 Catalog *catalog_new(const char *uuid, const char *name);
@@ -75,7 +79,8 @@ Catalog *catalog_copy(const Catalog *catalog);
 void catalog_free(Catalog *catalog);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Catalog, catalog_free)
 
-Layer *layer_new(const char *id, const char *parent, const char *path, const char *format, uint64_t capacity);
+Layer *layer_new(const char *id, const char *parent, const char *path, const char *format,
+                 uint64_t capacity);
 void layer_free(Layer *layer);
 Disk *disk_new(const char *id, const char *target);
 void disk_free(Disk *disk);
@@ -84,11 +89,12 @@ void snapshot_free(Snapshot *snapshot);
 SnapshotDisk *snapshot_disk_new(const char *disk, const char *layer);
 void snapshot_disk_free(SnapshotDisk *entry);
 
-/* Lookups; borrowed, NULL if there is none or if the key is NULL. catalog_named finds only what is listed in snapshots/
- * (not hidden). */
+/* Lookups; borrowed, NULL if there is none or if the key is NULL. catalog_named finds only what is
+ * listed in snapshots/ (not hidden). */
 Disk *catalog_disk(const Catalog *catalog, const char *disk_id);
 Disk *catalog_disk_by_target(const Catalog *catalog, const char *target); /* attached ones only */
-Disk *catalog_disk_of_path(const Catalog *catalog, const char *path, Layer **out_layer); /* any layer's path; out_layer may be NULL */
+Disk *catalog_disk_of_path(const Catalog *catalog, const char *path,
+                           Layer **out_layer); /* any layer's path; out_layer may be NULL */
 Layer *disk_layer(const Disk *disk, const char *layer_id);
 Layer *disk_active(const Disk *disk);
 Snapshot *catalog_snapshot(const Catalog *catalog, const char *snapshot_id);
@@ -97,36 +103,38 @@ SnapshotDisk *snapshot_disk(const Snapshot *snapshot, const char *disk_id);
 /* The snapshot that owns @layer_id on @disk_id, or NULL (an active layer has none). */
 Snapshot *catalog_owner(const Catalog *catalog, const char *disk_id, const char *layer_id);
 
-/* The layers whose parent is @layer_id: the dependants of rule 3, the active one included. Free the array, not the
- * elements. Never NULL. */
+/* The layers whose parent is @layer_id: the dependants of rule 3, the active one included. Free the
+ * array, not the elements. Never NULL. */
 GPtrArray *disk_dependants(const Disk *disk, const char *layer_id);
 /* Number of layers from @layer_id down to the first, itself included. */
 unsigned disk_depth(const Disk *disk, const char *layer_id);
 /* Number of snapshots (listed or not) whose parent is @snapshot_id. */
 unsigned catalog_children(const Catalog *catalog, const char *snapshot_id);
 
-/* The most dependants that @snapshot has on any disk: 0 → unlink, 1 → merge, 2 or more → hide (rule 3). */
+/* The most dependants that @snapshot has on any disk: 0 → unlink, 1 → merge, 2 or more → hide (rule
+ * 3). */
 unsigned catalog_dependants(const Catalog *catalog, const Snapshot *snapshot);
 
 bool snapshot_is_held(const Snapshot *snapshot);
 const char *snapshot_state_name(SnapshotState state);
 bool snapshot_state_parse(const char *text, SnapshotState *out_state);
 
-/* The value of a policy key, its default if not set, NULL if there is no such key. Keys and defaults, in the order of the
- * tree: quiesce "off", quiesce_timeout "10", merge_timeout "0", bandwidth "0", max_snapshots "0", max_depth "100",
- * start "0". 0 = no limit. */
+/* The value of a policy key, its default if not set, NULL if there is no such key. Keys and
+ * defaults, in the order of the tree: quiesce "off", quiesce_timeout "10", merge_timeout "0",
+ * bandwidth "0", max_snapshots "0", max_depth "100", start "0". 0 = no limit. */
 const char *catalog_policy(const Catalog *catalog, const char *key);
 const char *const *catalog_policy_keys(void); /* NULL-terminated */
 const char *catalog_policy_default(const char *key);
-/* Check and normalise a policy value ("50M" → "52428800"); new string, or NULL with ERR_INVALID, or ERR_UNSUPPORTED for a
- * quiesce other than off, and a sentence. */
+/* Check and normalise a policy value ("50M" → "52428800"); new string, or NULL with ERR_INVALID, or
+ * ERR_UNSUPPORTED for a quiesce other than off, and a sentence. */
 char *catalog_policy_check(const char *key, const char *value, GError **error);
 
-/* Check every invariant: unique ids, names of the listed ones, paths; parents exist and make trees; each disk has its
- * active layer and nothing depends on it; entries name layers that exist, each layer that is not active is owned by
- * exactly one snapshot; current exists; no control characters or relative paths; capacity below 2^63; a layer with a
- * parent is qcow2; ids and targets are words (1 to 64 of A-Z a-z 0-9 _ -, no leading -). Linear time. ERR_INVALID names
- * what is wrong. The loader calls it on everything it reads; tests after every step. */
+/* Check every invariant: unique ids, names of the listed ones, paths; parents exist and make trees;
+ * each disk has its active layer and nothing depends on it; entries name layers that exist, each
+ * layer that is not active is owned by exactly one snapshot; current exists; no control characters
+ * or relative paths; capacity below 2^63; a layer with a parent is qcow2; ids and targets are words
+ * (1 to 64 of A-Z a-z 0-9 _ -, no leading -). Linear time. ERR_INVALID names what is wrong. The
+ * loader calls it on everything it reads; tests after every step. */
 bool catalog_check(const Catalog *catalog, GError **error);
 /* Equal in everything but the generation. */
 bool catalog_equal(const Catalog *a, const Catalog *b);

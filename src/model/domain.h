@@ -1,12 +1,17 @@
-/* A libvirt domain as far as snapshots care, and the edits of its XML. Pure: text in, text out (libxml2, never string
- * pasting). */
+/* A libvirt domain as far as snapshots care, and the edits of its XML. Pure: text in, text out
+ * (libxml2, never string pasting). */
 #pragma once
 
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum { DOMAIN_RUNNING, DOMAIN_PAUSED, DOMAIN_OFF, DOMAIN_OTHER /* shutting down, crashed, pmsuspended */ } DomainState;
+typedef enum {
+    DOMAIN_RUNNING,
+    DOMAIN_PAUSED,
+    DOMAIN_OFF,
+    DOMAIN_OTHER /* shutting down, crashed, pmsuspended */
+} DomainState;
 const char *domain_state_name(DomainState state); /* "running" "paused" "shutoff" "other" */
 
 typedef struct {
@@ -15,31 +20,35 @@ typedef struct {
 } ChainLink;
 
 typedef struct {
-    char *target;    /* "vda" */
-    char *device;    /* "disk", "cdrom", "floppy", "lun" */
-    char *type;      /* "file", "block", "network", "volume", … */
-    char *path;      /* source file or dev, NULL if empty */
-    char *format;    /* driver type; "raw" where absent (rule 12) */
-    GPtrArray *chain; /* of ChainLink: explicit <backingStore> files below path, nearest first; empty if not stated; path "" for a link without one (network) */
-    bool chain_stated; /* a <backingStore> element is there (also the empty one, that ends a chain) */
-    bool readonly, shareable, transient, encrypted, snapshot_no, snapshot_internal, has_slices, has_data_store;
-    char *mirror_path;   /* <mirror> of a running block job, NULL if none, "" if it is no file */
-    char *mirror_job;    /* "copy", "active-commit" */
-    bool mirror_ready;   /* ready='yes' */
+    char *target;      /* "vda" */
+    char *device;      /* "disk", "cdrom", "floppy", "lun" */
+    char *type;        /* "file", "block", "network", "volume", … */
+    char *path;        /* source file or dev, NULL if empty */
+    char *format;      /* driver type; "raw" where absent (rule 12) */
+    GPtrArray *chain;  /* of ChainLink: explicit <backingStore> files below path, nearest first;
+                          empty if not stated; path "" for a link without one (network) */
+    bool chain_stated; /* a <backingStore> element is there (also the empty one, that ends a chain)
+                        */
+    bool readonly, shareable, transient, encrypted, snapshot_no, snapshot_internal, has_slices,
+        has_data_store;
+    char *mirror_path; /* <mirror> of a running block job, NULL if none, "" if it is no file */
+    char *mirror_job;  /* "copy", "active-commit" */
+    bool mirror_ready; /* ready='yes' */
 } DomainDisk;
 
 typedef struct {
     char *uuid, *name;
-    bool uefi;          /* pflash loader or firmware='efi' */
-    bool tpm;           /* an emulated TPM, whose state would be needed */
-    char *home;         /* from our metadata element, NULL if absent */
+    bool uefi;           /* pflash loader or firmware='efi' */
+    bool tpm;            /* an emulated TPM, whose state would be needed */
+    char *home;          /* from our metadata element, NULL if absent */
     uint64_t generation; /* from our metadata element */
-    GPtrArray *disks;   /* of DomainDisk, in document order */
+    GPtrArray *disks;    /* of DomainDisk, in document order */
 } Domain;
 
 #define METADATA_URI "https://vmsnapfs.org/xmlns/domain/1"
 
-Domain *domain_parse(const char *xml, GError **error); /* ERR_INVALID; never reads the network or entities */
+Domain *domain_parse(const char *xml,
+                     GError **error); /* ERR_INVALID; never reads the network or entities */
 Domain *domain_copy(const Domain *domain);
 void domain_free(Domain *domain);
 Domain *domain_new(void); /* empty; for the parser and for hosts in memory */
@@ -50,9 +59,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Domain, domain_free)
 DomainDisk *domain_disk(const Domain *domain, const char *target);
 DomainDisk *domain_disk_of_path(const Domain *domain, const char *path);
 
-/* Rule 10. Excluded from snapshots (a reason for people) or NULL: cdrom, floppy, readonly, shareable, snapshot='no', empty. */
+/* Rule 10. Excluded from snapshots (a reason for people) or NULL: cdrom, floppy, readonly,
+ * shareable, snapshot='no', empty. */
 const char *domain_disk_excluded(const DomainDisk *disk);
-/* Why an included disk cannot be snapshotted, a new sentence part ("is a network disk"), or NULL. */
+/* Why an included disk cannot be snapshotted, a new sentence part ("is a network disk"), or NULL.
+ */
 char *domain_disk_unsupported(const DomainDisk *disk);
 
 /* One change of a disk's source, of a redefinition or of a live snapshot. */
@@ -64,14 +75,17 @@ typedef struct {
 DiskSwitch *disk_switch_new(const char *target, const char *path, const char *format);
 void disk_switch_free(DiskSwitch *change);
 
-/* The inactive XML with each switched disk's source file and driver type replaced and <backingStore> dropped from those
- * disks (rule 7). New text, or NULL with ERR_INVALID / ERR_NOT_FOUND naming the target. */
+/* The inactive XML with each switched disk's source file and driver type replaced and
+ * <backingStore> dropped from those disks (rule 7). New text, or NULL with ERR_INVALID /
+ * ERR_NOT_FOUND naming the target. */
 char *domain_xml_switch(const char *xml, const GPtrArray *switches, GError **error);
-/* Are @before, once switched, and @after the same but for backingStore? ERR_DRIFT with the first difference. libvirt's own
- * normalisation of both texts is assumed (both were read from it). */
-bool domain_xml_same(const char *before, const char *after, const GPtrArray *switches, GError **error);
-/* The <domainsnapshot> document: each switch external with its file and driver type, each target of @excluded (char *)
- * snapshot='no' (rule 13). */
+/* Are @before, once switched, and @after the same but for backingStore? ERR_DRIFT with the first
+ * difference. libvirt's own normalisation of both texts is assumed (both were read from it). */
+bool domain_xml_same(const char *before, const char *after, const GPtrArray *switches,
+                     GError **error);
+/* The <domainsnapshot> document: each switch external with its file and driver type, each target of
+ * @excluded (char *) snapshot='no' (rule 13). */
 char *domain_snapshot_xml(const char *name, const GPtrArray *switches, const GPtrArray *excluded);
-/* Our metadata element: <vmsnapfs home="…" generation="…"/> without namespace prefix, as virDomainSetMetadata wants it. */
+/* Our metadata element: <vmsnapfs home="…" generation="…"/> without namespace prefix, as
+ * virDomainSetMetadata wants it. */
 char *domain_metadata_xml(const char *home, uint64_t generation);

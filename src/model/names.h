@@ -7,19 +7,21 @@
 
 #define NAME_MAX_BYTES 200
 
-/* A legal snapshot name? ERR_NAME_TOO_LONG over 200 bytes; ERR_INVALID: empty, leading '.' or '-', '/', control
- * characters (also U+0080…U+009F), not UTF-8. */
+/* A legal snapshot name? ERR_NAME_TOO_LONG over 200 bytes; ERR_INVALID: empty, leading '.' or '-',
+ * '/', control characters (also U+0080…U+009F), not UTF-8. */
 bool name_check(const char *name, GError **error);
 
 /* An id of 10 characters [a-z0-9] (first one a letter) from 64 bits of randomness. New string. */
 char *names_make_id(uint64_t random);
 bool names_is_id(const char *text);
 
-/* The overlay beside @covered: "<dir>/<stem>.<id>.qcow2" (rule 13). The stem is the base name without its last
- * extension and without an id of ours before it, cut at a UTF-8 boundary so that the name stays within 255 bytes. */
+/* The overlay beside @covered: "<dir>/<stem>.<id>.qcow2" (rule 13). The stem is the base name
+ * without its last extension and without an id of ours before it, cut at a UTF-8 boundary so that
+ * the name stays within 255 bytes. */
 char *names_overlay_path(const char *covered, const char *id);
 
-/* "<name>~2", "<name>~3" … : the first one not used in @taken (char * → any), cut to 200 bytes (rule 4). */
+/* "<name>~2", "<name>~3" … : the first one not used in @taken (char * → any), cut to 200 bytes
+ * (rule 4). */
 char *names_untaken(const char *name, GHashTable *taken);
 
 /* RFC 3339 UTC: "2026-11-21T14:30:05Z", from microseconds since the epoch. */
@@ -28,8 +30,8 @@ char *time_format(int64_t microseconds);
 char *size_format(uint64_t bytes);
 /* "50M", "1G", "4096", K M G T binary multiples. ERR_INVALID. */
 bool size_parse(const char *text, uint64_t *out_bytes, GError **error);
-/* Space, control characters, backslash and bytes that are not UTF-8 as octal escapes, as /proc/mounts. So the result is
- * always one UTF-8 word. New string. */
+/* Space, control characters, backslash and bytes that are not UTF-8 as octal escapes, as
+ * /proc/mounts. So the result is always one UTF-8 word. New string. */
 char *text_escape(const char *text);
 /* Only backslash and bytes that are not UTF-8: for paths in YAML. New string. */
 char *text_escape_bytes(const char *text);

@@ -1,6 +1,6 @@
-/* The planner: request + catalog + what was observed → plan, or a refusal (a GError whose sentence names the object, says
- * why and what to do). Pure: no clock, file, environment, lock or log. If planning succeeds, running the plan can only
- * fail for a runtime reason. */
+/* The planner: request + catalog + what was observed → plan, or a refusal (a GError whose sentence
+ * names the object, says why and what to do). Pure: no clock, file, environment, lock or log. If
+ * planning succeeds, running the plan can only fail for a runtime reason. */
 #pragma once
 
 #include "model/domain.h"
@@ -9,22 +9,23 @@
 /* What is known of an image file: read from its own header, never trusted for its format. */
 typedef struct {
     bool exists;
-    char *probed;         /* "qcow2" if it has a qcow2 header, else "raw" */
-    char *backing;        /* header's backing path (absolute as resolved against the image's directory), NULL if none */
+    char *probed;  /* "qcow2" if it has a qcow2 header, else "raw" */
+    char *backing; /* header's backing path (absolute as resolved against the image's directory),
+                      NULL if none */
     char *backing_format; /* NULL if the header states none */
     uint64_t capacity;    /* bytes; for raw: the file's length */
     uint64_t allocation;  /* bytes really taken */
     unsigned internal_snapshots;
     bool data_file, encrypted;
     uint64_t device, inode;
-    char *error;          /* why its header could not be read (corrupt, no permission), NULL if it could */
+    char *error; /* why its header could not be read (corrupt, no permission), NULL if it could */
 } ImageFacts;
 ImageFacts *image_facts_new(void);
 void image_facts_free(ImageFacts *facts);
 
 typedef struct {
     char *target;
-    char *kind;          /* "active-commit", "commit", "copy", "pull", "backup" … */
+    char *kind;           /* "active-commit", "commit", "copy", "pull", "backup" … */
     uint64_t done, total; /* bytes */
     bool ready;
 } BlockJobFacts;
@@ -32,26 +33,29 @@ void block_job_facts_free(BlockJobFacts *facts);
 
 typedef struct {
     DomainState state;
-    bool persistent;      /* false: transient domain, everything is refused */
+    bool persistent; /* false: transient domain, everything is refused */
     bool managed_save;
-    char *foreign_job;    /* a backup, migration, dump… is on the domain: its name, NULL if none */
+    char *foreign_job; /* a backup, migration, dump… is on the domain: its name, NULL if none */
     unsigned libvirt_snapshots; /* managed by libvirt itself, foreign */
-    Domain *live;         /* NULL when off */
-    Domain *inactive;     /* persistent definition; never NULL if persistent */
-    GHashTable *files;    /* path → ImageFacts: every file of the catalog, of the definitions and of the chains below them by header */
-    GHashTable *jobs;     /* target → BlockJobFacts: block jobs now in QEMU */
+    Domain *live;               /* NULL when off */
+    Domain *inactive;           /* persistent definition; never NULL if persistent */
+    GHashTable *files; /* path → ImageFacts: every file of the catalog, of the definitions and of
+                          the chains below them by header */
+    GHashTable *jobs;  /* target → BlockJobFacts: block jobs now in QEMU */
     GHashTable *free_space; /* directory → guint64 * bytes available to us */
 } Observation;
 Observation *observation_new(void);
 void observation_free(Observation *observation);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Observation, observation_free)
-const ImageFacts *observation_file(const Observation *observation, const char *path); /* NULL if not looked at */
+const ImageFacts *observation_file(const Observation *observation,
+                                   const char *path); /* NULL if not looked at */
 /* The definition that counts now: live if there is one, else inactive. */
 const Domain *observation_domain(const Observation *observation);
 bool observation_is_off(const Observation *observation); /* state off and no managed save */
 
-/* The chain of a disk of the definition as it really is: the path, then backing files by header, top first; array of
- * char *, yours. Stops at a file that was not looked at, at a loop and at 300. */
+/* The chain of a disk of the definition as it really is: the path, then backing files by header,
+ * top first; array of char *, yours. Stops at a file that was not looked at, at a loop and at 300.
+ */
 GPtrArray *observation_chain(const Observation *observation, const char *path);
 
 typedef struct {
@@ -59,40 +63,53 @@ typedef struct {
     uid_t uid;
     mode_t mode;
     char *snapshot_id;
-    int64_t now;          /* microseconds */
-    uint64_t random[64];  /* ids for layers and disks are made from these, in order; caller fills them */
+    int64_t now; /* microseconds */
+    uint64_t
+        random[64]; /* ids for layers and disks are made from these, in order; caller fills them */
 } CreateRequest;
 
-/* S-1, S-3, S-4 …: refusals in this order: name, exists, transient, drift, busy jobs, managed save, UEFI/TPM, disks (rule
- * 10), no disk at all, policy, depth, space. created = max(now, newest + 1 µs). */
-Plan *plan_create(const Catalog *catalog, const Observation *observation, const CreateRequest *request, GError **error);
-/* Off only. @random as above. Refuses what rule 9 names. Reverting to current itself throws the active layer away. */
-Plan *plan_revert(const Catalog *catalog, const Observation *observation, const char *snapshot_id, const uint64_t *random, GError **error);
-/* Accept a removal: record-hidden, or record-removing (then plan_next has work). @force is for held snapshots never. */
-Plan *plan_remove(const Catalog *catalog, const Observation *observation, const char *snapshot_id, GError **error);
+/* S-1, S-3, S-4 …: refusals in this order: name, exists, transient, drift, busy jobs, managed save,
+ * UEFI/TPM, disks (rule 10), no disk at all, policy, depth, space. created = max(now, newest + 1
+ * µs). */
+Plan *plan_create(const Catalog *catalog, const Observation *observation,
+                  const CreateRequest *request, GError **error);
+/* Off only. @random as above. Refuses what rule 9 names. Reverting to current itself throws the
+ * active layer away. */
+Plan *plan_revert(const Catalog *catalog, const Observation *observation, const char *snapshot_id,
+                  const uint64_t *random, GError **error);
+/* Accept a removal: record-hidden, or record-removing (then plan_next has work). @force is for held
+ * snapshots never. */
+Plan *plan_remove(const Catalog *catalog, const Observation *observation, const char *snapshot_id,
+                  GError **error);
 /* Labels; no observation needed. */
-Plan *plan_rename(const Catalog *catalog, const char *snapshot_id, const char *new_name, GError **error);
-Plan *plan_describe(const Catalog *catalog, const char *snapshot_id, const char *text, GError **error);
+Plan *plan_rename(const Catalog *catalog, const char *snapshot_id, const char *new_name,
+                  GError **error);
+Plan *plan_describe(const Catalog *catalog, const char *snapshot_id, const char *text,
+                    GError **error);
 Plan *plan_mode(const Catalog *catalog, const char *snapshot_id, mode_t mode, GError **error);
 Plan *plan_policy(const Catalog *catalog, const char *key, const char *value, GError **error);
 
-/* The next work that removals have left: the first snapshot in state removing, or hidden one that has come down to at most
- * one dependant (rule 3), as a PLAN_MERGE; NULL without error if there is none; NULL with error if it cannot be planned now
- * (drift, foreign job, no space…). What each disk needs is one lane (rule 5); a disk whose merge is seen to be done is
- * only recorded (and its left-over file unlinked, if it exists). If the VM's own block job of this merge is running or
+/* The next work that removals have left: the first snapshot in state removing, or hidden one that
+ * has come down to at most one dependant (rule 3), as a PLAN_MERGE; NULL without error if there is
+ * none; NULL with error if it cannot be planned now (drift, foreign job, no space…). What each disk
+ * needs is one lane (rule 5); a disk whose merge is seen to be done is only recorded (and its
+ * left-over file unlinked, if it exists). If the VM's own block job of this merge is running or
  * waits for its pivot in QEMU, commit-active/commit-live adopt it: the executor looks. */
 Plan *plan_next(const Catalog *catalog, const Observation *observation, GError **error);
 
-/* Recovery: what an interrupted plan needs now. @journal is the plan as written before its first step, @done the number of
- * steps known done per step index (bool array of steps->len; a step not marked may have happened all the same: the
- * observation decides). Gives a plan (kind recover) whose steps undo it (before its commit point happened) or push it on;
- * an empty plan if nothing is left to do. For PLAN_MERGE: settles what is seen done (records, unlinks), leaves the rest to
+/* Recovery: what an interrupted plan needs now. @journal is the plan as written before its first
+ * step, @done the number of steps known done per step index (bool array of steps->len; a step not
+ * marked may have happened all the same: the observation decides). Gives a plan (kind recover)
+ * whose steps undo it (before its commit point happened) or push it on; an empty plan if nothing is
+ * left to do. For PLAN_MERGE: settles what is seen done (records, unlinks), leaves the rest to
  * plan_next. Never unlinks a file that a chain of a definition or the catalog holds. */
-Plan *plan_recover(const Catalog *catalog, const Observation *observation, const Plan *journal, GError **error);
+Plan *plan_recover(const Catalog *catalog, const Observation *observation, const Plan *journal,
+                   GError **error);
 
-/* Does libvirt's chain differ from the catalog's? A new text with one sentence a line, or NULL if they agree. Disks that
- * are merely unknown, detached or relabelled are no drift: see plan_attach. Takes account of merges in state removing
- * (their chain may be before or after). */
+/* Does libvirt's chain differ from the catalog's? A new text with one sentence a line, or NULL if
+ * they agree. Disks that are merely unknown, detached or relabelled are no drift: see plan_attach.
+ * Takes account of merges in state removing (their chain may be before or after). */
 char *plan_drift(const Catalog *catalog, const Observation *observation);
-/* record-attached steps for disks that were relabelled, detached or attached again; NULL if none. Never fails. */
+/* record-attached steps for disks that were relabelled, detached or attached again; NULL if none.
+ * Never fails. */
 Plan *plan_attach(const Catalog *catalog, const Observation *observation);

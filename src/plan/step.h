@@ -1,41 +1,40 @@
 /* A plan: what will be done, in order, with one commit point; and its one text form.
  *
- * A step is a kind and parameters. One table (step.c) says of each kind: its word, the parameters it must and may have,
- * how it is undone, whether it changes the catalog (record steps) and one line of documentation; printing, parsing,
- * checking, undoing and docs/journal-format.md use that table.
+ * A step is a kind and parameters. One table (step.c) says of each kind: its word, the parameters
+ * it must and may have, how it is undone, whether it changes the catalog (record steps) and one
+ * line of documentation; printing, parsing, checking, undoing and docs/journal-format.md use that
+ * table.
  *
  * Text form, one step a line:   kind key=value key=value …
- * Values are escaped as in /proc/mounts (octal), '=' needs no escape after the first; an empty value is `key=`. A plan's
- * text starts with a header line `plan KIND key=value …` and a line `--` stands before the first step after the commit
- * point… that is: the step before the `--` line is the commit point. A plan without an irreversible step begins with `--`.
+ * Values are escaped as in /proc/mounts (octal), '=' needs no escape after the first; an empty
+ * value is `key=`. A plan's text starts with a header line `plan KIND key=value …` and a line `--`
+ * stands before the first step after the commit point… that is: the step before the `--` line is
+ * the commit point. A plan without an irreversible step begins with `--`.
  *
  * kinds (disk = disk id, target = label, layer = layer id, snapshot = snapshot id):
- *   overlay    target= path= backing= backing_format= capacity=      make an overlay (rule 13)       undone by unlink
- *   snapshot   snapshot= switch.<target>=path…  exclude.<target>=    one atomic live snapshot (rule 13, 14)
- *   redefine   switch.<target>=path  format.<target>=FORMAT …        change the persistent definition (rule 7)
- *   settle     switch.<target>=path  format.<target>=FORMAT …        store the persistent definition again if it is not so
- *   commit-active  disk= target= top= base=                          live commit of the active layer, then pivot (rule 5)
- *   commit-live    disk= target= top= base=                          live commit inside a running chain
- *   commit-offline disk= top= top_format= base= base_format=         qemu-img commit -d
- *   repoint    disk= path= backing= backing_format=                  qemu-img rebase -u
+ *   overlay    target= path= backing= backing_format= capacity=      make an overlay (rule 13)
+ * undone by unlink snapshot   snapshot= switch.<target>=path…  exclude.<target>=    one atomic live
+ * snapshot (rule 13, 14) redefine   switch.<target>=path  format.<target>=FORMAT …        change
+ * the persistent definition (rule 7) settle     switch.<target>=path  format.<target>=FORMAT …
+ * store the persistent definition again if it is not so commit-active  disk= target= top= base=
+ * live commit of the active layer, then pivot (rule 5) commit-live    disk= target= top= base= live
+ * commit inside a running chain commit-offline disk= top= top_format= base= base_format= qemu-img
+ * commit -d repoint    disk= path= backing= backing_format=                  qemu-img rebase -u
  *   unlink     path=                                                 under QEMU's lock (rule 8)
- *   free-job   target=                                               abort a leftover block job of ours
- *   record-create  snapshot= name= parent= created= consistency= description= uid= mode= 
- *                  disk.<disk>=TARGET  frozen.<disk>=LAYER  path.<disk>=… format.<disk>=… capacity.<disk>=…   (frozen layer; added if unknown)
- *                  active.<disk>=LAYER  active_path.<disk>=…  active_capacity.<disk>=…
- *   record-revert  snapshot=  active.<disk>=LAYER active_path.<disk>=… active_capacity.<disk>=…   old active layers go
- *   record-rename  snapshot= name=
- *   record-describe snapshot= description=
- *   record-mode    snapshot= mode=
- *   record-policy  key= value=
- *   record-removing snapshot=        state removing, hidden
- *   record-hidden  snapshot=         hidden, stays ready (kept by need)
- *   record-merged  snapshot= disk= layer= into= format= capacity=    dependant `layer` took over the file of `into` (path), which is gone as a layer
- *   record-dropped snapshot= disk= layer=                            a layer without dependants is gone
- *   record-removed snapshot=         the snapshot is gone: children and current move to its parent
- *   record-failed  snapshot= error=  state failed; listed again, under its name or name~N
- *   record-warning snapshot= text=
- *   record-attached disk= target= attached=yes|no                     the label or presence of a disk changed
+ *   free-job   target=                                               abort a leftover block job of
+ * ours record-create  snapshot= name= parent= created= consistency= description= uid= mode=
+ *                  disk.<disk>=TARGET  frozen.<disk>=LAYER  path.<disk>=… format.<disk>=…
+ * capacity.<disk>=…   (frozen layer; added if unknown) active.<disk>=LAYER  active_path.<disk>=…
+ * active_capacity.<disk>=… record-revert  snapshot=  active.<disk>=LAYER active_path.<disk>=…
+ * active_capacity.<disk>=…   old active layers go record-rename  snapshot= name= record-describe
+ * snapshot= description= record-mode    snapshot= mode= record-policy  key= value= record-removing
+ * snapshot=        state removing, hidden record-hidden  snapshot=         hidden, stays ready
+ * (kept by need) record-merged  snapshot= disk= layer= into= format= capacity=    dependant `layer`
+ * took over the file of `into` (path), which is gone as a layer record-dropped snapshot= disk=
+ * layer=                            a layer without dependants is gone record-removed snapshot= the
+ * snapshot is gone: children and current move to its parent record-failed  snapshot= error=  state
+ * failed; listed again, under its name or name~N record-warning snapshot= text= record-attached
+ * disk= target= attached=yes|no                     the label or presence of a disk changed
  */
 #pragma once
 
@@ -73,17 +72,26 @@ typedef struct {
     StepKind kind;
     GPtrArray *keys;   /* char *, in order */
     GPtrArray *values; /* char *, parallel */
-    char *lane;        /* disk id: steps of one lane run in order, lanes side by side; NULL = no lane, runs when every
-                          lane before it is done. Text form: parameter lane=… */
+    char *lane; /* disk id: steps of one lane run in order, lanes side by side; NULL = no lane, runs
+                   when every lane before it is done. Text form: parameter lane=… */
 } Step;
 
-typedef enum { PLAN_CREATE, PLAN_REVERT, PLAN_REMOVE /* accept */, PLAN_MERGE /* and unlink: the job of a removal */, PLAN_LABEL, PLAN_RECOVER, N_PLAN_KINDS } PlanKind;
+typedef enum {
+    PLAN_CREATE,
+    PLAN_REVERT,
+    PLAN_REMOVE /* accept */,
+    PLAN_MERGE /* and unlink: the job of a removal */,
+    PLAN_LABEL,
+    PLAN_RECOVER,
+    N_PLAN_KINDS
+} PlanKind;
 
 typedef struct {
     PlanKind kind;
-    char *snapshot;      /* id it is about, or NULL */
-    GPtrArray *steps;    /* of Step */
-    unsigned commit;     /* number of steps up to and including the commit point; 0: nothing is ever undone */
+    char *snapshot;   /* id it is about, or NULL */
+    GPtrArray *steps; /* of Step */
+    unsigned commit;  /* number of steps up to and including the commit point; 0: nothing is ever
+                         undone */
 } Plan;
 
 Step *step_new(StepKind kind);
@@ -92,8 +100,10 @@ void step_set(Step *step, const char *key, const char *value);
 void step_set_number(Step *step, const char *key, uint64_t value);
 /* Borrowed; NULL if absent. */
 const char *step_get(const Step *step, const char *key);
-uint64_t step_get_number(const Step *step, const char *key); /* 0 if absent; parse checks that numbers are numbers */
-/* The suffixes of the keys that start with "@prefix.", in order; borrowed strings, free the array. */
+uint64_t step_get_number(const Step *step,
+                         const char *key); /* 0 if absent; parse checks that numbers are numbers */
+/* The suffixes of the keys that start with "@prefix.", in order; borrowed strings, free the array.
+ */
 GPtrArray *step_suffixes(const Step *step, const char *prefix);
 /* step_get of "@prefix.@suffix". */
 const char *step_get_sub(const Step *step, const char *prefix, const char *suffix);
@@ -102,7 +112,8 @@ const char *step_kind_name(StepKind kind);
 bool step_is_record(const Step *step);
 /* One line for docs. */
 const char *step_kind_doc(StepKind kind);
-/* Switches (target, path, format; format "qcow2" where the step states none) of a snapshot, redefine or settle step: array of DiskSwitch, yours. */
+/* Switches (target, path, format; format "qcow2" where the step states none) of a snapshot,
+ * redefine or settle step: array of DiskSwitch, yours. */
 GPtrArray *step_switches(const Step *step);
 /* The inverse of a done step, NULL if it needs none. Yours. */
 Step *step_undo(const Step *step);
@@ -113,10 +124,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Plan, plan_free)
 Step *plan_add(Plan *plan, StepKind kind); /* borrowed from the plan */
 char *plan_print(const Plan *plan);
 char *step_print(const Step *step);
-/* Robust: any text gives a plan or ERR_INVALID with the line number. Every kind's required keys, no unknown keys, numbers,
- * ids, absolute paths are checked. */
+/* Robust: any text gives a plan or ERR_INVALID with the line number. Every kind's required keys, no
+ * unknown keys, numbers, ids, absolute paths are checked. */
 Plan *plan_parse(const char *text, GError **error);
 
-/* Apply a record step to @catalog in place (apply.c). Other kinds change nothing. ERR_INVALID if it does not fit (nothing
- * changed then). Afterwards disks of which only an attached active layer is left that no snapshot needs are forgotten. */
+/* Apply a record step to @catalog in place (apply.c). Other kinds change nothing. ERR_INVALID if it
+ * does not fit (nothing changed then). Afterwards disks of which only an attached active layer is
+ * left that no snapshot needs are forgotten. */
 bool step_apply(const Step *step, Catalog *catalog, GError **error);

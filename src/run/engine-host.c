@@ -100,18 +100,17 @@ static bool differs(const VmView *view, const HvDomain *domain)
            g_strcmp0(view->state, domain_state_name(domain->state)) != 0;
 }
 
-static void take_domain_locked(Engine *engine, const HvDomain *domain, bool reopen, News *news)
+static void take_domain_locked(Engine *engine, const HvDomain *domain, bool reopen)
 {
     EngineVm *vm = obtain_vm_locked(engine, domain);
     bool appeared = !vm->present;
 
     if (appeared) {
         vm->present = true;
-        vm->loaded = vm->opened = false;
+        vm->loaded = vm->shown = vm->opened = false;
         vm_view_unref(vm->view);
         vm->view = view_first(domain);
         str_set(&vm->name, domain->name);
-        g_ptr_array_add(news->events, event_make("vm-appeared", vm->view, NULL));
     }
     if (appeared || reopen)
         queue_open_locked(vm);
@@ -128,7 +127,8 @@ static void lose_domain_locked(EngineVm *vm, News *news)
     vm->present = false;
     queue_refuse_all_locked(vm, error);
     engine_vm_wake_locked(vm);
-    g_ptr_array_add(news->events, event_make("vm-vanished", vm->view, NULL));
+    if (vm->shown)
+        g_ptr_array_add(news->events, event_make("vm-vanished", vm->view, NULL));
 }
 
 static void lose_others_locked(Engine *engine, GHashTable *seen, News *news)
@@ -157,7 +157,7 @@ static void apply_list(Engine *engine, const GPtrArray *domains, bool reopen)
     for (guint i = 0; i < domains->len; i++) {
         const HvDomain *domain = domains->pdata[i];
         g_hash_table_add(seen, domain->uuid);
-        take_domain_locked(engine, domain, reopen, &news);
+        take_domain_locked(engine, domain, reopen);
     }
     lose_others_locked(engine, seen, &news);
     engine_publish_locked(engine);
@@ -210,6 +210,25 @@ void host_list_locked(Engine *engine, bool reopen)
 
 /* ---- opening ---- */
 
+/* A VM is listed when its snapshots are known, not before: who sees its directory sees them all. */
+static void show(EngineVm *vm)
+{
+    Engine *engine = vm->engine;
+
+    g_mutex_lock(&engine->lock);
+    bool appears = vm->present && !vm->shown;
+    vm->shown = true;
+    vm->loaded &= !appears;
+    g_mutex_unlock(&engine->lock);
+    refresh_now(vm, true);
+    if (!appears)
+        return;
+    g_mutex_lock(&engine->lock);
+    g_autoptr(VmView) view = vm_view_ref(vm->view);
+    g_mutex_unlock(&engine->lock);
+    engine_emit(engine, CHANGE_VMS, NULL, event_make("vm-appeared", view, NULL));
+}
+
 void host_open_vm(EngineVm *vm)
 {
     Engine *engine = vm->engine;
@@ -223,7 +242,7 @@ void host_open_vm(EngineVm *vm)
     } else {
         merge_adopt(vm);
     }
-    refresh_now(vm, true);
+    show(vm);
     g_mutex_lock(&engine->lock);
     vm->opened = true;
     g_cond_broadcast(&engine->changed);

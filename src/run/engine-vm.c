@@ -102,7 +102,7 @@ void engine_publish_locked(Engine *engine)
 
     g_hash_table_iter_init(&iter, engine->vms);
     while (g_hash_table_iter_next(&iter, NULL, &vm))
-        if (((EngineVm *)vm)->present)
+        if (((EngineVm *)vm)->present && ((EngineVm *)vm)->shown)
             g_ptr_array_add(vms, vm_view_ref(((EngineVm *)vm)->view));
     engine->view = view_host(engine->uri, engine->up, engine->problem, vms);
     host_view_unref(old);

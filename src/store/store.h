@@ -1,5 +1,6 @@
 /* Catalog and journal of one VM on disk (docs/catalog-format.md, docs/journal-format.md).
- * <home>/.vmsnapfs/<uuid>/{catalog.yaml,journal.yaml,lock}. libyaml reads and writes; no other YAML code. */
+ * <home>/.vmsnapfs/<uuid>/{catalog.yaml,journal.yaml,lock}. libyaml reads and writes; no other YAML
+ * code. */
 #pragma once
 
 #include "plan/step.h"
@@ -7,16 +8,18 @@
 
 char *store_directory(const char *home, const char *uuid);
 
-/* Text forms; pure. Parsing is robust: any bytes give a catalog that passes catalog_check, or ERR_INVALID: with "line L, column C"
- * where a place is wrong, with the ids where places do not fit together. An unknown key at the top level is kept; a newer version is
- * ERR_UNSUPPORTED. Aliases, tags, duplicate keys, wrong types are errors. catalog_to_yaml takes a catalog that passes catalog_check. */
+/* Text forms; pure. Parsing is robust: any bytes give a catalog that passes catalog_check, or
+ * ERR_INVALID: with "line L, column C" where a place is wrong, with the ids where places do not fit
+ * together. An unknown key at the top level is kept; a newer version is ERR_UNSUPPORTED. Aliases,
+ * tags, duplicate keys, wrong types are errors. catalog_to_yaml takes a catalog that passes
+ * catalog_check. */
 char *catalog_to_yaml(const Catalog *catalog);
 Catalog *catalog_from_yaml(const char *text, gsize length, GError **error);
 
 typedef struct {
     Plan *plan;
-    GArray *done;       /* gboolean per step */
-    char *operation;    /* "mkdir web01/snapshots/x": for people and errors */
+    GArray *done;    /* gboolean per step */
+    char *operation; /* "mkdir web01/snapshots/x": for people and errors */
 } Journal;
 Journal *journal_new(Plan *plan /* taken */, const char *operation);
 void journal_free(Journal *journal);
@@ -24,14 +27,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Journal, journal_free)
 char *journal_to_yaml(const Journal *journal);
 Journal *journal_from_yaml(const char *text, gsize length, GError **error);
 
-/* NULL without error where the file is absent. A file that cannot be read or parsed is an error; it is never overwritten. */
+/* NULL without error where the file is absent. A file that cannot be read or parsed is an error; it
+ * is never overwritten. */
 Catalog *store_load_catalog(Files *files, const char *home, const char *uuid, GError **error);
 Journal *store_load_journal(Files *files, const char *home, const char *uuid, GError **error);
-/* Replaces catalog.yaml with @catalog after generation++ (also in @catalog, on success only). Reads the present generation first:
- * ERR_DRIFT if it is not the one @catalog was loaded with, unless the very save was done before and only its answer was lost. ERR_INVALID
- * if @catalog does not pass catalog_check. Makes the directory when needed. */
+/* Replaces catalog.yaml with @catalog after generation++ (also in @catalog, on success only). Reads
+ * the present generation first: ERR_DRIFT if it is not the one @catalog was loaded with, unless the
+ * very save was done before and only its answer was lost. ERR_INVALID if @catalog does not pass
+ * catalog_check. Makes the directory when needed. */
 bool store_save_catalog(Files *files, const char *home, Catalog *catalog, GError **error);
-bool store_save_journal(Files *files, const char *home, const char *uuid, const Journal *journal, GError **error);
+bool store_save_journal(Files *files, const char *home, const char *uuid, const Journal *journal,
+                        GError **error);
 bool store_clear_journal(Files *files, const char *home, const char *uuid, GError **error);
 /* One writer at a time over all hosts; ERR_BUSY names the holder. */
 FilesLock *store_lock(Files *files, const char *home, const char *uuid, GError **error);

@@ -36,7 +36,9 @@ unlimited_and_gone() {
 }
 
 undefined_and_back() { # E-38: identity is the uuid; nothing is deleted because a domain vanished
-    scribble one 5 && snap one kept && scribble one 6 && v dumpxml --inactive one > "$WORK/back.xml" && v undefine one && wait_for vanished one && [[ $(find "$IMAGES" -name 'one-vd*' | wc -l) == 4 ]] || return
+    local name
+    for name in $(ls "$MNT/one/snapshots"); do drop one "$name" || return; done
+    scribble one 5 && snap one kept && scribble one 6 && v dumpxml --inactive one > "$WORK/back.xml" && v undefine one && wait_for vanished one && files one 4 || return
     sed -i 's#<name>one</name>#<name>renamed</name>#' "$WORK/back.xml"
     v define "$WORK/back.xml" && wait_for listed_vm renamed && listed renamed "kept " || return
     v undefine renamed && wait_for vanished renamed && sed -i 's#<name>renamed</name>#<name>one</name>#' "$WORK/back.xml" && v define "$WORK/back.xml" && wait_for listed_vm one && check one && revert one kept && check one && drop one kept && check one
