@@ -19,6 +19,7 @@ typedef struct Notifier Notifier;
 typedef struct Actions Actions;
 typedef struct Stamps Stamps;
 typedef struct Space Space;
+typedef struct Opens Opens;
 
 typedef struct {
     Engine *engine;
@@ -34,6 +35,7 @@ typedef struct {
     Actions *actions;
     Stamps *stamps;
     Space *space;
+    Opens *opens;
     void (*served)(void *data); /* the kernel has said hello */
     void *served_data;
 } Face;

@@ -11,6 +11,7 @@
 #include "fs/blocking.h"
 #include "fs/daemon.h"
 #include "fs/notify.h"
+#include "fs/opens.h"
 #include "fs/options.h"
 #include "fs/session.h"
 #include "fs/space.h"
@@ -54,6 +55,7 @@ static void face_start(Face *face, Engine *engine, const Options *options)
     face->notifier = notifier_new(face);
     face->actions = actions_new(face);
     face->space = space_new(face);
+    face->opens = opens_new();
 }
 
 static void face_stop(Face *face)
@@ -65,6 +67,7 @@ static void face_stop(Face *face)
 
 static void face_clear(Face *face)
 {
+    opens_free(face->opens, face);
     space_free(face->space);
     actions_free(face->actions);
     notifier_free(face->notifier);

@@ -5,6 +5,7 @@
 #include "fs/directory.h"
 #include "fs/file.h"
 #include "fs/notify.h"
+#include "fs/opens.h"
 #include "fs/space.h"
 #include "fs/stamps.h"
 
@@ -118,18 +119,23 @@ static void tell_guard(fuse_req_t req, const Inode *inode)
         sweep_opened_snapshot(sweep, act_caller(req), inode->uuid, inode->object);
 }
 
+static void close_directory(Face *face, void *directory)
+{
+    directory_free(directory);
+}
+
 static void do_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
+    Face *face = session_face(req);
     g_autoptr(Inode) inode = NULL;
     g_auto(Place) place = {0};
 
     if (!session_open_place(req, id, &inode, &place))
         return;
     tell_guard(req, inode);
-    Directory *directory = directory_new(inode, &place);
-    fi->fh = (uintptr_t)directory;
+    fi->fh = opens_add(face->opens, directory_new(inode, &place), close_directory);
     if (fuse_reply_open(req, fi) == -ENOENT)
-        directory_free(directory);
+        opens_drop(face->opens, face, fi->fh);
 }
 
 static void do_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
@@ -146,7 +152,7 @@ static void do_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t off
 
 static void do_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
-    directory_free((Directory *)(uintptr_t)fi->fh);
+    opens_drop(session_face(req)->opens, session_face(req), fi->fh);
     fuse_reply_err(req, 0);
 }
 
@@ -155,6 +161,11 @@ static void do_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *
 static File *file_of(const struct fuse_file_info *fi)
 {
     return (File *)(uintptr_t)fi->fh;
+}
+
+static void close_file(Face *face, void *file)
+{
+    file_free(face, file);
 }
 
 static void do_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
@@ -171,12 +182,11 @@ static void do_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
     }
     if ((fi->flags & O_ACCMODE) != O_WRONLY && node_in_snapshot(inode->node))
         sweep_read_snapshot(face->sweep, act_caller(req), inode->uuid, inode->object);
-    File *file = file_new(face, inode, &place, fi->flags);
-    fi->fh = (uintptr_t)file;
+    fi->fh = opens_add(face->opens, file_new(face, inode, &place, fi->flags), close_file);
     fi->direct_io = 1;
     fi->nonseekable = inode->node->flags & NODE_EVENTS ? 1 : 0;
     if (fuse_reply_open(req, fi) == -ENOENT)
-        file_free(face, file);
+        opens_drop(face->opens, face, fi->fh);
 }
 
 static void do_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
@@ -207,7 +217,7 @@ static void do_poll(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi,
 
 static void do_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
-    file_free(session_face(req), file_of(fi));
+    opens_drop(session_face(req)->opens, session_face(req), fi->fh);
     fuse_reply_err(req, 0);
 }
 

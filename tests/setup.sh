@@ -10,7 +10,7 @@ packages=(
     # to run: libvirt-daemon holds libvirtd, -driver-qemu the driver that qemu:///embed loads too, -system the user libvirt-qemu
     fuse3 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system qemu-system-x86 qemu-utils
     # to test
-    acl attr "busybox|busybox-static" clang-format git libcmocka-dev mount procps psmisc python3 rsync tree util-linux
+    acl attr "busybox|busybox-static" clang-format git libcmocka-dev mount procps psmisc python3 python3-yaml rsync tree util-linux vim
 )
 
 installed() {
