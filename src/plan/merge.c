@@ -232,19 +232,8 @@ static void add_offline_commit(const Merge *merge, Plan *plan)
     step_set(step, "base_format", merge->base->format);
 }
 
-bool merge_has_stray_job(const Merge *merge)
-{
-    const BlockJobFacts *job =
-        merge->live ? g_hash_table_lookup(merge->observation->jobs, merge->live->target) : NULL;
-
-    return merge->tool == MERGE_ACTIVE && job && !merge->live->mirror_path &&
-           g_str_equal(job->kind, "active-commit");
-}
-
 static void add_commit(const Merge *merge, Plan *plan)
 {
-    if (merge_has_stray_job(merge))
-        step_set(add_step(merge, plan, STEP_FREE_JOB), "target", merge->live->target);
     if (merge->tool == MERGE_ACTIVE)
         add_live_commit(merge, plan, STEP_COMMIT_ACTIVE);
     if (merge->tool == MERGE_LIVE)

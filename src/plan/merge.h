@@ -29,9 +29,6 @@ typedef struct {
 bool merge_look(Merge *merge, const Catalog *catalog, const Observation *observation,
                 const Snapshot *snapshot, const Disk *disk, GError **error);
 void merge_clear(Merge *merge);
-/* QEMU has an active commit on the disk that the definition knows no mirror of: libvirt died after
- * it had begun the job and before it noted that. Such a job can be aborted, never pivoted. */
-bool merge_has_stray_job(const Merge *merge);
 /* Its steps, as the lane of the disk. */
 void merge_add_steps(const Merge *merge, Plan *plan);
 

@@ -9,19 +9,27 @@
 
 /* --- refusals of one lane --- */
 
-/* Our own commit of this very merge goes on after we died: it is adopted (E-5, E-6), or, where
- * libvirt lost track of it, freed and begun anew. A commit inside the chain does not say what it is
- * about; the chain tells when it is over. */
+/* Our own commit of this very merge goes on after we died: it is adopted (E-5, E-6). A commit
+ * inside the chain does not say what it is about; the chain tells when it is over. */
 static bool is_own_job(const Merge *merge, const DomainDisk *source)
 {
     const BlockJobFacts *job = g_hash_table_lookup(merge->observation->jobs, source->target);
     const char *kind = job ? job->kind : source->mirror_job;
 
     if (merge->tool == MERGE_ACTIVE)
-        return merge_has_stray_job(merge) ||
-               (g_strcmp0(kind, "active-commit") == 0 &&
-                g_strcmp0(source->mirror_path, merge->base->path) == 0);
+        return g_strcmp0(kind, "active-commit") == 0 &&
+               g_strcmp0(source->mirror_path, merge->base->path) == 0;
     return merge->tool == MERGE_LIVE && !source->mirror_path && g_strcmp0(kind, "commit") == 0;
+}
+
+/* libvirt was killed after QEMU began an active commit and before it had noted the mirror. Such a
+ * job must be left alone: libvirt 9.0 crashes when it is pivoted or aborted. It ends with QEMU. */
+static bool is_stray_job(const Merge *merge, const DomainDisk *source)
+{
+    const BlockJobFacts *job = g_hash_table_lookup(merge->observation->jobs, source->target);
+
+    return merge->tool == MERGE_ACTIVE && job && !source->mirror_path &&
+           g_str_equal(job->kind, "active-commit");
 }
 
 static bool check_job(const Merge *merge, bool *out_own, GError **error)
@@ -29,6 +37,11 @@ static bool check_job(const Merge *merge, bool *out_own, GError **error)
     const DomainDisk *source = merge->live;
 
     *out_own = source && is_own_job(merge, source);
+    if (source && is_stray_job(merge, source))
+        return refuse(error, ERR_BUSY,
+                      "libvirt lost track of a merge that runs on disk %s of VM %s; shut the VM "
+                      "down, then remove snapshot %s again",
+                      source->target, observation_name(merge->observation), merge->snapshot->name);
     return !source || *out_own || check_no_block_job(merge->observation, source, error);
 }
 

@@ -75,9 +75,6 @@ static const StepInfo infos[N_STEP_KINDS] = {
     [STEP_UNLINK] = {.word = "unlink",
                      .doc = "unlink `path` under QEMU's image lock",
                      .keys = KEYS(ONE("path", VALUE_PATH))},
-    [STEP_FREE_JOB] = {.word = "free-job",
-                       .doc = "abort a block job that an earlier run left on `target`",
-                       .keys = KEYS(ONE("target", VALUE_TARGET))},
     [STEP_RECORD_CREATE] =
         {.word = "record-create",
          .doc = "the snapshot exists: it owns each frozen layer, new layers are active",

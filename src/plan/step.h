@@ -7,34 +7,10 @@
  *
  * Text form, one step a line:   kind key=value key=value …
  * Values are escaped as in /proc/mounts (octal), '=' needs no escape after the first; an empty
- * value is `key=`. A plan's text starts with a header line `plan KIND key=value …` and a line `--`
- * stands before the first step after the commit point… that is: the step before the `--` line is
- * the commit point. A plan without an irreversible step begins with `--`.
+ * value is `key=`. A plan's text starts with a header line `plan KIND key=value …`. A line `--`
+ * stands right after the commit point; a plan without an irreversible step begins with `--`.
  *
- * kinds (disk = disk id, target = label, layer = layer id, snapshot = snapshot id):
- *   overlay    target= path= backing= backing_format= capacity=      make an overlay (rule 13)
- * undone by unlink snapshot   snapshot= switch.<target>=path…  exclude.<target>=    one atomic live
- * snapshot (rule 13, 14) redefine   switch.<target>=path  format.<target>=FORMAT …        change
- * the persistent definition (rule 7) settle     switch.<target>=path  format.<target>=FORMAT …
- * store the persistent definition again if it is not so commit-active  disk= target= top= base=
- * live commit of the active layer, then pivot (rule 5) commit-live    disk= target= top= base= live
- * commit inside a running chain commit-offline disk= top= top_format= base= base_format= qemu-img
- * commit -d repoint    disk= path= backing= backing_format=                  qemu-img rebase -u
- *   unlink     path=                                                 under QEMU's lock (rule 8)
- *   free-job   target=                                               abort a leftover block job of
- * ours record-create  snapshot= name= parent= created= consistency= description= uid= mode=
- *                  disk.<disk>=TARGET  frozen.<disk>=LAYER  path.<disk>=… format.<disk>=…
- * capacity.<disk>=…   (frozen layer; added if unknown) active.<disk>=LAYER  active_path.<disk>=…
- * active_capacity.<disk>=… record-revert  snapshot=  active.<disk>=LAYER active_path.<disk>=…
- * active_capacity.<disk>=…   old active layers go record-rename  snapshot= name= record-describe
- * snapshot= description= record-mode    snapshot= mode= record-policy  key= value= record-removing
- * snapshot=        state removing, hidden record-hidden  snapshot=         hidden, stays ready
- * (kept by need) record-merged  snapshot= disk= layer= into= format= capacity=    dependant `layer`
- * took over the file of `into` (path), which is gone as a layer record-dropped snapshot= disk=
- * layer=                            a layer without dependants is gone record-removed snapshot= the
- * snapshot is gone: children and current move to its parent record-failed  snapshot= error=  state
- * failed; listed again, under its name or name~N record-warning snapshot= text= record-attached
- * disk= target= attached=yes|no                     the label or presence of a disk changed
+ * The kinds, their keys and what each does: docs/journal-format.md, checked against the table.
  */
 #pragma once
 
@@ -50,7 +26,6 @@ typedef enum {
     STEP_COMMIT_OFFLINE,
     STEP_REPOINT,
     STEP_UNLINK,
-    STEP_FREE_JOB,
     STEP_RECORD_CREATE,
     STEP_RECORD_REVERT,
     STEP_RECORD_RENAME,

@@ -78,9 +78,9 @@ struct EngineVm {
     /* engine->lock: */
     char *name;
     VmView *view;
-    bool present; /* libvirt has it */
-    bool shown;   /* in the list: its first whole view is about to be there */
-    bool opened;  /* tried: recovery is over, the view stands */
+    bool present;       /* libvirt has it */
+    bool shown;         /* in the list: its first whole view is about to be there */
+    bool opened;        /* tried: recovery is over, the view stands */
     GQueue queue;       /* of Work */
     bool main, side;    /* something is in the lane */
     bool main_merges;   /* what is in the main lane is a finish */

@@ -69,13 +69,6 @@ static bool run_unlink(Operation *op, const Step *step, GError **error)
     return images->ops->unlink(images, path, error);
 }
 
-static bool run_free_job(Operation *op, const Step *step, GError **error)
-{
-    Hypervisor *hv = op->vm->world->hv;
-
-    return hv->ops->block_abort(hv, op->vm->uuid, step_get(step, "target"), error);
-}
-
 static bool run_record(Operation *op, const Step *step, GError **error)
 {
     if (!ledger_record(op->vm, step, error))
@@ -95,7 +88,6 @@ static const StepRun runs[N_STEP_KINDS] = {
     [STEP_COMMIT_OFFLINE] = lane_commit_offline,
     [STEP_REPOINT] = run_repoint,
     [STEP_UNLINK] = run_unlink,
-    [STEP_FREE_JOB] = run_free_job,
     [STEP_RECORD_CREATE] = run_record,
     [STEP_RECORD_REVERT] = run_record,
     [STEP_RECORD_RENAME] = run_record,

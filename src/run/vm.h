@@ -1,9 +1,11 @@
-/* One VM, synchronously: load, observe, plan, run, record, recover. No threads of its own but the lanes of a merge; the
- * engine calls it from its workers, tests call it directly (crash tests on fake tables included).
+/* One VM, synchronously: load, observe, plan, run, record, recover. No threads of its own but the
+ * lanes of a merge; the engine calls it from its workers, tests call it directly (crash tests on
+ * fake tables included).
  *
- * Locking: vm->lock guards catalog, home and journal state; it is held to load, swap and replace the catalog (file write included: it is
- * what serialises replacements), never across hv or image calls. One *operation* at a time is the caller's duty (the engine's queue); label operations may run beside
- * a merge. */
+ * Locking: vm->lock guards catalog, home and journal state; it is held to load, swap and replace
+ * the catalog (file write included: it is what serialises replacements), never across hv or image
+ * calls. One *operation* at a time is the caller's duty (the engine's queue); label operations may
+ * run beside a merge. */
 #pragma once
 #include "run/world.h"
 
@@ -15,35 +17,43 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Vm, vm_free)
 
 /* What an operation asks on its way. All may be NULL. */
 typedef struct {
-    bool (*interrupted)(void *data);                       /* before the commit point only */
-    bool (*stop)(void *data);                              /* cancel or shutdown: asked during merges; true ends the merge */
-    bool (*park)(void *data);                              /* with stop: leave live block jobs running */
+    bool (*interrupted)(void *data); /* before the commit point only */
+    bool (*stop)(void *data); /* cancel or shutdown: asked during merges; true ends the merge */
+    bool (*park)(void *data); /* with stop: leave live block jobs running */
     void (*progress)(const char *target, uint64_t done, uint64_t total, bool finished, void *data);
-    uint64_t (*bandwidth)(void *data);                     /* bytes/s now wanted */
-    void (*recorded)(void *data);                          /* the catalog was replaced */
-    void (*wait)(unsigned milliseconds, void *data);       /* sleep until a block job event of this VM or the time is over */
+    uint64_t (*bandwidth)(void *data); /* bytes/s now wanted */
+    void (*recorded)(void *data);      /* the catalog was replaced */
+    void (*wait)(unsigned milliseconds,
+                 void *data); /* sleep until a block job event of this VM or the time is over */
     void *data;
 } VmHooks;
 
-/* Find home and catalog (metadata of the domain, else the directories of its chains by uuid), load, recover an interrupted
- * plan. Idempotent; every operation below calls it first. Errors leave the VM readable where possible (vm_problem). */
+/* Find home and catalog (metadata of the domain, else the directories of its chains by uuid), load,
+ * recover an interrupted plan. Idempotent; every operation below calls it first. Errors leave the
+ * VM readable where possible (vm_problem). */
 bool vm_open(Vm *vm, GError **error);
 /* Fresh facts. Yours. */
 Observation *vm_observe(Vm *vm, GError **error);
 
-bool vm_create(Vm *vm, const char *name, const char *description, uid_t uid, mode_t mode, const char *operation, const VmHooks *hooks, GError **error);
-bool vm_revert(Vm *vm, const char *name, const char *operation, const VmHooks *hooks, GError **error);
+bool vm_create(Vm *vm, const char *name, const char *description, uid_t uid, mode_t mode,
+               const char *operation, const VmHooks *hooks, GError **error);
+bool vm_revert(Vm *vm, const char *name, const char *operation, const VmHooks *hooks,
+               GError **error);
 /* Accept a removal durably. *out_work: vm_finish has something to do. */
 bool vm_remove(Vm *vm, const char *name, const char *operation, bool *out_work, GError **error);
-/* Do one piece of removal work (plan_next): a whole snapshot. *out_done false: there was nothing to do. A failure marks that snapshot failed
- * (unless parked or the world is down) and is returned. @out_name: what it was about (yours), also on failure. */
+/* Do one piece of removal work (plan_next): a whole snapshot. *out_done false: there was nothing to
+ * do. A failure marks that snapshot failed (unless parked or the world is down) and is returned.
+ * @out_name: what it was about (yours), also on failure. */
 bool vm_finish(Vm *vm, const VmHooks *hooks, bool *out_done, char **out_name, GError **error);
-/* The next piece of work that vm_finish would do: the snapshot's name and targets, NULL if there is none. For making the job before it runs. */
+/* The next piece of work that vm_finish would do: the snapshot's name and targets, NULL if there is
+ * none. For making the job before it runs. */
 char *vm_next(Vm *vm, GPtrArray **out_targets, GError **error);
-bool vm_rename(Vm *vm, const char *name, const char *new_name, const char *operation, GError **error);
+bool vm_rename(Vm *vm, const char *name, const char *new_name, const char *operation,
+               GError **error);
 bool vm_describe(Vm *vm, const char *name, const char *text, const char *operation, GError **error);
 bool vm_set_mode(Vm *vm, const char *name, mode_t mode, const char *operation, GError **error);
-bool vm_set_policy(Vm *vm, const char *key, const char *value, const char *operation, GError **error);
+bool vm_set_policy(Vm *vm, const char *key, const char *value, const char *operation,
+                   GError **error);
 
 /* The catalog as it is now; a copy, yours; an empty one before the first snapshot. */
 Catalog *vm_catalog(Vm *vm);

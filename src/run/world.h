@@ -8,12 +8,13 @@ typedef struct {
     Hypervisor *hv;
     Images *images;
     Files *files;
-    int64_t (*now)(void *data);     /* microseconds since the epoch */
+    int64_t (*now)(void *data); /* microseconds since the epoch */
     uint64_t (*random)(void *data);
     void *data;
-    unsigned job_poll_ms;           /* longest wait between two looks at a block job that sends no event; tests: 1 */
-    unsigned lock_wait_ms;          /* how long QEMU's image lock is waited for; tests: 0 */
-    bool serial;                    /* lanes one after another: for tests that must run the same way again */
+    unsigned job_poll_ms;  /* longest wait between two looks at a block job that sends no event;
+                              tests: 1 */
+    unsigned lock_wait_ms; /* how long QEMU's image lock is waited for; tests: 0 */
+    bool serial;           /* lanes one after another: for tests that must run the same way again */
 } World;
 
 int64_t world_now(const World *world);

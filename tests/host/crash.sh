@@ -44,7 +44,13 @@ retry_failed() {
     local entry
     for entry in "$MNT/$1"/snapshots/*; do
         [[ -d $entry && $(cat "$entry/state") == failed ]] || continue
-        rmdir "$entry" && idle "$1" || return
+        if ! rmdir "$entry"; then
+            # libvirt itself was killed in the one moment that it does not recover from; errors says what to do.
+            tail -n 1 "$MNT/$1/errors" | grep -q 'lost track' || { fail "$(tail -n 1 "$MNT/$1/errors")"; return 1; }
+            log "libvirt lost track of the job: $1 goes off for it"
+            stop "$1" && rmdir "$entry" || return
+        fi
+        idle "$1" || return
     done
 }
 

@@ -31,15 +31,14 @@ managed_save() { # rule 8: off means off
 image_lock() { # rule 8: somebody else has the disk open for writing: busy, nothing changes
     local vm=p
     snap $vm s1 || return
-    qemu-io -f qcow2 "$(cat "$MNT/$vm/disks/vda/source")" < <(exec 9>&-; sleep 30) > /dev/null 2>&1 &
+    sleep 60 | qemu-io -f qcow2 "$(cat "$MNT/$vm/disks/vda/source")" > "$WORK/holder" 2>&1 &
     local holder=$!
-    wait_for locked_by_other "$(cat "$MNT/$vm/disks/vda/source")" || return
+    wait_for grep -q 'qemu-io>' "$WORK/holder" || return
     refused "busy" ln -sfn snapshots/s1 "$MNT/$vm/current"
     kill $holder
     wait $holder 2> /dev/null
     [[ -z $FAILED ]] && check $vm && revert $vm s1 && check $vm && drop $vm s1
 }
-locked_by_other() { ! qemu-io -f qcow2 -c quit "$1"; }
 
 excluded() { # rules 10, 13: readonly, shareable, cdrom and snapshot='no' are left alone, also by libvirt
     local vm=x

@@ -192,15 +192,6 @@ static Plan *e_05_own_job_is_adopted(Scene *scene, GError **error)
     return next(scene, error);
 }
 
-static Plan *e_05_stray_job_is_freed(Scene *scene, GError **error)
-{
-    scene_start(scene);
-    creates(scene, "s1");
-    scene_accept(scene, "s1");
-    scene_job(scene, "vda", "active-commit", NULL);
-    return next(scene, error);
-}
-
 /* s1 with the branches s2 → s3 and, active, its own. */
 static void side_branch(Scene *scene)
 {
@@ -354,7 +345,6 @@ static const struct {
     SITUATION(s_19_merge_after_growing),
     SITUATION(e_01_second_disk_is_left),
     SITUATION(e_05_own_job_is_adopted),
-    SITUATION(e_05_stray_job_is_freed),
     SITUATION(e_07_off_chain_while_running),
     SITUATION(e_09_after_commit_and_one_repoint),
     SITUATION(e_10_live_with_an_off_chain_dependant),

@@ -283,6 +283,13 @@ static void foreign_job_of_our_kind(Scene *scene)
     scene_job(scene, "vda", "active-commit", "/images/elsewhere.qcow2");
 }
 
+/* libvirt died between beginning a merge and noting its mirror. */
+static void job_that_libvirt_lost(Scene *scene)
+{
+    run_after_s1(scene);
+    scene_job(scene, "vda", "active-commit", NULL);
+}
+
 static void clone_of_s1(Scene *scene)
 {
     take_s1(scene);
@@ -396,6 +403,7 @@ static void removing_is_refused_with_the_right_reason(void **state)
         {"backup", backup_after_s1, ERR_BUSY, "backup"},
         {"block job", copy_after_s1, ERR_BUSY, "copy"},
         {"a commit elsewhere", foreign_job_of_our_kind, ERR_BUSY, "active-commit"},
+        {"a lost merge (E-5)", job_that_libvirt_lost, ERR_BUSY, "lost track"},
         {"drift", foreign_overlay, ERR_DRIFT, "foreign.qcow2"},
         {"wrong backing", foreign_backing, ERR_DRIFT, "backing"},
         {"wrong backing format", wrong_backing_format, ERR_DRIFT, "format"},

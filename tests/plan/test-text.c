@@ -18,7 +18,6 @@ static const char *const lines[] = {
     "commit-offline disk=" ID " top=/i/b top_format=qcow2 base=/i/a base_format=raw",
     "repoint disk=" ID " path=/i/c backing=/i/a backing_format=qcow2",
     "unlink path=/i/=\\040\\134",
-    "free-job target=vda",
     "record-create snapshot=" ID " name=grün parent=bbbbbbbbbb created=1 consistency=crash "
     "description=one\\012two uid=1000 mode=0750 disk." ID "=vda frozen." ID "=cccccccccc path." ID
     "=/i/a format." ID "=raw capacity." ID "=512 active." ID "=dddddddddd active_path." ID
