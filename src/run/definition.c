@@ -114,7 +114,7 @@ static void restore(Operation *op, const char *before)
     g_autoptr(GError) error = NULL;
 
     if (!world->hv->ops->define(world->hv, op->vm->uuid, before, &error))
-        g_message("VM %s: its old definition could not be stored again: %s", op->vm->uuid,
+        g_message("VM %s: its old definition could not be stored again: %s", op->vm_name,
                   error->message);
 }
 
@@ -135,7 +135,7 @@ static bool define_and_compare(Operation *op, const char *before, const GPtrArra
     }
     g_set_error(error, VMSNAPFS_ERROR, ERR_DRIFT,
                 "VM %s lost its persistent definition while it was being changed; define it again",
-                op->vm->uuid);
+                op->vm_name);
     return false;
 }
 
@@ -148,7 +148,7 @@ static bool read_inactive(Operation *op, Texts *texts, GError **error)
     g_set_error(
         error, VMSNAPFS_ERROR, ERR_UNSUPPORTED,
         "VM %s has no persistent definition, so its disks cannot be changed; define it first",
-        op->vm->uuid);
+        op->vm_name);
     return false;
 }
 
@@ -168,12 +168,12 @@ static bool take_back(Operation *op, const char *before, const char *live,
         g_prefix_error(
             error,
             "VM %s was started meanwhile, and its old definition could not be stored again: ",
-            op->vm->uuid);
+            op->vm_name);
         return false;
     }
     g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
                 "VM %s was started while its disks were being changed; the change was taken back",
-                op->vm->uuid);
+                op->vm_name);
     return false;
 }
 
@@ -199,7 +199,7 @@ static bool switch_locked(Operation *op, const GPtrArray *switches, GError **err
         return false;
     if (before.live) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
-                    "VM %s was started meanwhile; it must be off for this", op->vm->uuid);
+                    "VM %s was started meanwhile; it must be off for this", op->vm_name);
         return false;
     }
     if (!define_and_compare(op, before.inactive, switches, &after, error) ||

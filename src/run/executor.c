@@ -143,7 +143,7 @@ static bool run_steps(Operation *op, const Plan *plan, bool journalled, guint *o
         *out_reached = i;
         if (i < plan->commit && operation_interrupted(op)) {
             g_set_error(error, VMSNAPFS_ERROR, ERR_INTERRUPTED,
-                        "Interrupted before VM %s was changed", op->vm->uuid);
+                        "Interrupted before VM %s was changed", op->vm_name);
             return false;
         }
         if (end > i ? !run_lanes(op, plan, i, end, journalled, error)

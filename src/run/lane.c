@@ -19,7 +19,7 @@ typedef enum { LANE_GOES_ON, LANE_DONE, LANE_FAILED } LaneState;
 static bool lane_fail(const Lane *lane, ErrorCode code, const char *why, GError **error)
 {
     g_set_error(error, VMSNAPFS_ERROR, (int)code, "The merge of %s into %s on disk %s of VM %s %s",
-                lane->top, lane->base, lane->target, lane->op->vm->uuid, why);
+                lane->top, lane->base, lane->target, lane->op->vm_name, why);
     return false;
 }
 
@@ -154,7 +154,7 @@ static LaneState lane_pivot(Lane *lane, GError **error)
         return LANE_GOES_ON;
     g_propagate_prefixed_error(error, g_steal_pointer(&cause),
                                "The disk %s of VM %s could not be switched to %s: ", lane->target,
-                               vm->uuid, lane->base);
+                               lane->op->vm_name, lane->base);
     return LANE_FAILED;
 }
 
@@ -282,7 +282,7 @@ bool lane_commit_offline(Operation *op, const Step *step, GError **error)
                 (!had_base || guard_hold(op->guard, base, &why));
     if (merged && !held) {
         g_propagate_prefixed_error(error, g_steal_pointer(&why),
-                                   "VM %s was started when %s was merged: ", op->vm->uuid, top);
+                                   "VM %s was started when %s was merged: ", op->vm_name, top);
         return false;
     }
     if (merged)

@@ -2,7 +2,9 @@
 
 void ledger_complain(Vm *vm, const char *what, const GError *error)
 {
-    g_message("VM %s: %s: %s", vm->uuid, what, error ? error->message : "unknown");
+    g_autofree char *name = vm_name(vm);
+
+    g_message("VM %s: %s: %s", name, what, error ? error->message : "unknown");
 }
 
 /* ---- the catalog ---- */
@@ -232,7 +234,7 @@ bool ledger_open_journal(Operation *op, Plan *plan, GError **error)
     bool saved = save_journal_locked(op, error);
     g_mutex_unlock(&vm->lock);
     if (!saved)
-        g_prefix_error(error, "The journal of VM %s could not be written: ", vm->uuid);
+        g_prefix_error(error, "The journal of VM %s could not be written: ", op->vm_name);
     return saved;
 }
 

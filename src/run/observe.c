@@ -26,14 +26,13 @@ Observation *observe_domain(const World *world, const char *uuid, char **out_nam
     observation->managed_save = domain->managed_save;
     observation->foreign_job = g_steal_pointer(&foreign);
     observation->libvirt_snapshots = snapshots;
+    bool parsed = parse_definitions(observation, live, inactive, error);
+    if (!parsed)
+        g_prefix_error(error, "The definition of VM %s cannot be read: ", domain->name);
     if (out_name)
         *out_name = g_strdup(domain->name);
     hv_domain_free(domain);
-    if (!parse_definitions(observation, live, inactive, error)) {
-        g_prefix_error(error, "The definition of VM %s cannot be read: ", uuid);
-        return NULL;
-    }
-    return g_steal_pointer(&observation);
+    return parsed ? g_steal_pointer(&observation) : NULL;
 }
 
 /* Look at @path and at everything below it by header. */

@@ -50,7 +50,7 @@ bool recover_open_journal(Operation *op, GError **error)
         return true;
     g_prefix_error(error,
                    "An interrupted operation (%s) of VM %s could not be brought to its end: ",
-                   journal->operation, op->vm->uuid);
+                   journal->operation, op->vm_name);
     return false;
 }
 

@@ -29,7 +29,7 @@ static bool run_snapshot(Operation *op, const Step *step, GError **error)
         g_set_error(
             error, VMSNAPFS_ERROR, ERR_IO,
             "libvirt says that VM %s was snapshotted, but its disks are not on the new overlays",
-            op->vm->uuid);
+            op->vm_name);
     return has;
 }
 

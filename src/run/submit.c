@@ -35,6 +35,13 @@ static const char *kind_name(RequestKind kind)
     return names[kind];
 }
 
+/* For a caller who does not say what he calls it. */
+static char *describe_locked(EngineVm *vm, const Request *request)
+{
+    return g_strdup_printf("%s %s%s%s", kind_name(request->kind), vm ? vm->name : "(no VM)",
+                           request->name ? " " : "", request->name ? request->name : "");
+}
+
 static bool is_job_request(const Work *work)
 {
     return work->request->kind == REQUEST_JOB_DROP || work->request->kind == REQUEST_JOB_BANDWIDTH;
@@ -59,9 +66,11 @@ static GError *refuse_locked(Engine *engine, EngineVm *vm, const Work *work)
         return g_error_new(VMSNAPFS_ERROR, ERR_INTERRUPTED,
                            "The daemon does not take requests %s; ask again when it runs",
                            engine->stopping ? "any more" : "yet");
-    if (!vm || !vm->present)
-        return g_error_new(VMSNAPFS_ERROR, ERR_NOT_FOUND, "There is no VM with uuid %s any more",
+    if (!vm)
+        return g_error_new(VMSNAPFS_ERROR, ERR_NOT_FOUND, "There is no VM with uuid %s",
                            work->request->vm ? work->request->vm : "(none)");
+    if (!vm->present)
+        return g_error_new(VMSNAPFS_ERROR, ERR_NOT_FOUND, "VM %s is not there any more", vm->name);
     if (!engine->up && work->request->kind != REQUEST_JOB_DROP)
         return g_error_new(VMSNAPFS_ERROR, ERR_HOST_DOWN,
                            "VM %s cannot be changed while libvirt cannot be reached: %s", vm->name,
@@ -84,12 +93,11 @@ uint64_t engine_submit(Engine *engine, Request *request, EngineDone done, void *
 {
     Work *work = work_new(WORK_REQUEST, request, done, data);
 
-    if (!request->operation)
-        request->operation = g_strdup_printf("%s %s", kind_name(request->kind),
-                                             request->name ? request->name : request->vm);
     g_mutex_lock(&engine->lock);
     uint64_t ticket = work->ticket = ++engine->last_ticket;
     EngineVm *vm = request->vm ? g_hash_table_lookup(engine->vms, request->vm) : NULL;
+    if (!request->operation)
+        request->operation = describe_locked(vm, request);
     g_autoptr(GError) refusal = refuse_locked(engine, vm, work);
     if (vm)
         engine_vm_ref(vm);

@@ -41,7 +41,7 @@ static bool accept_removal(Operation *op, const char *name, bool *out_work, GErr
 
     if (!snapshot) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "VM %s has no snapshot named %s",
-                    op->vm->uuid, name);
+                    op->vm_name, name);
         return false;
     }
     plan = plan_remove(catalog, op->seen, snapshot->id, error);

@@ -56,6 +56,14 @@ char *vm_home(Vm *vm)
     return home;
 }
 
+char *vm_name(Vm *vm)
+{
+    g_mutex_lock(&vm->lock);
+    char *name = g_strdup(vm->name);
+    g_mutex_unlock(&vm->lock);
+    return name;
+}
+
 char *vm_problem(Vm *vm)
 {
     g_mutex_lock(&vm->lock);
@@ -105,7 +113,11 @@ static bool begin_locked(Operation *op, GError **error)
 
 bool operation_begin(Operation *op, Vm *vm, const char *name, const VmHooks *hooks, GError **error)
 {
-    *op = (Operation){.vm = vm, .hooks = hooks, .name = name, .guard = guard_new(vm->world)};
+    *op = (Operation){.vm = vm,
+                      .hooks = hooks,
+                      .vm_name = vm_name(vm),
+                      .name = name,
+                      .guard = guard_new(vm->world)};
     g_mutex_lock(&vm->turn);
     if (begin_locked(op, error))
         return true;
@@ -121,6 +133,7 @@ void operation_end(Operation *op)
     ledger_unlock(op->vm);
     g_clear_pointer(&op->journal, journal_free);
     g_clear_pointer(&op->seen, observation_free);
+    g_clear_pointer(&op->vm_name, g_free);
     g_mutex_unlock(&op->vm->turn);
     op->vm = NULL;
 }
@@ -193,7 +206,7 @@ bool operation_look(Operation *op, GError **error)
         }
     }
     g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
-                "VM %s is being started and stopped; try again when it rests", op->vm->uuid);
+                "VM %s is being started and stopped; try again when it rests", op->vm_name);
     return false;
 }
 
@@ -221,7 +234,7 @@ bool operation_stopped(const Operation *op, GError **error)
 
     if (hooks && hooks->stop && hooks->stop(hooks->data)) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_INTERRUPTED,
-                    "The merge on VM %s was stopped as asked", op->vm->uuid);
+                    "The merge on VM %s was stopped as asked", op->vm_name);
         return true;
     }
     if (op->deadline == 0 || world_now(op->vm->world) < op->deadline)
@@ -229,7 +242,7 @@ bool operation_stopped(const Operation *op, GError **error)
     g_set_error(error, VMSNAPFS_ERROR, ERR_TIMEOUT,
                 "The merge on VM %s took longer than policy/merge_timeout allows; raise it and "
                 "remove the snapshot again",
-                op->vm->uuid);
+                op->vm_name);
     return true;
 }
 

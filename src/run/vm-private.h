@@ -31,6 +31,7 @@ struct Vm {
  * is guarded by the VM's lock (journal). */
 typedef struct {
     Vm *vm;
+    char *vm_name;        /* what sentences call the VM */
     const VmHooks *hooks; /* NULL: none */
     const char *name;     /* "mkdir web01/snapshots/x": for the journal */
     Observation *seen;    /* NULL until observed */

@@ -43,7 +43,7 @@ static bool ensure_home(Operation *op, GError **error)
     g_set_error(
         error, VMSNAPFS_ERROR, ERR_UNSUPPORTED,
         "VM %s has no disk that takes part in snapshots, so there is no place for its catalog",
-        op->vm->uuid);
+        op->vm_name);
     return false;
 }
 

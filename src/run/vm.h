@@ -57,5 +57,6 @@ bool vm_set_policy(Vm *vm, const char *key, const char *value, const char *opera
 
 /* The catalog as it is now; a copy, yours; an empty one before the first snapshot. */
 Catalog *vm_catalog(Vm *vm);
+char *vm_name(Vm *vm);    /* as libvirt last called it; yours */
 char *vm_home(Vm *vm);    /* yours; NULL before the first snapshot */
 char *vm_problem(Vm *vm); /* why the catalog cannot be used, NULL if it can; yours */

@@ -245,8 +245,9 @@ static void run_simple(EngineVm *vm, Work *work, GError **error)
 static bool run_request(EngineVm *vm, Work *work, GError **error)
 {
     if (g_atomic_int_get(&work->interrupted)) {
+        g_autofree char *name = engine_vm_name(vm);
         g_set_error(error, VMSNAPFS_ERROR, ERR_INTERRUPTED,
-                    "The caller was interrupted before anything was changed on VM %s", vm->uuid);
+                    "The caller was interrupted before anything was changed on VM %s", name);
         return true;
     }
     if (work->request->kind == REQUEST_REMOVE)

@@ -23,10 +23,12 @@ typedef struct {
     Images *images;
     Files *files;
     Engine *engine;
-    char *hidden_vm; /* a uuid that the hypervisor says is not defined */
-    const HvOps *fake_ops;
-    HvOps ops;
-    GMutex lock;
+    HvOps hv_ops; /* those of the fakes, with the troubles below */
+    ImageOps image_ops;
+    GMutex lock;      /* guards what follows */
+    char *hidden_vm;  /* a uuid that the hypervisor says is not defined */
+    char *garbled_vm; /* a uuid whose definition is no XML */
+    GHashTable *busy; /* paths whose image lock another program has */
     GCond changed;
     unsigned changes;
     GPtrArray *events; /* char * */
@@ -40,6 +42,14 @@ void bench_start(Bench *bench);
 void bench_restart(Bench *bench);
 /* The hypervisor does not know @uuid any more; NULL: it knows all again. Says so by an event. */
 void bench_hide(Bench *bench, const char *uuid);
+
+/* The definition of @uuid is no XML any more; NULL: all are whole again. */
+void bench_garble(Bench *bench, const char *uuid);
+/* Another program has, or has not any more, QEMU's lock on @path. */
+void bench_set_busy(Bench *bench, const char *path, bool busy);
+/* engine-bench-tables.c: the fakes with the troubles that a test asks for. */
+void bench_wrap_tables(Bench *bench);
+void bench_unwrap_tables(Bench *bench);
 
 /* Wait until @is_so(bench, what); fails the test after 60 s. */
 void bench_wait(Bench *bench, bool (*is_so)(Bench *bench, const char *what), const char *what);
