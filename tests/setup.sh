@@ -1,16 +1,18 @@
 #!/bin/bash
-# Install what building and testing need, on Debian 12 or later, as root. Does nothing when all of it is there. Starts no service.
+# tests/setup.sh [build]: install what building, running and testing need (`build`: not what only the tests need), on Debian 12 or
+# later, as root. Does nothing when all of it is there. Starts no service.
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 packages=(
-    # to build
+    # to build: cmocka, because meson.build describes the tests too
     build-essential meson ninja-build pkg-config
-    libfuse3-dev libglib2.0-dev libjson-glib-dev libvirt-dev libxml2-dev libyaml-dev
+    libcmocka-dev libfuse3-dev libglib2.0-dev libjson-glib-dev libvirt-dev libxml2-dev libyaml-dev
     # to run: libvirt-daemon holds libvirtd, -driver-qemu the driver that qemu:///embed loads too, -system the user libvirt-qemu
-    fuse3 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system qemu-system-x86 qemu-utils
-    # to test
-    acl attr "busybox|busybox-static" clang-format git libcmocka-dev mount procps psmisc python3 python3-yaml rsync tree util-linux vim
+    fuse3 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system mount procps qemu-system-x86 qemu-utils
+)
+[[ ${1:-} == build ]] || packages+=(
+    acl attr "busybox|busybox-static" clang-format git psmisc python3 python3-yaml rsync tree util-linux vim
 )
 
 installed() {
@@ -37,5 +39,6 @@ if [[ ! -e $policy ]]; then
 fi
 
 apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+dpkg --configure -a # of an installation that was interrupted
 "${apt[@]}" update
 "${apt[@]}" install --no-install-recommends "${missing[@]}"
