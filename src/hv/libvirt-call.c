@@ -19,6 +19,7 @@ static void clear_question(LibvirtCall *call)
     g_free(call->what);
     g_free(call->uri);
     g_free(call->uuid);
+    g_free(call->name);
     g_free(call->target);
     g_free(call->xml);
     g_free(call->top);
@@ -92,9 +93,9 @@ static bool wait_until_done(LibvirtCall *call, unsigned seconds)
 static char *describe(const LibvirtCall *call)
 {
     if (call->target)
-        return g_strdup_printf("%s disk %s of domain %s", call->what, call->target, call->uuid);
+        return g_strdup_printf("%s disk %s of domain %s", call->what, call->target, call->name);
     if (call->uuid)
-        return g_strdup_printf("%s domain %s", call->what, call->uuid);
+        return g_strdup_printf("%s domain %s", call->what, call->name);
     return g_strdup(call->what);
 }
 
@@ -117,11 +118,11 @@ bool libvirt_call_run(LibvirtCall *call, unsigned seconds, GError **error)
 static bool run_connected(Hypervisor *hv, LibvirtCall *call, bool effect, unsigned seconds,
                           GError **error)
 {
-    g_autofree char *what = describe(call);
-
+    call->name = call->uuid ? libvirt_hv_name((LibvirtHv *)hv, call->uuid) : NULL;
     call->connection = libvirt_connection_get((LibvirtHv *)hv, effect, error);
     if (call->connection)
         return libvirt_call_run(call, seconds, error);
+    g_autofree char *what = describe(call);
     g_prefix_error(error, "cannot %s: ", what);
     return false;
 }

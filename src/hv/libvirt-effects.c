@@ -59,7 +59,7 @@ static bool check_uuid(LibvirtCall *call, GError **error)
     if (parsed->uuid && g_ascii_strcasecmp(parsed->uuid, call->uuid) == 0)
         return true;
     g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                "cannot redefine domain %s: the definition is that of %s", call->uuid,
+                "cannot redefine domain %s: the definition is that of %s", call->name,
                 parsed->uuid ? parsed->uuid : "no uuid");
     return false;
 }

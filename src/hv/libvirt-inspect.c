@@ -100,7 +100,11 @@ GPtrArray *libvirt_list(Hypervisor *hv, GError **error)
 {
     g_autoptr(LibvirtCall) call = libvirt_call_new("list the domains", NULL, run_list);
 
-    return libvirt_call_query(hv, call, error) ? g_steal_pointer(&call->domains) : NULL;
+    if (!libvirt_call_query(hv, call, error))
+        return NULL;
+    for (guint i = 0; i < call->domains->len; i++)
+        libvirt_hv_learn_name((LibvirtHv *)hv, call->domains->pdata[i]);
+    return g_steal_pointer(&call->domains);
 }
 
 /* --- inspect --- */
@@ -238,7 +242,7 @@ static bool run_inspect(LibvirtCall *call, GError **error)
     }
     g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
                 "cannot inspect domain %s: it starts and stops all the time; try again",
-                call->uuid);
+                call->name);
     return false;
 }
 
@@ -250,6 +254,7 @@ bool libvirt_inspect(Hypervisor *hv, const char *uuid, HvDomain **out_domain, ch
 
     if (!libvirt_call_query(hv, call, error))
         return false;
+    libvirt_hv_learn_name((LibvirtHv *)hv, call->domain);
     *out_domain = g_steal_pointer(&call->domain);
     *out_live = g_steal_pointer(&call->live);
     *out_inactive = g_steal_pointer(&call->inactive);

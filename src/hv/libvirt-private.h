@@ -45,6 +45,7 @@ typedef struct {
     virConnectPtr effects; /* a second connection, since libvirtd runs few calls of one at a time;
                               embedded: the same */
     char *why_down;
+    GHashTable *names; /* uuid → what libvirt called it last, for sentences */
     bool attempted, ended;
     HvEvent event;
     void *event_data;
@@ -53,6 +54,9 @@ typedef struct {
 
 LibvirtHv *libvirt_hv_ref(LibvirtHv *hv);
 void libvirt_hv_unref(LibvirtHv *hv);
+/* What sentences call a domain. */
+void libvirt_hv_learn_name(LibvirtHv *hv, const HvDomain *domain);
+char *libvirt_hv_name(LibvirtHv *hv, const char *uuid); /* yours; @uuid if it is not known */
 
 /* --- libvirt-error.c --- */
 
@@ -77,6 +81,7 @@ struct LibvirtCall {
     char *what;               /* "start" */
     char *uri;
     char *uuid, *target, *xml, *top, *base;
+    char *name; /* of the domain; its uuid if the name is not known */
     uint64_t bandwidth;
     bool active;
     int (*power)(virDomainPtr domain);

@@ -29,9 +29,26 @@ void libvirt_hv_unref(LibvirtHv *hv)
     g_async_queue_unref(hv->notes);
     g_mutex_clear(&hv->lock);
     g_cond_clear(&hv->changed);
+    g_hash_table_unref(hv->names);
     g_free(hv->why_down);
     g_free(hv->uri);
     g_free(hv);
+}
+
+void libvirt_hv_learn_name(LibvirtHv *hv, const HvDomain *domain)
+{
+    g_mutex_lock(&hv->lock);
+    g_hash_table_replace(hv->names, g_strdup(domain->uuid), g_strdup(domain->name));
+    g_mutex_unlock(&hv->lock);
+}
+
+char *libvirt_hv_name(LibvirtHv *hv, const char *uuid)
+{
+    g_mutex_lock(&hv->lock);
+    const char *known = g_hash_table_lookup(hv->names, uuid);
+    char *name = g_strdup(known ? known : uuid);
+    g_mutex_unlock(&hv->lock);
+    return name;
 }
 
 static void libvirt_free(Hypervisor *base)
@@ -122,6 +139,7 @@ static LibvirtHv *libvirt_hv_new(const char *uri, bool embedded)
     hv->uri = g_strdup(uri);
     hv->embedded = embedded;
     hv->notes = g_async_queue_new_full((GDestroyNotify)libvirt_note_free);
+    hv->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_mutex_init(&hv->lock);
     g_cond_init(&hv->changed);
     return hv;

@@ -1,5 +1,7 @@
 #include "hv-contract-tools.h"
 
+#include <string.h>
+
 #define UNKNOWN "00000000-1111-2222-3333-444444444444"
 
 static int before_each(void **state)
@@ -158,6 +160,17 @@ static void power_that_the_state_does_not_allow_is_busy(void **state)
     ok = hv->ops->start(hv, uuid, &error);
     assert_refused(ok, g_steal_pointer(&error), ERR_BUSY);
     assert_state(uuid, DOMAIN_PAUSED);
+}
+
+static void a_refusal_names_the_machine_by_its_name(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+    g_auto(Facts) facts = inspect(uuid);
+    g_autoptr(GError) error = NULL;
+
+    assert_false(hv->ops->suspend(hv, uuid, &error));
+    assert_non_null(strstr(error->message, facts.domain->name));
+    assert_null(strstr(error->message, uuid));
 }
 
 static void a_subscriber_that_left_hears_nothing(void **state)
@@ -450,6 +463,7 @@ int hv_contract_run(const char *name, const HvContract *given)
         CASE(a_managed_save_image_is_seen),
         CASE(power_changes_the_state_and_is_told),
         CASE(power_that_the_state_does_not_allow_is_busy),
+        CASE(a_refusal_names_the_machine_by_its_name),
         CASE(a_subscriber_that_left_hears_nothing),
         CASE(a_redefinition_switches_a_disk),
         CASE(a_redefinition_while_it_runs_leaves_what_runs),
