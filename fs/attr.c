@@ -42,13 +42,20 @@ static uint64_t allocation(const Node *node, const Place *place)
     return bytes;
 }
 
+static Stamp stamp_of(const Node *node)
+{
+    if (node->flags & NODE_LIVE)
+        return STAMP_ERRORS;
+    return node->flags & NODE_PROGRESS ? STAMP_PROGRESS : STAMP_TREE;
+}
+
 static int64_t time_of(const Node *node, const Place *place)
 {
     if (is_snapshot(node))
         return place->snapshot->created;
-    if (node->scope == SCOPE_JOB || node->scope == SCOPE_RUNNING)
+    if (place->job && !S_ISREG(node->mode))
         return engine_job_created(place->job);
-    return stamps_time(place->face->stamps, place_uuid(place));
+    return stamps_time(place->face->stamps, place_uuid(place), stamp_of(node));
 }
 
 static off_t size_of(const Node *node, const Place *place)

@@ -20,6 +20,7 @@ typedef struct Actions Actions;
 typedef struct Stamps Stamps;
 typedef struct Space Space;
 typedef struct Opens Opens;
+typedef struct Followers Followers;
 
 typedef struct {
     Engine *engine;
@@ -36,6 +37,7 @@ typedef struct {
     Stamps *stamps;
     Space *space;
     Opens *opens;
+    Followers *followers;
     void (*served)(void *data); /* the kernel has said hello */
     void *served_data;
 } Face;

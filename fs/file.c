@@ -1,9 +1,12 @@
 #include "fs/file.h"
 
+#include "fs/followers.h"
+
 #include <fcntl.h>
 #include <string.h>
 
-#define VALUE_MAX 4096
+#define VALUE_MAX   4096
+#define LEFT_BEHIND (1024 * 1024) /* bytes that a follower may go back, at least */
 
 static bool is_for(int flags, int mode)
 {
@@ -58,6 +61,7 @@ File *file_new(Face *face, const Inode *inode, const Place *place, int flags)
 
 void file_free(Face *face, File *file)
 {
+    followers_drop(face->followers, file);
     if (file->reader)
         reader_close(face->blocking, file->reader);
     g_string_free(file->text, TRUE);
@@ -77,14 +81,45 @@ static void refresh(Face *face, File *file)
     file->last = append_new_lines(file->text, lines, file->last);
 }
 
+off_t file_length(Face *face, File *file)
+{
+    g_mutex_lock(&file->lock);
+    refresh(face, file);
+    off_t length = (off_t)(file->gone + file->text->len);
+    g_mutex_unlock(&file->lock);
+    return length;
+}
+
+/* With the lock held. Who begins anew sees the ring as it is now; what a follower has read long ago
+ * is let go. */
+static void follow(Face *face, File *file, gsize offset)
+{
+    if (offset == 0) {
+        g_string_truncate(file->text, 0);
+        file->gone = 0;
+        file->last = 0;
+    }
+    refresh(face, file);
+    if (offset > file->gone + LEFT_BEHIND && offset <= file->gone + file->text->len) {
+        g_string_erase(file->text, 0, (gssize)(offset - file->gone));
+        file->gone = offset;
+    }
+}
+
+/* With the lock held. */
+static GBytes *part(const File *file, size_t size, gsize offset)
+{
+    gsize from = offset < file->gone ? file->text->len : MIN(offset - file->gone, file->text->len);
+
+    return g_bytes_new(file->text->str + from, MIN(size, file->text->len - from));
+}
+
 void file_read(Face *face, File *file, fuse_req_t req, size_t size, off_t offset)
 {
     g_mutex_lock(&file->lock);
     if (file->inode->node->flags & NODE_LIVE)
-        refresh(face, file);
-    gsize from = MIN((gsize)offset, file->text->len);
-    g_autoptr(GBytes) bytes =
-        g_bytes_new(file->text->str + from, MIN(size, file->text->len - from));
+        follow(face, file, (gsize)offset);
+    g_autoptr(GBytes) bytes = part(file, size, (gsize)offset);
     g_mutex_unlock(&file->lock);
     fuse_reply_buf(req, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
 }

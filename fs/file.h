@@ -9,7 +9,8 @@ typedef struct {
     int flags;      /* of open(2) */
     Reader *reader; /* `wait` and `events`; NULL for all others */
     GMutex lock;    /* guards all below */
-    GString *text;  /* what reads see */
+    GString *text;  /* what reads see, from offset `gone` on */
+    gsize gone;     /* NODE_LIVE: bytes before text that its reader left behind long ago */
     uint64_t last;  /* NODE_LIVE: the sequence number of the last line in text */
     GString *draft; /* NODE_OFFSETS: what the file would hold */
     bool written;   /* a whole value was written */
@@ -20,6 +21,8 @@ void file_free(Face *face, File *file);
 
 /* Answer a read of anything but a reader. */
 void file_read(Face *face, File *file, fuse_req_t req, size_t size, off_t offset);
+/* NODE_LIVE: where it ends now. */
+off_t file_length(Face *face, File *file);
 /* Truncated to nothing, as the shell's > does. */
 void file_truncate(File *file);
 /* The value that a write of @size bytes at @offset asks for, without its trailing newline; NULL

@@ -10,6 +10,7 @@
 #include "fs/act.h"
 #include "fs/blocking.h"
 #include "fs/daemon.h"
+#include "fs/followers.h"
 #include "fs/notify.h"
 #include "fs/opens.h"
 #include "fs/options.h"
@@ -56,6 +57,7 @@ static void face_start(Face *face, Engine *engine, const Options *options)
     face->actions = actions_new(face);
     face->space = space_new(face);
     face->opens = opens_new();
+    face->followers = followers_new();
 }
 
 static void face_stop(Face *face)
@@ -68,6 +70,7 @@ static void face_stop(Face *face)
 static void face_clear(Face *face)
 {
     opens_free(face->opens, face);
+    followers_free(face->followers);
     space_free(face->space);
     actions_free(face->actions);
     notifier_free(face->notifier);

@@ -12,6 +12,7 @@ typedef enum {
     NODE_WAIT = 1 << 3,     /* `wait` */
     NODE_EVENTS = 1 << 4,   /* `events` */
     NODE_FLEETING = 1 << 5, /* the kernel keeps neither its name nor its attributes */
+    NODE_PROGRESS = 1 << 6, /* shows how far jobs are */
 } NodeFlags;
 
 typedef struct Node Node;

@@ -3,7 +3,7 @@
 #include "fs/act.h"
 #include "fs/attr.h"
 #include "fs/directory.h"
-#include "fs/file.h"
+#include "fs/followers.h"
 #include "fs/notify.h"
 #include "fs/opens.h"
 #include "fs/space.h"
@@ -87,12 +87,26 @@ static void do_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
     fuse_reply_none(req);
 }
 
+static void reply_live_attr(fuse_req_t req, const Inode *inode, const Place *place)
+{
+    Face *face = session_face(req);
+    struct stat attr;
+
+    attr_fill(&attr, inode->node, place);
+    followers_length(face->followers, face, inode, act_caller(req).pid, &attr.st_size);
+    fuse_reply_attr(req, &attr, attr_timeout(inode->node));
+}
+
 static void do_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
     g_autoptr(Inode) inode = NULL;
     g_auto(Place) place = {0};
 
-    if (session_open_place(req, id, &inode, &place))
+    if (!session_open_place(req, id, &inode, &place))
+        return;
+    if (inode->node->flags & NODE_LIVE)
+        reply_live_attr(req, inode, &place);
+    else
         session_reply_attr(req, inode->node, &place);
 }
 
@@ -182,7 +196,10 @@ static void do_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
     }
     if ((fi->flags & O_ACCMODE) != O_WRONLY && node_in_snapshot(inode->node))
         sweep_read_snapshot(face->sweep, act_caller(req), inode->uuid, inode->object);
-    fi->fh = opens_add(face->opens, file_new(face, inode, &place, fi->flags), close_file);
+    File *file = file_new(face, inode, &place, fi->flags);
+    if (inode->node->flags & NODE_LIVE)
+        followers_add(face->followers, file, act_caller(req).pid);
+    fi->fh = opens_add(face->opens, file, close_file);
     fi->direct_io = 1;
     fi->nonseekable = inode->node->flags & NODE_EVENTS ? 1 : 0;
     if (fuse_reply_open(req, fi) == -ENOENT)
@@ -268,11 +285,24 @@ const struct fuse_lowlevel_ops *session_operations(void)
     return &operations;
 }
 
+static void touch(Stamps *stamps, ChangeKind kind, const char *uuid)
+{
+    static const Stamp stamped[] = {
+        [CHANGE_VMS] = STAMP_TREE,      [CHANGE_VM] = STAMP_TREE,
+        [CHANGE_JOBS] = STAMP_TREE,     [CHANGE_PROGRESS] = STAMP_PROGRESS,
+        [CHANGE_ERRORS] = STAMP_ERRORS,
+    };
+
+    stamps_touch(stamps, uuid, stamped[kind]);
+    if (kind == CHANGE_ERRORS)
+        stamps_touch(stamps, "", STAMP_ERRORS); /* the host's ring has every line */
+}
+
 void session_changed(ChangeKind kind, const char *uuid, const char *event, void *data)
 {
     Face *face = data;
 
-    stamps_touch(face->stamps, uuid ? uuid : "");
+    touch(face->stamps, kind, uuid ? uuid : "");
     blocking_changed(face->blocking, uuid, event);
     if (kind == CHANGE_VMS || kind == CHANGE_VM || kind == CHANGE_JOBS)
         notifier_changed(face->notifier);

@@ -1,8 +1,12 @@
 #include "fs/stamps.h"
 
+typedef struct {
+    gint64 at[N_STAMPS]; /* 0: never */
+} Times;
+
 struct Stamps {
     GMutex lock;
-    GHashTable *times; /* uuid → gint64 */
+    GHashTable *times; /* uuid → Times */
     gint64 started;
 };
 
@@ -23,20 +27,26 @@ void stamps_free(Stamps *stamps)
     g_free(stamps);
 }
 
-void stamps_touch(Stamps *stamps, const char *uuid)
+void stamps_touch(Stamps *stamps, const char *uuid, Stamp stamp)
 {
-    gint64 now = g_get_real_time();
-
     g_mutex_lock(&stamps->lock);
-    g_hash_table_replace(stamps->times, g_strdup(uuid), g_memdup2(&now, sizeof now));
+    Times *times = g_hash_table_lookup(stamps->times, uuid);
+    if (!times) {
+        times = g_new0(Times, 1);
+        g_hash_table_insert(stamps->times, g_strdup(uuid), times);
+    }
+    times->at[stamp] = g_get_real_time();
     g_mutex_unlock(&stamps->lock);
 }
 
-int64_t stamps_time(Stamps *stamps, const char *uuid)
+int64_t stamps_time(Stamps *stamps, const char *uuid, Stamp stamp)
 {
+    int64_t result = stamps->started;
+
     g_mutex_lock(&stamps->lock);
-    const gint64 *time = g_hash_table_lookup(stamps->times, uuid);
-    int64_t result = time ? *time : stamps->started;
+    const Times *times = g_hash_table_lookup(stamps->times, uuid);
+    if (times)
+        result = MAX(result, MAX(times->at[STAMP_TREE], times->at[stamp]));
     g_mutex_unlock(&stamps->lock);
     return result;
 }

@@ -233,11 +233,34 @@ errors_are_read_live() {
     same "lines" 1 "$(grep -c second "$WORK/tail")"
 }
 
-df_and_du_answer() {
+errors_are_followed_past_the_lines_that_are_kept() {
+    local reader turn
+    timeout 120 tail -n 0 -s 0.1 -f "$MNT/db01/errors" > "$WORK/tail" 2>&1 &
+    reader=$!
+    wait_until "tail -f shows a line" shown_after_refusal follow
+    for turn in 1 2 3; do
+        errno_of "[exec('try: os.mkdir(mnt + \"/db01/snapshots/.t${turn}n%d\" % i)\nexcept OSError: pass') for i in range(120)]" > /dev/null
+        wait_until "tail -f shows the last line of turn $turn" grep -q "t${turn}n119 " "$WORK/tail"
+    done
+    kill "$reader"
+    wait "$reader" 2> /dev/null
+    same "lines" 360 "$(grep -c 'snapshots/\.t' "$WORK/tail")"
+    same "lines that came twice" "" "$(sort "$WORK/tail" | uniq -d)"
+    same "lines that are kept" 256 "$(quick wc -l < "$MNT/db01/errors")"
+    same "true length" "$(quick stat -c %s "$MNT/db01/errors")" "$(quick cat "$MNT/db01/errors" | wc -c)"
+}
+
+df_shows_the_image_store_and_du_what_layers_take() {
+    local bytes
+    mkdir -p "$WORK/images"
     works mkdir "$S/a" || return
-    works df "$MNT"
+    quick bash -c 'echo running > "$1" && echo off > "$1"' - "$MNT/web01/state" || fail "power"
+    works mkdir "$S/b" || return
+    same size "$(stat -f -c %b "$WORK/images")" "$(quick stat -f -c %b "$MNT")"
     same "longest name" 200 "$(quick stat -f -c %l "$MNT")"
-    works du -s "$S/a"
+    bytes=$(quick sed "s/.*allocation=//" "$S/b/disks" | awk "{ sum += \$1 } END { print sum }")
+    [[ $bytes -gt 0 ]] || fail "nothing was written"
+    same "du of b" "$bytes" "$(quick du -s -B1 "$S/b" | cut -f1)"
     clean web01
 }
 
@@ -247,6 +270,7 @@ for name in mkdir_takes_a_snapshot_dated_and_owned ls_lt_lists_the_newest_first 
     rename_takes_noreplace_and_no_other_flag a_held_snapshot_stays rm_of_one_file_says_success_and_changes_nothing \
     rmdir_and_rm_r_remove a_name_can_be_used_again descriptions_are_written_by_everything \
     descriptions_have_a_limit_and_are_utf8 vim_edits_a_description attributes_set_to_what_they_are_do_nothing \
-    every_refusal_has_one_line errors_are_read_live df_and_du_answer; do
+    every_refusal_has_one_line errors_are_read_live errors_are_followed_past_the_lines_that_are_kept \
+    df_shows_the_image_store_and_du_what_layers_take; do
     test_case "$name"
 done

@@ -49,12 +49,24 @@ read_only_files_stay_so() {
     works truncate -s 0 "$V/state"
     same state shutoff "$(quick cat "$V/state")"
 }
+times_move_with_what_changed() {
+    # vim asks before it writes a file whose time moved since it read it.
+    local state errors host
+    state=$(quick stat -c %y "$V/state") errors=$(quick stat -c %y "$V/errors") host=$(quick stat -c %y "$MNT/.vmsnapfs/errors")
+    refuses "Operation not permitted" touch "$V/.state.swp"
+    same "state after a refusal" "$state" "$(quick stat -c %y "$V/state")"
+    [[ $errors != "$(quick stat -c %y "$V/errors")" ]] || fail "errors kept its time"
+    [[ $host != "$(quick stat -c %y "$MNT/.vmsnapfs/errors")" ]] || fail "the host's errors kept their time"
+    put running "$V/state"
+    [[ $state != "$(quick stat -c %y "$V/state")" ]] || fail "state kept its time though it changed"
+    put off "$V/state"
+}
 errors_of_writes_come_from_write_not_close() {
     same write EINVAL "$(errno_of 'os.write(os.open(mnt + "/web01/state", os.O_WRONLY | os.O_TRUNC), b"nonsense")')"
     same close ok "$(errno_of 'os.close(os.open(mnt + "/web01/state", os.O_WRONLY | os.O_TRUNC))')"
 }
 
 for name in state_is_asked_for_by_writing a_value_is_one_write_at_offset_0 policies_are_checked_and_kept a_full_quota_says_so \
-    read_only_files_stay_so errors_of_writes_come_from_write_not_close; do
+    read_only_files_stay_so times_move_with_what_changed errors_of_writes_come_from_write_not_close; do
     test_case "$name"
 done
