@@ -33,8 +33,17 @@ static const char libvirtd_conf[] = "unix_sock_group = \"root\"\n"
                                     "auth_unix_ro = \"none\"\n"
                                     "log_outputs = \"3:file:/var/log/libvirt/libvirtd.log\"\n";
 
-/* $1: where the directories are. Becomes the daemon, in the foreground. `slave`, or mounts made
- * later would not be seen. */
+/* Runs its arguments where mounts stay inside, but mounts made outside later are seen. In a plain
+ * chroot "/" is no mount point whose propagation could be changed, and a mount over it could be
+ * seen outside; so there it goes through a copy of the tree, below a mount of our own. */
+static const char apart_script[] = "set -e\n"
+                                   "mount --make-rslave / 2> /dev/null && exec \"$@\"\n"
+                                   "mount --make-private /proc\n"
+                                   "mount --rbind / /proc/fs\n"
+                                   "mount --make-rslave /proc/fs\n"
+                                   "exec chroot /proc/fs \"$@\"\n";
+
+/* $1: where the directories are. Becomes the daemon, in the foreground. */
 static const char daemon_script[] =
     "set -e\n"
     "mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt\n"
@@ -55,7 +64,8 @@ static void write_file(const char *name, const char *text)
 static void start_daemon(void)
 {
     const char *argv[] = {
-        "unshare", "-m", "--propagation", "slave", "sh", "-c", daemon_script, "sh", root, NULL};
+        "unshare", "-m", "--propagation", "unchanged", "sh", "-c", apart_script, "sh",
+        "sh",      "-c", daemon_script,   "sh",        root, NULL};
     const GSpawnFlags flags = G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD |
                               G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL;
 
