@@ -59,7 +59,7 @@ dump() {
     for vm in "$MNT"/*/; do
         [[ -n $(ls "$vm/snapshots" "$vm/hidden" "$vm/jobs" 2> /dev/null | grep -v :) ]] || continue
         log "--- $vm: $(cat "$vm/state")"
-        (cat "$vm/tree" "$vm/progress" "$vm/errors"; ls -l "$vm/snapshots" "$vm/hidden") 2>&1 | sed 's/^/#   /'
+        (cat "$vm/tree" "$vm/status" "$vm/progress" "$vm/errors"; ls -l "$vm/snapshots" "$vm/hidden") 2>&1 | sed 's/^/#   /'
     done
     tail -n 20 "$WORK/daemon.log" 2>/dev/null | sed 's/^/#   log: /'
 }
@@ -265,16 +265,20 @@ listen_tcp = 0
 host_uuid = "$(cat /proc/sys/kernel/random/uuid)"
 log_outputs = "2:file:/var/log/libvirt/libvirtd.log"
 Q
-    unshare -m --propagation slave bash -c "
-        mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt
-        mount --bind $d/run /run/libvirt && mount --bind $d/lib /var/lib/libvirt && mount --bind $d/log /var/log/libvirt &&
-        mount --bind $d/cache /var/cache/libvirt && mount --bind $d/etc /etc/libvirt && touch $d/ready && exec sleep 86400" < /dev/null > "$d/holder.log" 2>&1 &
+    # Mounts stay inside, those made outside later are seen. In a plain chroot "/" is no mount point whose propagation could be
+    # changed, and a mount over it could be seen outside; so there it goes through a copy of the tree, below a mount of our own.
+    local apart='mount --make-rslave / 2> /dev/null && exec "$@"
+        mount --make-private /proc && mount --rbind / /proc/fs && mount --make-rslave /proc/fs && exec chroot /proc/fs "$@"'
+    local hold='mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt &&
+        mount --bind "$1/run" /run/libvirt && mount --bind "$1/lib" /var/lib/libvirt && mount --bind "$1/log" /var/log/libvirt &&
+        mount --bind "$1/cache" /var/cache/libvirt && mount --bind "$1/etc" /etc/libvirt && touch "$1/ready" && exec sleep 86400'
+    unshare -m --propagation unchanged sh -c "$apart" sh sh -c "$hold" sh "$d" < /dev/null > "$d/holder.log" 2>&1 &
     LIBVIRTD_HOLDER=$!
     wait_for test -e "$d/ready" || return
     URI="qemu+unix:///system?socket=$d/run/libvirt-sock"
 }
 libvirtd_start() {
-    (cd / && exec nsenter -t "$LIBVIRTD_HOLDER" -m -- libvirtd -f /etc/libvirt/libvirtd.conf -p "$WORK/lv/pid") < /dev/null >> "$WORK/lv/out" 2>&1 &
+    (cd / && exec nsenter -t "$LIBVIRTD_HOLDER" -m -r -- libvirtd -f /etc/libvirt/libvirtd.conf -p "$WORK/lv/pid") < /dev/null >> "$WORK/lv/out" 2>&1 &
     LIBVIRTD=$!
     wait_for virsh -q -c "$URI" version
 }
