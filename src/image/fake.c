@@ -38,6 +38,7 @@ static ImageFacts *fake_inspect(Images *images, const char *path)
     facts->backing_format = g_steal_pointer(&found.backing_format);
     facts->capacity = found.capacity;
     facts->allocation = found.allocation;
+    facts->written = found.written;
     facts->device = facts->exists ? 1 : 0;
     facts->inode = found.inode;
     return facts;
@@ -78,9 +79,9 @@ static bool fake_repoint(Images *images, const char *path, const char *backing,
     return simhost_repoint(host_of(images), path, backing, backing_format, error);
 }
 
-static bool fake_unlink(Images *images, const char *path, GError **error)
+static bool fake_unlink(Images *images, const char *path, bool open, GError **error)
 {
-    return simhost_unlink(host_of(images), path, error);
+    return simhost_unlink(host_of(images), path, open, error);
 }
 
 static void lock_free(ImageLock *lock)

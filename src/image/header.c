@@ -3,6 +3,8 @@
  * All of it is within the first cluster, which is at most 2 MiB; what points further is refused. */
 #include "image/header.h"
 
+#include "image/lock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -244,6 +246,7 @@ ImageFacts *header_inspect(const char *path)
         return facts;
     }
     inspect_open(facts, path, fd, (uint64_t)status.st_size);
+    facts->written = lock_is_written(fd);
     close(fd);
     return facts;
 }

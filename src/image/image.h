@@ -41,8 +41,9 @@ typedef struct {
                     const char *backing_format, GError **error);
 
     /* Unlink @path after taking its image lock (rule 8); success if it is gone already, also its
-     * temporary. ERR_BUSY if in use (tried for some seconds). The directory is fsynced. */
-    bool (*unlink)(Images *images, const char *path, GError **error);
+     * temporary. ERR_BUSY if in use (tried for some seconds). @open: without the lock, for a file
+     * that a QEMU has opened and is known never to have used. The directory is fsynced. */
+    bool (*unlink)(Images *images, const char *path, bool open, GError **error);
 
     /* Hold QEMU's write lock on @path (OFD lock on bytes 100…299), so that no QEMU can open it.
      * ERR_BUSY if QEMU has it (tried for @wait_ms). NULL on error. The lock dies with the process.

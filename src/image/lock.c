@@ -7,7 +7,8 @@
 
 #define FIRST_BYTE 100
 #define N_BYTES    200
-#define STEP_MS    20 /* other tools' readers hold an image for an instant */
+#define WRITE_BYTE 101 /* BLK_PERM_WRITE in use */
+#define STEP_MS    20  /* other tools' readers hold an image for an instant */
 
 struct ImageLock {
     int fd;
@@ -48,6 +49,14 @@ static int open_image(const char *path, GError **error)
                 path);
     close(fd);
     return -1;
+}
+
+bool lock_is_written(int fd)
+{
+    struct flock byte = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = WRITE_BYTE, .l_len = 1};
+
+    return fcntl(fd, F_OFD_GETLK, &byte) == 0 && byte.l_type != F_UNLCK;
 }
 
 /* 0, EAGAIN while someone has it, or another errno. */

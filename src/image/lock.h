@@ -12,6 +12,8 @@
 
 /* ImageOps.lock, .unlock. A symlink is followed: the lock is on the file that QEMU would open. */
 ImageLock *lock_take(const char *path, unsigned wait_ms, GError **error);
+/* Does a QEMU have the file that @fd is open on for writing? False also where locks do not work. */
+bool lock_is_written(int fd);
 void lock_release(ImageLock *lock);
 /* Is @path (itself, not a file it links to) the file that @lock is on? */
 bool lock_is_on(const ImageLock *lock, const char *path);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -95,9 +96,9 @@ static bool real_repoint(Images *images, const char *path, const char *backing,
            overlay_check_header(path, backing, backing_format, 0, error);
 }
 
-static bool unlink_locked(const ImageLock *lock, const char *path, GError **error)
+static bool unlink_image(const char *path, bool sure, GError **error)
 {
-    if (!lock_is_on(lock, path)) {
+    if (!sure) {
         g_set_error(
             error, VMSNAPFS_ERROR, ERR_IO,
             "Will not remove %s: it is a symlink, or was replaced just now; remove it by hand",
@@ -111,16 +112,32 @@ static bool unlink_locked(const ImageLock *lock, const char *path, GError **erro
     return true;
 }
 
-static bool real_unlink(Images *images, const char *path, GError **error)
+static bool unlink_locked(const char *path, GError **error)
 {
     g_autoptr(GError) reason = NULL;
     ImageLock *lock = lock_take(path, UNLINK_WAIT_MS, &reason);
-    bool gone = lock ? unlink_locked(lock, path, error) : error_is(reason, ERR_NOT_FOUND);
+    bool gone =
+        lock ? unlink_image(path, lock_is_on(lock, path), error) : error_is(reason, ERR_NOT_FOUND);
 
     lock_release(lock);
     if (!gone && reason)
         g_propagate_error(error, g_steal_pointer(&reason));
-    return gone && overlay_remove_temporary(path, error) && overlay_sync_directory(path, error);
+    return gone;
+}
+
+static bool unlink_open(const char *path, GError **error)
+{
+    struct stat status;
+
+    if (lstat(path, &status) < 0 && errno == ENOENT)
+        return true;
+    return unlink_image(path, S_ISREG(status.st_mode), error);
+}
+
+static bool real_unlink(Images *images, const char *path, bool open, GError **error)
+{
+    return (open ? unlink_open(path, error) : unlink_locked(path, error)) &&
+           overlay_remove_temporary(path, error) && overlay_sync_directory(path, error);
 }
 
 static ImageLock *real_lock(Images *images, const char *path, unsigned wait_ms, GError **error)

@@ -69,6 +69,7 @@ bool simhost_job_speed(SimHost *host, const char *uuid, const char *target, GErr
 typedef struct {
     char *format, *backing, *backing_format;
     uint64_t capacity, allocation, inode;
+    bool written; /* QEMU writes to it, or a lock is held on it */
 } SimImageFacts;
 void sim_image_facts_clear(SimImageFacts *facts);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SimImageFacts, sim_image_facts_clear)
@@ -78,7 +79,8 @@ bool simhost_overlay(SimHost *host, const char *path, const char *backing,
                      const char *backing_format, uint64_t capacity, GError **error);
 bool simhost_repoint(SimHost *host, const char *path, const char *backing,
                      const char *backing_format, GError **error);
-bool simhost_unlink(SimHost *host, const char *path, GError **error);
+/* @open: though a QEMU has opened it; misuse if that is more than opened. */
+bool simhost_unlink(SimHost *host, const char *path, bool open, GError **error);
 uint64_t simhost_free_space(SimHost *host);
 bool simhost_lock(SimHost *host, const char *path, GError **error);
 void simhost_unlock(SimHost *host, const char *path);

@@ -229,6 +229,27 @@ void sim_image_facts_clear(SimImageFacts *facts)
     *facts = (SimImageFacts){0};
 }
 
+static bool is_written(SimHost *host, const char *path)
+{
+    if (g_hash_table_contains(host->locks, path))
+        return true;
+    for (unsigned i = 0; i < host->domains->len; i++) {
+        const SimDomain *domain = host->domains->pdata[i];
+
+        if (g_hash_table_contains(domain->aside, path))
+            return true;
+        for (unsigned j = 0; domain->live && j < domain->live->disks->len; j++) {
+            const SimDisk *disk = domain->live->disks->pdata[j];
+            const SimJob *job = g_hash_table_lookup(domain->jobs, disk->target);
+
+            if ((!disk->readonly && sim_links_find(disk->links, path) == 0) ||
+                (job && g_str_equal(job->base, path)))
+                return true;
+        }
+    }
+    return false;
+}
+
 bool simhost_image_facts(SimHost *host, const char *path, SimImageFacts *out_facts)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
@@ -243,6 +264,7 @@ bool simhost_image_facts(SimHost *host, const char *path, SimImageFacts *out_fac
         .capacity = image->capacity,
         .allocation = (uint64_t)g_hash_table_size(image->blocks) * SIM_BLOCK,
         .inode = image->inode,
+        .written = is_written(host, path),
     };
     return true;
 }

@@ -195,6 +195,9 @@ bool simhost_job_start(SimHost *host, const char *uuid, const char *target, cons
     if (g_hash_table_contains(domain->jobs, target))
         return sim_error(error, ERR_BUSY, "Disk %s of %s is already in active block job.", target,
                          domain->name);
+    if (disk->lost)
+        sim_misuse(host, "libvirt is asked for a job on disk %s of %s, which it lost track of.",
+                   target, domain->name);
     if (!check_range(disk, top, base, active, error) || !check_base(host, domain, base, error))
         return false;
     g_hash_table_insert(domain->jobs, g_strdup(target), job_new(host, disk, top, base, active));

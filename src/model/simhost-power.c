@@ -1,14 +1,21 @@
 /* Power: what a start checks and takes, what a stop leaves, and the guest. */
 #include "model/simhost-priv.h"
 
+bool sim_uses(const SimDomain *domain, const char *path)
+{
+    for (unsigned i = 0; domain->live && i < domain->live->disks->len; i++)
+        if (sim_links_find(((SimDisk *)domain->live->disks->pdata[i])->links, path) >= 0)
+            return true;
+    return false;
+}
+
 SimDomain *sim_opener(SimHost *host, const char *path)
 {
     for (unsigned i = 0; i < host->domains->len; i++) {
         SimDomain *domain = host->domains->pdata[i];
 
-        for (unsigned j = 0; domain->live && j < domain->live->disks->len; j++)
-            if (sim_links_find(((SimDisk *)domain->live->disks->pdata[j])->links, path) >= 0)
-                return domain;
+        if (sim_uses(domain, path) || g_hash_table_contains(domain->aside, path))
+            return domain;
     }
     return NULL;
 }
@@ -124,6 +131,7 @@ void sim_stop(SimHost *host, SimDomain *domain)
     g_autofree char *uuid = g_strdup(domain->uuid);
 
     g_hash_table_remove_all(domain->jobs);
+    g_hash_table_remove_all(domain->aside);
     g_clear_pointer(&domain->live, sim_definition_free);
     domain->state = DOMAIN_OFF;
     if (!domain->inactive)

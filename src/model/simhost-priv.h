@@ -22,6 +22,7 @@ typedef struct {
     char *target, *device, *type;
     GPtrArray *links; /* of SimLink, at least one */
     bool ended, readonly, shareable, snapshot_no;
+    bool lost; /* links[0] is QEMU's; libvirt goes on naming links[1] */
 } SimDisk;
 
 typedef struct {
@@ -47,6 +48,7 @@ typedef struct {
     SimDefinition *live;     /* NULL when off; its disks have their whole chain */
     SimDefinition *inactive; /* NULL when transient */
     GHashTable *jobs;        /* target → SimJob */
+    GHashTable *aside;       /* paths that QEMU has open and does not use */
 } SimDomain;
 
 struct SimHost {
@@ -56,6 +58,7 @@ struct SimHost {
     GPtrArray *domains; /* of SimDomain */
     unsigned job_speed, guest_writes, slow[N_SIM_SLOW];
     bool forgetful, down;
+    SimDeath death;
     uint64_t free_bytes, next_inode, next_value;
     char *misuse;
     SimNotice notice;
@@ -107,6 +110,8 @@ GPtrArray *sim_disk_chain(SimHost *host, const SimDisk *disk);
 /* The running domain that has @path open, NULL if none. */
 SimDomain *sim_opener(SimHost *host, const char *path);
 bool sim_is_on(const SimDomain *domain);
+/* Has the running domain @path in a chain, not just open? */
+bool sim_uses(const SimDomain *domain, const char *path);
 
 /* simhost-power.c */
 bool sim_start(SimHost *host, SimDomain *domain, GError **error);

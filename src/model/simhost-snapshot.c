@@ -48,6 +48,31 @@ static void check_overlay(SimHost *host, const SimDisk *disk, const SimImage *ov
         sim_misuse(host, "\"%s\" is put on \"%s\" and is not empty.", overlay->path, image->path);
 }
 
+static void switch_lost(SimDomain *domain, const DiskSwitch *change)
+{
+    SimDisk *live = sim_disk(domain->live, change->target);
+
+    live->lost = true;
+    g_ptr_array_insert(live->links, 0, sim_link_new(change->path, change->format));
+}
+
+static bool die(SimHost *host, SimDomain *domain, const GPtrArray *switches, GError **error)
+{
+    for (unsigned i = 0; i < switches->len; i++) {
+        const DiskSwitch *change = switches->pdata[i];
+
+        if (host->death == SIM_DIES_AFTER_SWITCH)
+            switch_lost(domain, change);
+        else
+            g_hash_table_add(domain->aside, g_strdup(change->path));
+    }
+    host->death = SIM_LIVES;
+    host->down = true;
+    sim_notify(host, SIM_DOWN, NULL, NULL);
+    return sim_error(error, ERR_HOST_DOWN, "libvirt was killed in the snapshot of %s.",
+                     domain->name);
+}
+
 static bool check_switch(SimHost *host, const SimDomain *domain, const DiskSwitch *change,
                          GError **error)
 {
@@ -58,6 +83,9 @@ static bool check_switch(SimHost *host, const SimDomain *domain, const DiskSwitc
         return sim_error(error, ERR_NOT_FOUND,
                          "The snapshot of %s fails because it has no disk %s.", domain->name,
                          change->target);
+    if (disk->lost)
+        sim_misuse(host, "libvirt is asked to snapshot disk %s of %s, which it lost track of.",
+                   change->target, domain->name);
     if (g_hash_table_contains(domain->jobs, change->target))
         return sim_error(error, ERR_BUSY,
                          "The snapshot of %s fails because disk %s is already in active block job.",
@@ -103,6 +131,8 @@ bool simhost_snapshot(SimHost *host, const char *uuid, const GPtrArray *switches
     for (unsigned i = 0; i < switches->len; i++)
         if (!check_switch(host, domain, switches->pdata[i], error))
             return false;
+    if (host->death != SIM_LIVES)
+        return die(host, domain, switches, error);
     for (unsigned i = 0; i < switches->len; i++)
         switch_disk(host, domain, switches->pdata[i]);
     sim_guest_writes(host, domain);

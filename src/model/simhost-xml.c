@@ -65,7 +65,7 @@ static void add_source(xmlNode *parent, const char *type, const char *path)
 
 static void add_backing(xmlNode *parent, const SimDisk *disk)
 {
-    for (unsigned i = 1; i < disk->links->len; i++) {
+    for (unsigned i = disk->lost ? 2 : 1; i < disk->links->len; i++) {
         const SimLink *link = disk->links->pdata[i];
 
         parent = add(parent, "backingStore", NULL);
@@ -99,7 +99,7 @@ static const char *bus_of(const char *target)
 
 static void add_disk(xmlNode *devices, const SimDisk *disk, const SimJob *job)
 {
-    const SimLink *source = disk->links->pdata[0];
+    const SimLink *source = disk->links->pdata[disk->lost ? 1 : 0];
     xmlNode *element = add(devices, "disk", NULL);
 
     set(element, "type", disk->type);

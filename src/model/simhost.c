@@ -111,6 +111,13 @@ void simhost_set_down(SimHost *host, bool down)
     sim_notify(host, down ? SIM_DOWN : SIM_UP, NULL, NULL);
 }
 
+void simhost_set_death(SimHost *host, SimDeath death)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
+
+    host->death = death;
+}
+
 bool simhost_is_down(SimHost *host)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);

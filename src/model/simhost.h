@@ -13,6 +13,7 @@
  * - an unlink of a file that a persistent definition holds;
  * - a redefinition of a running VM's disks that makes them differ from its live ones;
  * - a live snapshot onto an overlay that was not made for it, or that leaves a disk out;
+ * - a live snapshot or block job of a disk that libvirt lost track of;
  * - a format stated other than it is, a commit of two images that are not neighbours.
  * The first one is kept as text; tests assert that it is NULL. Files that a running VM has open are
  * no misuse: QEMU's lock answers (ERR_BUSY).
@@ -81,6 +82,10 @@ void simhost_set_forgetful(SimHost *host, bool forgetful);
 /* libvirtd died: every call of the fake hypervisor answers ERR_HOST_DOWN; QEMU goes on: running
  * non-active commits finish. */
 void simhost_set_down(SimHost *host, bool down);
+/* libvirtd is killed in its next live snapshot: when QEMU has opened the overlays, or when it has
+ * switched to them. libvirt never gets to know of either; QEMU goes on. */
+typedef enum { SIM_LIVES, SIM_DIES_BEFORE_SWITCH, SIM_DIES_AFTER_SWITCH } SimDeath;
+void simhost_set_death(SimHost *host, SimDeath death);
 /* Bytes left in every directory (default: plenty). Commits and overlays that need more fail with
  * ERR_NO_SPACE. */
 void simhost_set_free(SimHost *host, uint64_t bytes);

@@ -32,7 +32,7 @@ bool check_no_drift(const Catalog *catalog, const Observation *observation, GErr
     if (!drift)
         return true;
     *strchrnul(drift, '\n') = '\0';
-    return refuse(error, ERR_DRIFT, "VM %s has drifted from its catalog: %s; see its file drift",
+    return refuse(error, ERR_DRIFT, "VM %s has drifted from its catalog: %s; see its file status",
                   observation_name(observation), drift);
 }
 
@@ -70,8 +70,25 @@ bool check_same_disks(const Observation *observation, GError **error)
 
 /* --- busy --- */
 
+/* Nothing that needs libvirt can be done on such a disk: QEMU does not know it by the name that
+ * libvirt has for it. */
+static bool check_not_lost(const Observation *observation, GError **error)
+{
+    for (unsigned i = 0; observation->live && i < observation->live->disks->len; i++) {
+        g_autofree char *lost =
+            observation_lost_disk(observation, observation->live->disks->pdata[i]);
+
+        if (lost)
+            return refuse(error, ERR_DRIFT, "VM %s cannot be changed now: %s",
+                          observation_name(observation), lost);
+    }
+    return true;
+}
+
 bool check_settled_state(const Observation *observation, GError **error)
 {
+    if (!check_not_lost(observation, error))
+        return false;
     if (observation->foreign_job)
         return refuse(error, ERR_BUSY,
                       "VM %s is busy with a job of somebody else (%s); wait for it",

@@ -12,6 +12,9 @@ bool refuse(GError **error, ErrorCode code, const char *format, ...) G_GNUC_PRIN
 
 /* The VM's name for sentences. Borrowed. */
 const char *observation_name(const Observation *observation);
+/* Did libvirt lose track of @disk of the running VM? A new sentence that says so and what to do, or
+ * NULL. */
+char *observation_lost_disk(const Observation *observation, const DomainDisk *disk);
 /* Does the chain of @path (as observation_chain gives it) hold @file? */
 bool observation_chain_has(const Observation *observation, const char *path, const char *file);
 

@@ -100,6 +100,18 @@ static void check_source(Drift *drift, const Disk *disk, const Domain *domain)
                  stranger->target, stranger->path, expected->path);
 }
 
+static void check_lost(Drift *drift)
+{
+    const Domain *live = drift->observation->live;
+
+    for (unsigned i = 0; live && i < live->disks->len; i++) {
+        g_autofree char *lost = observation_lost_disk(drift->observation, live->disks->pdata[i]);
+
+        if (lost)
+            add_line(drift, "%s", lost);
+    }
+}
+
 /* A disk that only one of the two definitions has cannot be brought to one state by us (rule 7). */
 static void check_both(Drift *drift, const Disk *disk)
 {
@@ -122,6 +134,7 @@ char *plan_drift(const Catalog *catalog, const Observation *observation)
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
     Drift drift = {.catalog = catalog, .observation = observation, .lines = lines};
 
+    check_lost(&drift);
     for (unsigned i = 0; i < catalog->disks->len; i++) {
         const Disk *disk = catalog->disks->pdata[i];
         unsigned before = lines->len;

@@ -39,6 +39,7 @@ Observation *observation_new(void)
     observation->jobs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                               (GDestroyNotify)block_job_facts_free);
     observation->free_space = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    observation->lost = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return observation;
 }
 
@@ -52,6 +53,7 @@ void observation_free(Observation *observation)
     g_hash_table_unref(observation->files);
     g_hash_table_unref(observation->jobs);
     g_hash_table_unref(observation->free_space);
+    g_hash_table_unref(observation->lost);
     g_free(observation);
 }
 
@@ -115,4 +117,79 @@ bool observation_chain_has(const Observation *observation, const char *path, con
     g_autoptr(GPtrArray) chain = observation_chain(observation, path);
 
     return is_in(chain, file);
+}
+
+/* --- what libvirt lost track of --- */
+
+static bool is_written(const Observation *observation, const char *path)
+{
+    const ImageFacts *facts = observation_file(observation, path);
+
+    return facts && facts->exists && facts->written;
+}
+
+static const char *overlay_of_journal(const Plan *journal, const DomainDisk *disk)
+{
+    for (unsigned i = 0; journal && i < journal->steps->len; i++) {
+        const Step *step = journal->steps->pdata[i];
+
+        if (step->kind == STEP_OVERLAY && g_strcmp0(step_get(step, "target"), disk->target) == 0 &&
+            g_strcmp0(step_get(step, "backing"), disk->path) == 0)
+            return step_get(step, "path");
+    }
+    return NULL;
+}
+
+static const char *overlay_of_catalog(const Catalog *catalog, const DomainDisk *disk)
+{
+    Layer *below = NULL;
+    const Disk *known = catalog_disk_of_path(catalog, disk->path, &below);
+    const Layer *active = known ? disk_active(known) : NULL;
+
+    return active && g_strcmp0(active->parent, below->id) == 0 ? active->path : NULL;
+}
+
+static void put_on(Observation *observation, DomainDisk *disk, const char *overlay)
+{
+    ChainLink *below = g_new0(ChainLink, 1);
+
+    g_hash_table_replace(observation->lost, g_strdup(disk->target), g_strdup(disk->path));
+    below->path = g_steal_pointer(&disk->path);
+    below->format = g_steal_pointer(&disk->format);
+    if (disk->chain_stated)
+        g_ptr_array_insert(disk->chain, 0, below);
+    else
+        chain_link_free(below);
+    disk->path = g_strdup(overlay);
+    disk->format = g_strdup("qcow2");
+}
+
+void observation_trust_locks(Observation *observation, const Catalog *catalog, const Plan *journal)
+{
+    const Domain *live = observation->live;
+
+    for (unsigned i = 0; live && i < live->disks->len; i++) {
+        DomainDisk *disk = live->disks->pdata[i];
+        const char *overlay;
+
+        if (domain_disk_excluded(disk) || is_written(observation, disk->path))
+            continue;
+        overlay = overlay_of_journal(journal, disk);
+        if (!overlay)
+            overlay = overlay_of_catalog(catalog, disk);
+        if (overlay && is_written(observation, overlay))
+            put_on(observation, disk, overlay);
+    }
+}
+
+char *observation_lost_disk(const Observation *observation, const DomainDisk *disk)
+{
+    const char *named = g_hash_table_lookup(observation->lost, disk->target);
+
+    if (!named)
+        return NULL;
+    return g_strdup_printf("libvirt was killed in a snapshot and lost track of disk %s, which it "
+                           "names %s while QEMU runs on %s; nothing is lost, but the VM must be "
+                           "shut down and started again",
+                           disk->target, named, disk->path);
 }

@@ -17,6 +17,8 @@ typedef struct {
     uint64_t allocation;  /* bytes really taken */
     unsigned internal_snapshots;
     bool data_file, encrypted;
+    bool written; /* some QEMU has it open for writing, says its image lock; false also where locks
+                     do not work */
     uint64_t device, inode;
     char *error; /* why its header could not be read (corrupt, no permission), NULL if it could */
 } ImageFacts;
@@ -43,6 +45,8 @@ typedef struct {
                           the chains below them by header */
     GHashTable *jobs;  /* target → BlockJobFacts: block jobs now in QEMU */
     GHashTable *free_space; /* directory → guint64 * bytes available to us */
+    GHashTable *lost; /* target → the file that libvirt names: it lost track of this disk, see
+                         observation_trust_locks */
 } Observation;
 Observation *observation_new(void);
 void observation_free(Observation *observation);
@@ -52,6 +56,12 @@ const ImageFacts *observation_file(const Observation *observation,
 /* The definition that counts now: live if there is one, else inactive. */
 const Domain *observation_domain(const Observation *observation);
 bool observation_is_off(const Observation *observation); /* state off and no managed save */
+
+/* libvirt was killed after QEMU had switched a disk to our overlay and before it had noted that: it
+ * goes on naming the file below. QEMU's image locks tell (rule 14: the chain decides). Where the
+ * overlay is written and the file below is not, @observation's live disk is put on the overlay, and
+ * noted as lost. Overlays are those of @catalog and, if not NULL, of the interrupted @journal. */
+void observation_trust_locks(Observation *observation, const Catalog *catalog, const Plan *journal);
 
 /* The chain of a disk of the definition as it really is: the path, then backing files by header,
  * top first; array of char *, yours. Stops at a file that was not looked at, at a loop and at 300.

@@ -79,18 +79,20 @@ static Step *copy_step(Recovery *recovery, const Step *step)
     return copy;
 }
 
-static void push_unlink(Recovery *recovery, const char *path, const char *lane)
+/* NULL if there is nothing to unlink, or it must stay. */
+static Step *push_unlink(Recovery *recovery, const char *path, const char *lane)
 {
     const ImageFacts *facts = observation_file(recovery->observation, path);
     Step *step;
 
     if ((facts && !facts->exists) || g_hash_table_contains(recovery->unlinked, path) ||
         is_held(recovery, path))
-        return;
+        return NULL;
     step = plan_add(recovery->plan, STEP_UNLINK);
     step_set(step, "path", path);
     step->lane = g_strdup(lane);
     g_hash_table_add(recovery->unlinked, g_strdup(path));
+    return step;
 }
 
 /* A record that is there already changes nothing or does not fit any more. */
@@ -237,13 +239,26 @@ static bool overlays_written(const Recovery *recovery)
     return false;
 }
 
+/* libvirt was killed after QEMU had opened the overlay and before the switch: QEMU keeps it open
+ * until it ends. That it writes to the file below proves that the overlay is in no chain. */
+static bool is_open_aside(const Recovery *recovery, const Step *overlay)
+{
+    const Observation *observation = recovery->observation;
+    const ImageFacts *below = observation_file(observation, step_get(overlay, "backing"));
+    const ImageFacts *facts = observation_file(observation, step_get(overlay, "path"));
+
+    return observation->live && below && below->written && facts && facts->written;
+}
+
 static void undo_overlays(Recovery *recovery)
 {
     for (unsigned i = recovery->journal->commit; i > 0; i--) {
         const Step *step = recovery->journal->steps->pdata[i - 1];
+        Step *undo =
+            step->kind == STEP_OVERLAY ? push_unlink(recovery, step_get(step, "path"), NULL) : NULL;
 
-        if (step->kind == STEP_OVERLAY)
-            push_unlink(recovery, step_get(step, "path"), NULL);
+        if (undo && recovery->journal->kind == PLAN_CREATE && is_open_aside(recovery, step))
+            step_set(undo, "open", "yes");
     }
 }
 

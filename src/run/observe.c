@@ -120,5 +120,6 @@ bool observe_files(const World *world, const char *uuid, const Catalog *catalog,
     observe_definition(world, observation, observation->inactive);
     observe_catalog(world, observation, catalog);
     observe_space(world, observation);
+    observation_trust_locks(observation, catalog, NULL);
     return observe_jobs(world, uuid, observation, error);
 }

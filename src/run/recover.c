@@ -30,6 +30,7 @@ static bool recover_plan(Operation *op, const Plan *interrupted, GError **error)
         return false;
     look_at_plan(op, interrupted);
     catalog = vm_catalog(op->vm);
+    observation_trust_locks(op->seen, catalog, interrupted);
     plan = plan_recover(catalog, op->seen, interrupted, error);
     return plan && executor_run_bare(op, plan, error) && ledger_clear_journal(op, error);
 }

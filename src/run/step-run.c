@@ -66,7 +66,7 @@ static bool run_unlink(Operation *op, const Step *step, GError **error)
     const char *path = step_get(step, "path");
 
     guard_release(op->guard, path);
-    return images->ops->unlink(images, path, error);
+    return images->ops->unlink(images, path, g_strcmp0(step_get(step, "open"), "yes") == 0, error);
 }
 
 static bool run_record(Operation *op, const Step *step, GError **error)

@@ -370,6 +370,54 @@ static void a_merge_that_loses_libvirt_is_not_failed_but_goes_on_when_it_is_back
     assert_lawful(lab);
 }
 
+/* libvirtd is killed in the snapshot of a running VM and started again; so is the program. */
+static Lab *lab_killed_in_a_snapshot(SimDeath death)
+{
+    Lab *lab = lab_after(2, "w S c1 w");
+    g_autoptr(GError) error = NULL;
+    g_autofree char *why = NULL;
+
+    simhost_set_death(lab->host, death);
+    assert_failed_with(lab_do(lab, "c2", &error), &error, ERR_HOST_DOWN);
+    simhost_set_down(lab->host, false);
+    lab_restart(lab);
+    g_clear_error(&error);
+    assert_done(vm_open(lab->vm, &error), &error);
+    why = lab_follow(lab);
+    assert_null(why);
+    return lab;
+}
+
+static void a_snapshot_that_only_qemu_knows_of_is_kept_until_the_vm_was_off(void **state)
+{
+    g_autoptr(Lab) lab = lab_killed_in_a_snapshot(SIM_DIES_AFTER_SWITCH);
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    g_autoptr(GError) error = NULL, again = NULL;
+
+    assert_non_null(catalog_named(catalog, "s2"));
+    lab_write(lab);
+    assert_failed_with(lab_do(lab, "c3", &error), &error, ERR_DRIFT);
+    assert_non_null(strstr(error->message, "lost track"));
+    assert_failed_with(lab_do(lab, "d2", &again), &again, ERR_DRIFT);
+    lab_stop(lab);
+    assert_lawful(lab);
+    g_clear_error(&error);
+    assert_done(lab_script(lab, "S w c3 w d2 d1 d3", &error), &error);
+    assert_lawful(lab);
+}
+
+static void overlays_that_qemu_only_opened_are_taken_away(void **state)
+{
+    g_autoptr(Lab) lab = lab_killed_in_a_snapshot(SIM_DIES_BEFORE_SWITCH);
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    g_autoptr(GError) error = NULL;
+
+    assert_null(catalog_named(catalog, "s2"));
+    assert_lawful(lab);
+    assert_done(lab_script(lab, "w c2 w d1 d2", &error), &error);
+    assert_lawful(lab);
+}
+
 static void a_merge_has_a_deadline_if_the_policy_says_so(void **state)
 {
     g_autoptr(Lab) lab = slow_merge("w S c1 w w w w x1");
@@ -427,6 +475,8 @@ int main(void)
         cmocka_unit_test(the_vm_cannot_be_started_while_its_layers_are_merged_offline),
         cmocka_unit_test(a_label_changes_while_a_merge_runs_and_both_are_kept),
         cmocka_unit_test(a_merge_that_loses_libvirt_is_not_failed_but_goes_on_when_it_is_back),
+        cmocka_unit_test(a_snapshot_that_only_qemu_knows_of_is_kept_until_the_vm_was_off),
+        cmocka_unit_test(overlays_that_qemu_only_opened_are_taken_away),
         cmocka_unit_test(a_merge_has_a_deadline_if_the_policy_says_so),
         cmocka_unit_test(a_libvirt_that_forgets_to_store_definitions_is_made_to),
         cmocka_unit_test(the_next_work_is_told_with_its_disks_before_it_is_done),

@@ -11,7 +11,14 @@ moment() { sleep "0.$(printf %03d "$((RANDOM % ${1:-120}))")"; }
 
 # After a crash in mkdir NAME: it is there whole, or it is not there at all.
 created_or_not() {
-    if [[ -d $MNT/$1/snapshots/$2 ]]; then expect_snap "$1" "$2" && drop "$1" "$2"; fi
+    if [[ -d $MNT/$1/snapshots/$2 ]]; then expect_snap "$1" "$2" && check "$1" && found_again "$1" && drop "$1" "$2"; fi
+}
+# In the embedded driver libvirt dies with us. Where that was between QEMU's switch and libvirt's note, the VM says so, and must be
+# off once; what its guest writes until then is kept.
+found_again() {
+    grep -q 'lost.*track' "$MNT/$1/status" || return 0
+    log "libvirt lost track of $1: it goes off for it"
+    scribble "$1" 77 && check "$1" && refused "needs cleaning" mkdir "$MNT/$1/snapshots/refused" && stop "$1" && check "$1" && start "$1"
 }
 
 in_create() {

@@ -234,6 +234,36 @@ static Plan *e_11_create_was_not_switched(Scene *scene, GError **error)
     return cut(scene, scene_plan_create(scene, "s1", error), 1, error);
 }
 
+/* libvirt was killed in the snapshot: it names the old file whatever QEMU does; the locks tell. */
+static Plan *killed_in_create(Scene *scene, bool switched, GError **error)
+{
+    Plan *plan;
+    Plan *recovery;
+    const Step *overlay;
+
+    scene_start(scene);
+    plan = scene_plan_create(scene, "s1", error);
+    overlay = plan->steps->pdata[0];
+    scene_run_step(scene, overlay);
+    scene_file(scene, step_get(overlay, "path"))->written = true;
+    scene_file(scene, step_get(overlay, "backing"))->written = !switched;
+    observation_trust_locks(scene->seen, scene->catalog, plan);
+    recovery = plan_recover(scene->catalog, scene->seen, plan, error);
+    plan_free(plan);
+    g_hash_table_remove_all(scene->seen->lost); /* as when the VM was off */
+    return recovery;
+}
+
+static Plan *e_11_libvirt_killed_after_the_switch(Scene *scene, GError **error)
+{
+    return killed_in_create(scene, true, error);
+}
+
+static Plan *e_11_libvirt_killed_before_the_switch(Scene *scene, GError **error)
+{
+    return killed_in_create(scene, false, error);
+}
+
 static Plan *e_12_revert_before_commit(Scene *scene, GError **error)
 {
     creates(scene, "s1 s2");
@@ -350,6 +380,8 @@ static const struct {
     SITUATION(e_10_live_with_an_off_chain_dependant),
     SITUATION(e_11_create_was_switched),
     SITUATION(e_11_create_was_not_switched),
+    SITUATION(e_11_libvirt_killed_after_the_switch),
+    SITUATION(e_11_libvirt_killed_before_the_switch),
     SITUATION(e_12_revert_before_commit),
     SITUATION(e_12_revert_after_commit),
     SITUATION(e_12_revert_overtaken_by_a_start),

@@ -1,0 +1,73 @@
+/* libvirt is killed in the snapshot of a running VM and loses track of its disks (rule 14): what a
+ * user sees of that, with and without a new daemon. */
+#include "engine-bench.h"
+
+static bool tells_of_lost_track(Bench *bench, const char *vm)
+{
+    g_autoptr(VmView) view = bench_view(bench, vm);
+
+    return view && strstr(view->drift, "lost track");
+}
+
+static bool tells_nothing(Bench *bench, const char *vm)
+{
+    g_autoptr(VmView) view = bench_view(bench, vm);
+
+    return view && !*view->drift && !view->stale;
+}
+
+static Bench *killed_in_a_snapshot(void)
+{
+    Bench *bench = bench_new();
+
+    bench_start(bench);
+    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
+    simhost_set_death(bench->host, SIM_DIES_AFTER_SWITCH);
+    assert_string_equal(bench_create(bench, WEB, "s1"), "EHOSTDOWN");
+    return bench;
+}
+
+static void check_the_way_out(Bench *bench)
+{
+    bench_wait(bench, tells_of_lost_track, WEB);
+    assert_listed(bench, WEB, "s1");
+    assert_string_equal(bench_create(bench, WEB, "s2"), "EUCLEAN");
+    assert_string_equal(bench_remove(bench, WEB, "s1"), "EUCLEAN");
+    assert_string_equal(bench_power(bench, WEB, "off"), "ok");
+    bench_wait(bench, tells_nothing, WEB);
+    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
+    assert_string_equal(bench_create(bench, WEB, "s2"), "ok");
+    assert_listed(bench, WEB, "s1 s2");
+    assert_null(simhost_misuse(bench->host));
+}
+
+static void libvirt_comes_back_under_the_same_daemon(void **state)
+{
+    Bench *bench = killed_in_a_snapshot();
+
+    simhost_set_down(bench->host, false);
+    check_the_way_out(bench);
+    bench_free(bench);
+}
+
+static void libvirt_and_the_daemon_come_back(void **state)
+{
+    Bench *bench = killed_in_a_snapshot();
+
+    simhost_set_down(bench->host, false);
+    bench_restart(bench);
+    bench_wait(bench, is_listed, WEB);
+    assert_true(tells_of_lost_track(bench, WEB));
+    check_the_way_out(bench);
+    bench_free(bench);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(libvirt_comes_back_under_the_same_daemon),
+        cmocka_unit_test(libvirt_and_the_daemon_come_back),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
