@@ -20,10 +20,22 @@ Request *request_create(const Place *directory, const char *name, mode_t mode, G
     return request;
 }
 
+/* mv prints nonsense for EINVAL: to a name that is none, moving is never possible (design 2.2). */
+static bool is_name(const char *name, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (name_check(name, &why) || !error_is(why, ERR_INVALID))
+        return true;
+    g_set_error_literal(error, VMSNAPFS_ERROR, ERR_FORBIDDEN, why->message);
+    return false;
+}
+
 Request *request_rename(const Place *place, const char *new_name, GError **error)
 {
+    if (!is_name(new_name, error))
+        return NULL;
     Request *request = request_at(place, REQUEST_RENAME);
-
     str_set(&request->name, place->snapshot->name);
     str_set(&request->new_name, new_name);
     return request;

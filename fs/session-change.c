@@ -136,7 +136,8 @@ void session_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, cons
         return;
     if (!directory->node->link) {
         session_forbid(req, "symlink", directory->node, &place, name,
-                       "cannot be made: the only link here is current, in a VM's directory");
+                       "cannot be made: the only link here is current, in a VM's directory "
+                       "(ln -sfn snapshots/NAME current; without -n, ln follows current)");
         return;
     }
     if (strcmp(name, "current") != 0) {
