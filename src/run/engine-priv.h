@@ -39,6 +39,7 @@ struct Engine {
     GThreadPool *pool;
     unsigned start_wait_ms;    /* how long engine_start waits for the VMs' first views */
     unsigned shutdown_wait_ms; /* how long a guest may take to shut down */
+    unsigned revert_wait_ms; /* how long a revert may take, from its request to its commit point */
 
     GMutex lock;
     GCond changed; /* active, listed or an EngineVm's opened changed */
@@ -63,10 +64,11 @@ struct Work {
     uint64_t ticket;
     EngineDone done;
     void *data;
-    int64_t since;    /* monotonic µs */
-    gint interrupted; /* atomic */
-    bool queued;      /* engine->lock: in its VM's queue */
-    GError *outcome;  /* of a work that is answered without being run */
+    int64_t since;     /* monotonic µs */
+    int64_t answer_by; /* monotonic µs; 0: whenever */
+    gint interrupted;  /* atomic */
+    bool queued;       /* engine->lock: in its VM's queue */
+    GError *outcome;   /* of a work that is answered without being run */
 };
 
 struct EngineVm {
@@ -83,6 +85,7 @@ struct EngineVm {
     bool opened;        /* tried: recovery is over, the view stands */
     GQueue queue;       /* of Work */
     bool main, side;    /* something is in the lane */
+    bool watching;      /* somebody looks that nothing waits in the queue for too long */
     bool main_merges;   /* what is in the main lane is a finish */
     bool changing;      /* the chain is being changed by create or revert: drift means nothing */
     bool yield;         /* the running merge is to be parked: somebody else needs the main lane */

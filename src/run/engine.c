@@ -8,6 +8,7 @@
 
 #define START_WAIT_MS    20000
 #define SHUTDOWN_WAIT_MS 60000
+#define REVERT_WAIT_MS   10000 /* the kernel keeps others out of the VM's directory meanwhile */
 #define FAKE_POLL_MS     20
 
 /* ---- the pool ---- */
@@ -59,6 +60,7 @@ static Engine *engine_make(const char *uri)
     engine->errors = errors_new();
     engine->start_wait_ms = START_WAIT_MS;
     engine->shutdown_wait_ms = SHUTDOWN_WAIT_MS;
+    engine->revert_wait_ms = REVERT_WAIT_MS;
     g_mutex_init(&engine->lock);
     g_cond_init(&engine->changed);
     engine->vms =

@@ -130,8 +130,17 @@ static guint lanes_end(const Plan *plan, guint first)
     return last;
 }
 
-/* *out_reached: the index of the step that failed. Interruptions are asked for before each step up
- * to the commit point. */
+/* Asked before each step up to the commit point. */
+static bool is_given_up(const Operation *op, GError **error)
+{
+    if (!operation_interrupted(op))
+        return operation_is_late(op, error);
+    g_set_error(error, VMSNAPFS_ERROR, ERR_INTERRUPTED, "Interrupted before VM %s was changed",
+                op->vm_name);
+    return true;
+}
+
+/* *out_reached: the index of the step that failed. */
 static bool run_steps(Operation *op, const Plan *plan, bool journalled, guint *out_reached,
                       GError **error)
 {
@@ -141,11 +150,8 @@ static bool run_steps(Operation *op, const Plan *plan, bool journalled, guint *o
         guint end = lanes_end(plan, i);
 
         *out_reached = i;
-        if (i < plan->commit && operation_interrupted(op)) {
-            g_set_error(error, VMSNAPFS_ERROR, ERR_INTERRUPTED,
-                        "Interrupted before VM %s was changed", op->vm_name);
+        if (i < plan->commit && is_given_up(op, error))
             return false;
-        }
         if (end > i ? !run_lanes(op, plan, i, end, journalled, error)
                     : !run_one(op, plan, i, journalled, error))
             return false;

@@ -6,13 +6,20 @@
 
 typedef struct Guard Guard;
 
-Guard *guard_new(const World *world);
+/* All its locks together are waited for no longer than world->lock_wait_ms, and none beyond
+ * @answer_by (monotonic µs; 0: whenever): somebody waits for the operation's answer. */
+Guard *guard_new(const World *world, int64_t answer_by);
+/* From now on each lock may be waited for so long: for merges, for whose answer nobody waits. */
+void guard_be_patient(Guard *guard);
 /* Releases every lock. */
 void guard_free(Guard *guard);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Guard, guard_free)
 
 /* Hold @path; success if it is held already. ERR_BUSY if somebody else has it. */
 bool guard_hold(Guard *guard, const char *path, GError **error);
+/* Wait until nobody has @path, which is to be unlinked; ours is let go of. A file that is not there
+ * is free. */
+bool guard_await_free(Guard *guard, const char *path, GError **error);
 /* Let go of @path; true if it was held. */
 bool guard_release(Guard *guard, const char *path);
 void guard_release_all(Guard *guard);

@@ -86,10 +86,12 @@ EngineJob *merge_obtain_job(EngineVm *vm, const char *target, const GPtrArray *t
     return job;
 }
 
+/* It follows an operation that has just looked and waited. If this one cannot be told now, nothing
+ * is lost: the next finish asks again. */
 void merge_adopt(EngineVm *vm)
 {
     g_autoptr(GPtrArray) targets = NULL;
-    g_autofree char *name = vm_next(vm->vm, &targets, NULL);
+    g_autofree char *name = vm_next_at_once(vm->vm, &targets, NULL);
 
     if (!name)
         return;

@@ -61,6 +61,53 @@ static GList *first_finish(EngineVm *vm)
     return link;
 }
 
+/* ---- who cannot wait long ---- */
+
+static Work *first_due(EngineVm *vm)
+{
+    Work *first = NULL;
+
+    for (GList *link = vm->queue.head; link; link = link->next) {
+        Work *work = link->data;
+        if (work->answer_by && (!first || work->answer_by < first->answer_by))
+            first = work;
+    }
+    return first;
+}
+
+static GError *waited_error(EngineVm *vm)
+{
+    return g_error_new(VMSNAPFS_ERROR, ERR_BUSY,
+                       "VM %s was busy with another operation for too long; nothing was changed, "
+                       "try again when that has ended",
+                       vm->name);
+}
+
+static void watch_queue(Engine *engine, EngineVm *vm, Work *unused)
+{
+    Work *due = NULL;
+
+    g_mutex_lock(&engine->lock);
+    while ((due = first_due(vm)))
+        if (g_get_monotonic_time() >= due->answer_by)
+            queue_refuse_locked(vm, due, waited_error(vm));
+        else
+            g_cond_wait_until(&vm->changed, &engine->lock, due->answer_by);
+    vm->watching = false;
+    g_mutex_unlock(&engine->lock);
+}
+
+/* What was begun looks at the time itself. */
+static void watch_queue_locked(EngineVm *vm)
+{
+    if (vm->watching || !first_due(vm))
+        return;
+    vm->watching = true;
+    engine_push_locked(vm->engine, watch_queue, vm, NULL);
+}
+
+/* ---- in and out ---- */
+
 void queue_add_locked(EngineVm *vm, Work *work)
 {
     GList *finish = is_power(work) ? first_finish(vm) : NULL;
@@ -75,6 +122,7 @@ void queue_add_locked(EngineVm *vm, Work *work)
         engine_vm_wake_locked(vm);
     }
     queue_start_locked(vm);
+    watch_queue_locked(vm);
 }
 
 void queue_finish_locked(EngineVm *vm)

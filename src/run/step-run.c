@@ -65,8 +65,10 @@ static bool run_unlink(Operation *op, const Step *step, GError **error)
     Images *images = op->vm->world->images;
     const char *path = step_get(step, "path");
 
-    guard_release(op->guard, path);
-    return images->ops->unlink(images, path, g_strcmp0(step_get(step, "open"), "yes") == 0, error);
+    bool open = g_strcmp0(step_get(step, "open"), "yes") == 0;
+
+    return (open || guard_await_free(op->guard, path, error)) &&
+           images->ops->unlink(images, path, open, error);
 }
 
 static bool run_record(Operation *op, const Step *step, GError **error)

@@ -80,6 +80,8 @@ static GError *refuse_locked(Engine *engine, EngineVm *vm, const Work *work)
 
 static void take_locked(Engine *engine, EngineVm *vm, Work *work)
 {
+    if (work->request->kind == REQUEST_REVERT)
+        work->answer_by = work->since + engine->revert_wait_ms * G_TIME_SPAN_MILLISECOND;
     g_hash_table_insert(engine->tickets, &work->ticket, work);
     if (!is_job_request(work))
         queue_add_locked(vm, work);

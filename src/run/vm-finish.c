@@ -163,6 +163,7 @@ static FinishState finish_once(Vm *vm, const VmHooks *hooks, bool may_repeat, ch
 
     if (!operation_begin(&op, vm, "merge", hooks, error))
         return FINISH_FAILED;
+    guard_be_patient(op.guard);
     if (!has_pending(vm))
         state = FINISH_NOTHING;
     else if (operation_look(&op, error) && operation_attach(&op, error))
@@ -214,12 +215,12 @@ static GPtrArray *work_targets(const Catalog *catalog, const Plan *plan, const S
 }
 
 /* A removal that cannot be planned now is work all the same: vm_finish says why it fails. */
-char *vm_next(Vm *vm, GPtrArray **out_targets, GError **error)
+static char *next_work(Vm *vm, const VmHooks *hooks, GPtrArray **out_targets, GError **error)
 {
     g_autoptr(Observation) seen = NULL;
     g_autoptr(GError) failure = NULL;
 
-    if (!vm_open(vm, error) || !(seen = vm_observe(vm, error)))
+    if (!vm_open_by(vm, hooks, error) || !(seen = vm_observe(vm, error)))
         return NULL;
     g_autoptr(Catalog) catalog = vm_catalog(vm);
     g_autoptr(Plan) plan = plan_next(catalog, seen, &failure);
@@ -234,4 +235,16 @@ char *vm_next(Vm *vm, GPtrArray **out_targets, GError **error)
         return NULL;
     *out_targets = work_targets(catalog, plan, snapshot);
     return g_strdup(snapshot ? snapshot->name : "");
+}
+
+char *vm_next(Vm *vm, GPtrArray **out_targets, GError **error)
+{
+    return next_work(vm, NULL, out_targets, error);
+}
+
+char *vm_next_at_once(Vm *vm, GPtrArray **out_targets, GError **error)
+{
+    const VmHooks hooks = {.answer_by = g_get_monotonic_time()};
+
+    return next_work(vm, &hooks, out_targets, error);
 }

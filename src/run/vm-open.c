@@ -117,7 +117,7 @@ bool operation_begin(Operation *op, Vm *vm, const char *name, const VmHooks *hoo
                       .hooks = hooks,
                       .vm_name = vm_name(vm),
                       .name = name,
-                      .guard = guard_new(vm->world)};
+                      .guard = guard_new(vm->world, hooks ? hooks->answer_by : 0)};
     g_mutex_lock(&vm->turn);
     if (begin_locked(op, error))
         return true;
@@ -228,6 +228,17 @@ bool operation_interrupted(const Operation *op)
     return op->hooks && op->hooks->interrupted && op->hooks->interrupted(op->hooks->data);
 }
 
+bool operation_is_late(const Operation *op, GError **error)
+{
+    if (!op->hooks || !op->hooks->answer_by || g_get_monotonic_time() < op->hooks->answer_by)
+        return false;
+    g_set_error(error, VMSNAPFS_ERROR, ERR_TIMEOUT,
+                "VM %s was not changed: it took too long to prepare that, and whoever looks at its "
+                "directory waits meanwhile; try again when its host and storage are less busy",
+                op->vm_name);
+    return true;
+}
+
 bool operation_stopped(const Operation *op, GError **error)
 {
     const VmHooks *hooks = op->hooks;
@@ -275,11 +286,11 @@ void operation_progress(const Operation *op, const char *target, uint64_t done, 
 
 /* ---- opening ---- */
 
-static bool open_now(Vm *vm, GError **error)
+static bool open_now(Vm *vm, const VmHooks *hooks, GError **error)
 {
     Operation op;
 
-    if (!operation_begin(&op, vm, "open", NULL, error))
+    if (!operation_begin(&op, vm, "open", hooks, error))
         return false;
     g_autoptr(Catalog) catalog = vm_catalog(vm);
     bool opened = catalog->disks->len == 0 ||
@@ -289,7 +300,7 @@ static bool open_now(Vm *vm, GError **error)
 }
 
 /* While an operation has the turn the VM is open. */
-bool vm_open(Vm *vm, GError **error)
+bool vm_open_by(Vm *vm, const VmHooks *hooks, GError **error)
 {
     g_mutex_lock(&vm->lock);
     bool loaded = vm->loaded;
@@ -299,5 +310,10 @@ bool vm_open(Vm *vm, GError **error)
             return true;
         g_mutex_unlock(&vm->turn);
     }
-    return open_now(vm, error);
+    return open_now(vm, hooks, error);
+}
+
+bool vm_open(Vm *vm, GError **error)
+{
+    return vm_open_by(vm, NULL, error);
 }

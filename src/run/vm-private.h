@@ -43,6 +43,8 @@ typedef struct {
 /* The name that libvirt has for it now, for sentences and the catalog. */
 void vm_learn_name(Vm *vm, const char *name);
 
+/* vm_open(), of whose @hooks only answer_by is asked. */
+bool vm_open_by(Vm *vm, const VmHooks *hooks, GError **error);
 /* Take the turn and the store's lock, find and read the catalog, recover what was interrupted. On
  * failure nothing is held. Always followed by operation_end(). */
 bool operation_begin(Operation *op, Vm *vm, const char *name, const VmHooks *hooks, GError **error);
@@ -53,6 +55,8 @@ bool operation_look(Operation *op, GError **error);
 /* Record that disks were detached, attached again or relabelled since. After operation_look(). */
 bool operation_attach(Operation *op, GError **error);
 bool operation_interrupted(const Operation *op);
+/* The answer is due (hooks->answer_by); sets the error. */
+bool operation_is_late(const Operation *op, GError **error);
 /* The merge shall end: cancel, shutdown (hooks->stop) or merge_timeout; sets the error. */
 bool operation_stopped(const Operation *op, GError **error);
 void operation_wait(const Operation *op);

@@ -26,6 +26,8 @@ typedef struct {
     void (*wait)(unsigned milliseconds,
                  void *data); /* sleep until a block job event of this VM or the time is over */
     void *data;
+    int64_t answer_by; /* monotonic µs, 0: whenever. Given up before the commit point when it is
+                          over, and no image lock is waited for beyond it */
 } VmHooks;
 
 /* Find home and catalog (metadata of the domain, else the directories of its chains by uuid), load,
@@ -48,6 +50,8 @@ bool vm_finish(Vm *vm, const VmHooks *hooks, bool *out_done, char **out_name, GE
 /* The next piece of work that vm_finish would do: the snapshot's name and targets, NULL if there is
  * none. For making the job before it runs. */
 char *vm_next(Vm *vm, GPtrArray **out_targets, GError **error);
+/* The same for who has to answer at once: no image lock is waited for. */
+char *vm_next_at_once(Vm *vm, GPtrArray **out_targets, GError **error);
 bool vm_rename(Vm *vm, const char *name, const char *new_name, const char *operation,
                GError **error);
 bool vm_describe(Vm *vm, const char *name, const char *text, const char *operation, GError **error);

@@ -105,7 +105,8 @@ static bool run_revert(EngineVm *vm, Work *work, GError **error)
 {
     const Request *request = work->request;
     Running running = {vm, work};
-    const VmHooks hooks = {.interrupted = hook_interrupted, .data = &running};
+    const VmHooks hooks = {
+        .interrupted = hook_interrupted, .data = &running, .answer_by = work->answer_by};
 
     if (!check_idle(vm, error))
         return false;

@@ -13,7 +13,7 @@ typedef struct {
     void *data;
     unsigned job_poll_ms;  /* longest wait between two looks at a block job that sends no event;
                               tests: 1 */
-    unsigned lock_wait_ms; /* how long QEMU's image lock is waited for; tests: 0 */
+    unsigned lock_wait_ms; /* how long an operation waits for QEMU's image locks; tests: 0 */
     bool serial;           /* lanes one after another: for tests that must run the same way again */
 } World;
 

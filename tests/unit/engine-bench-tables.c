@@ -73,30 +73,79 @@ void bench_garble(Bench *bench, const char *uuid)
 
 /* ---- image files ---- */
 
-static bool is_busy(const char *path)
+/* The wait is over after @wait_ms, or when the other program has ended. */
+static bool wait_until_free(const char *path, unsigned wait_ms)
 {
     g_mutex_lock(&the_bench->lock);
-    bool busy = g_hash_table_contains(the_bench->busy, path);
+    unsigned left = GPOINTER_TO_UINT(g_hash_table_lookup(the_bench->busy, path));
+    unsigned waits = MIN(left, wait_ms);
+    the_bench->waited_ms += waits;
     g_mutex_unlock(&the_bench->lock);
-    return busy;
+    g_usleep(waits * 1000UL);
+    if (left > 0 && left != FOR_EVER)
+        bench_set_busy(the_bench, path, left - waits);
+    return left == waits;
 }
 
 static ImageLock *lock(Images *images, const char *path, unsigned wait_ms, GError **error)
 {
-    if (!is_busy(path))
-        return fake_images->lock(images, path, wait_ms, error);
-    g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY, "%s is in use by another program", path);
-    return NULL;
+    ImageLock *lock = NULL;
+
+    if (wait_until_free(path, wait_ms))
+        lock = fake_images->lock(images, path, 0, error);
+    else
+        g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY, "%s is in use by another program", path);
+    if (!lock)
+        return NULL;
+    g_mutex_lock(&the_bench->lock);
+    g_hash_table_insert(the_bench->locks, lock, g_strdup(path));
+    g_mutex_unlock(&the_bench->lock);
+    return lock;
 }
 
-void bench_set_busy(Bench *bench, const char *path, bool busy)
+static void unlock(Images *images, ImageLock *lock)
+{
+    g_autofree char *path = NULL;
+
+    g_mutex_lock(&the_bench->lock);
+    g_hash_table_steal_extended(the_bench->locks, lock, NULL, (gpointer *)&path);
+    bool grabbed = g_hash_table_remove(the_bench->grabbed, path);
+    g_mutex_unlock(&the_bench->lock);
+    fake_images->unlock(images, lock);
+    if (grabbed)
+        bench_set_busy(the_bench, path, FOR_EVER);
+}
+
+/* Locked at the host too, for who would use or remove the file without waiting. */
+void bench_set_busy(Bench *bench, const char *path, unsigned milliseconds)
 {
     g_mutex_lock(&bench->lock);
-    if (busy)
-        g_hash_table_add(bench->busy, g_strdup(path));
+    bool was_busy = g_hash_table_contains(bench->busy, path);
+    if (milliseconds > 0)
+        g_hash_table_insert(bench->busy, g_strdup(path), GUINT_TO_POINTER(milliseconds));
     else
         g_hash_table_remove(bench->busy, path);
     g_mutex_unlock(&bench->lock);
+    if (was_busy && milliseconds == 0)
+        simhost_unlock(bench->host, path);
+    else if (!was_busy && milliseconds > 0)
+        assert_true(simhost_lock(bench->host, path, NULL));
+}
+
+void bench_grab(Bench *bench, const char *path)
+{
+    g_mutex_lock(&bench->lock);
+    g_hash_table_add(bench->grabbed, g_strdup(path));
+    g_mutex_unlock(&bench->lock);
+}
+
+unsigned bench_waited(Bench *bench)
+{
+    g_mutex_lock(&bench->lock);
+    unsigned waited = bench->waited_ms;
+    bench->waited_ms = 0;
+    g_mutex_unlock(&bench->lock);
+    return waited;
 }
 
 /* ---- life ---- */
@@ -107,12 +156,15 @@ void bench_wrap_tables(Bench *bench)
     fake_hv = bench->hv->ops;
     fake_images = bench->images->ops;
     bench->busy = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    bench->grabbed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    bench->locks = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     bench->hv_ops = *fake_hv;
     bench->hv_ops.list = list;
     bench->hv_ops.inspect = inspect;
     bench->hv->ops = &bench->hv_ops;
     bench->image_ops = *fake_images;
     bench->image_ops.lock = lock;
+    bench->image_ops.unlock = unlock;
     bench->images->ops = &bench->image_ops;
 }
 
@@ -121,4 +173,6 @@ void bench_unwrap_tables(Bench *bench)
     g_free(bench->hidden_vm);
     g_free(bench->garbled_vm);
     g_hash_table_unref(bench->busy);
+    g_hash_table_unref(bench->grabbed);
+    g_hash_table_unref(bench->locks);
 }

@@ -25,10 +25,13 @@ typedef struct {
     Engine *engine;
     HvOps hv_ops; /* those of the fakes, with the troubles below */
     ImageOps image_ops;
-    GMutex lock;      /* guards what follows */
-    char *hidden_vm;  /* a uuid that the hypervisor says is not defined */
-    char *garbled_vm; /* a uuid whose definition is no XML */
-    GHashTable *busy; /* paths whose image lock another program has */
+    GMutex lock;         /* guards what follows */
+    char *hidden_vm;     /* a uuid that the hypervisor says is not defined */
+    char *garbled_vm;    /* a uuid whose definition is no XML */
+    GHashTable *busy;    /* path → for how many more milliseconds another program has its lock */
+    GHashTable *grabbed; /* paths that another program locks as soon as they are free */
+    GHashTable *locks;   /* ImageLock → path: what the engine holds */
+    unsigned waited_ms;  /* for image locks, altogether */
     GCond changed;
     unsigned changes;
     GPtrArray *events; /* char * */
@@ -45,8 +48,14 @@ void bench_hide(Bench *bench, const char *uuid);
 
 /* The definition of @uuid is no XML any more; NULL: all are whole again. */
 void bench_garble(Bench *bench, const char *uuid);
-/* Another program has, or has not any more, QEMU's lock on @path. */
-void bench_set_busy(Bench *bench, const char *path, bool busy);
+/* Another program has QEMU's lock on @path for @milliseconds, of which only those count that
+ * somebody waits; 0: not any more. */
+#define FOR_EVER G_MAXUINT
+void bench_set_busy(Bench *bench, const char *path, unsigned milliseconds);
+/* Another program has it for ever as soon as the engine lets go of it. */
+void bench_grab(Bench *bench, const char *path);
+/* How long image locks were waited for since the last call. */
+unsigned bench_waited(Bench *bench);
 /* engine-bench-tables.c: the fakes with the troubles that a test asks for. */
 void bench_wrap_tables(Bench *bench);
 void bench_unwrap_tables(Bench *bench);

@@ -37,7 +37,7 @@ static void an_interrupted_caller_is_told_the_vms_name(void **state)
     Call *call = bench_submit(bench, bench_request(REQUEST_CREATE, WEB, "first"));
     engine_interrupt(bench->engine, call->ticket);
     assert_string_equal(bench_answer(call), "EINTR");
-    assert_said(bench, WEB, "VM web ");
+    assert_said(bench, WEB, "VM web");
 }
 
 static void a_definition_that_cannot_be_read_is_that_of_a_name(void **state)
@@ -67,12 +67,21 @@ static void leave_journal_open(Bench *bench)
     assert_true(bench->files->ops->replace(bench->files, JOURNAL, text, -1, NULL));
 }
 
-static void set_actives_busy(Bench *bench, bool busy)
+/* The files that web's disks are on now. */
+static GPtrArray *actives(Bench *bench)
 {
     g_autoptr(VmView) view = bench_view(bench, WEB);
+    GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
 
     for (guint i = 0; i < view->disks->len; i++)
-        bench_set_busy(bench, ((DiskView *)view->disks->pdata[i])->source, busy);
+        g_ptr_array_add(paths, g_strdup(((DiskView *)view->disks->pdata[i])->source));
+    return paths;
+}
+
+static void set_busy(Bench *bench, const GPtrArray *paths, unsigned milliseconds)
+{
+    for (guint i = 0; i < paths->len; i++)
+        bench_set_busy(bench, paths->pdata[i], milliseconds);
 }
 
 static void an_operation_that_cannot_be_ended_is_that_of_a_name(void **state)
@@ -80,12 +89,87 @@ static void an_operation_that_cannot_be_ended_is_that_of_a_name(void **state)
     Bench *bench = *state;
 
     leave_journal_open(bench);
-    set_actives_busy(bench, true);
+    g_autoptr(GPtrArray) paths = actives(bench);
+    set_busy(bench, paths, FOR_EVER);
     assert_string_equal(bench_create(bench, WEB, "second"), "EBUSY");
     assert_said(bench, WEB, "of VM web could not be brought to its end: ");
-    set_actives_busy(bench, false);
+    set_busy(bench, paths, 0);
     assert_string_equal(bench_create(bench, WEB, "second"), "ok");
     assert_listed(bench, WEB, "first second");
+}
+
+/* ---- how long is waited ---- */
+
+/* One disk's lock comes after 60 ms, the other's would after another 60. */
+static void all_locks_of_an_operation_are_waited_for_together(void **state)
+{
+    Bench *bench = *state;
+    g_autoptr(GPtrArray) paths = actives(bench);
+
+    bench->engine->world.lock_wait_ms = 100;
+    set_busy(bench, paths, 60);
+    assert_string_equal(bench_create(bench, WEB, "first"), "EBUSY");
+    assert_true(bench_waited(bench) <= 100);
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+}
+
+/* What a revert leaves is unlinked after the commit point; a reader of it holds up neither the
+ * revert nor what follows for longer than one operation waits. */
+static void files_that_a_reader_holds_are_waited_for_once_an_operation(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    g_autoptr(GPtrArray) paths = actives(bench);
+    bench_grab(bench, paths->pdata[0]);
+    bench_grab(bench, paths->pdata[1]);
+    bench->engine->world.lock_wait_ms = 100;
+    assert_string_equal(bench_revert(bench, WEB, "first"), "ok");
+    unsigned waited = bench_waited(bench);
+    assert_in_range(waited, 1, 100);
+    assert_true(has_journal(bench, JOURNAL));
+
+    assert_string_equal(bench_create(bench, WEB, "second"), "EBUSY");
+    waited = bench_waited(bench);
+    assert_in_range(waited, 1, 100);
+    set_busy(bench, paths, 0);
+    assert_string_equal(bench_create(bench, WEB, "second"), "ok");
+    assert_false(has_journal(bench, JOURNAL));
+    g_autoptr(GPtrArray) images = simhost_images(bench->host);
+    assert_false(g_ptr_array_find_with_equal_func(images, paths->pdata[0], g_str_equal, NULL));
+}
+
+static void a_revert_that_is_late_is_undone(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    g_autoptr(GPtrArray) before = simhost_images(bench->host);
+    bench->engine->revert_wait_ms = 50;
+    simhost_set_slow(bench->host, SIM_SLOW_OVERLAY, 100);
+    assert_string_equal(bench_revert(bench, WEB, "first"), "ETIMEDOUT");
+    g_autoptr(GPtrArray) after = simhost_images(bench->host);
+    assert_int_equal(after->len, before->len);
+    assert_false(has_journal(bench, JOURNAL));
+}
+
+static void a_revert_does_not_wait_long_for_its_turn(void **state)
+{
+    Bench *bench = *state;
+    Request *shutoff = bench_request(REQUEST_POWER, WEB, NULL);
+
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    simhost_set_deaf(bench->host, WEB, true);
+    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
+    shutoff->text = g_strdup("shutoff");
+    Call *call = bench_submit(bench, shutoff);
+    bench->engine->revert_wait_ms = 50;
+    assert_string_equal(bench_revert(bench, WEB, "first"), "EBUSY");
+    assert_false(bench_is_answered(call));
+    simhost_stop(bench->host, WEB);
+    assert_string_equal(bench_answer(call), "ok");
+    bench->engine->revert_wait_ms = 60000;
+    assert_string_equal(bench_revert(bench, WEB, "first"), "ok");
 }
 
 #define started(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -96,6 +180,10 @@ int main(void)
         started(an_interrupted_caller_is_told_the_vms_name),
         started(a_definition_that_cannot_be_read_is_that_of_a_name),
         started(an_operation_that_cannot_be_ended_is_that_of_a_name),
+        started(all_locks_of_an_operation_are_waited_for_together),
+        started(files_that_a_reader_holds_are_waited_for_once_an_operation),
+        started(a_revert_that_is_late_is_undone),
+        started(a_revert_does_not_wait_long_for_its_turn),
     };
 
     return cmocka_run_group_tests_name("engine-trouble", tests, NULL, NULL);
