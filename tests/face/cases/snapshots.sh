@@ -88,6 +88,34 @@ rename_goes_nowhere_else_and_never_says_exdev_or_einval() {
     clean web01
 }
 
+rename_in_every_direction_is_never_exdev_or_einval() {
+    local hidden
+    works mkdir "$S/a" "$S/b" && works ln -sfn snapshots/a "$MNT/web01/current" && works mkdir "$S/c" && works rmdir "$S/a" || return
+    hidden=$(names "$MNT/web01/hidden")
+    quick python3 - "$MNT" "web01/hidden/${hidden% }" > "$WORK/said" 2>&1 <<'P' || fail "$(cat "$WORK/said")"
+import errno, os, sys
+mnt, hidden = sys.argv[1:]
+things = ["web01", "db01", "README", ".vmsnapfs", ".vmsnapfs/version", ".vmsnapfs/by-uuid", "web01/uuid", "web01/state",
+          "web01/wait", "web01/current", "web01/snapshots", "web01/snapshots/b", "web01/snapshots/c", "web01/snapshots/c/id",
+          "web01/snapshots/b/description", "web01/snapshots/c/parent", "web01/hidden", hidden, hidden + "/id", "web01/jobs",
+          "web01/policy", "web01/policy/max_depth", "web01/disks/vda", "web01/disks/vda/chain", "db01/snapshots"]
+news = ["new", ".vmsnapfs/new", ".vmsnapfs/jobs/new", "web01/new", "web01/snapshots/b/new", "web01/snapshots/.new", hidden + "/new",
+        "web01/hidden/new", "web01/jobs/7", "web01/policy/new", "web01/disks/new", "db01/new", "db01/snapshots/new"]
+for old in things:
+    for new in things + news:
+        if old == new or new.startswith(old + "/") or old.startswith(new + "/"):
+            continue  # the kernel's own answers: nothing to do, its own child, not empty
+        try:
+            os.rename(mnt + "/" + old, mnt + "/" + new)
+            sys.exit("%s was moved to %s" % (old, new))
+        except OSError as e:
+            if e.errno in (errno.EXDEV, errno.EINVAL):
+                sys.exit("%s to %s: %s" % (old, new, e))
+P
+    same "still there" "b c " "$(names "$S")"
+    clean web01
+}
+
 renameat2() { # FLAGS: prints the errno's name
     quick python3 -c '
 import ctypes, errno, os, sys
@@ -267,7 +295,7 @@ df_shows_the_image_store_and_du_what_layers_take() {
 for name in mkdir_takes_a_snapshot_dated_and_owned ls_lt_lists_the_newest_first \
     mkdir_of_an_existing_one_says_so_and_mkdir_p_is_content mkdir_anywhere_else_is_never_possible no_file_can_be_created \
     a_umask_shapes_the_mode rename_is_a_label rename_goes_nowhere_else_and_never_says_exdev_or_einval \
-    rename_takes_noreplace_and_no_other_flag a_held_snapshot_stays rm_of_one_file_says_success_and_changes_nothing \
+    rename_in_every_direction_is_never_exdev_or_einval rename_takes_noreplace_and_no_other_flag a_held_snapshot_stays rm_of_one_file_says_success_and_changes_nothing \
     rmdir_and_rm_r_remove a_name_can_be_used_again descriptions_are_written_by_everything \
     descriptions_have_a_limit_and_are_utf8 vim_edits_a_description attributes_set_to_what_they_are_do_nothing \
     every_refusal_has_one_line errors_are_read_live errors_are_followed_past_the_lines_that_are_kept \
