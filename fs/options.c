@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define DEFAULT_URI "qemu:///system"
 
@@ -84,6 +85,14 @@ static bool find_group(Options *options, GError **error)
     return true;
 }
 
+/* A second tree would cover the first one, whose daemon would go on unseen. */
+static bool is_ours(const char *directory)
+{
+    g_autofree char *version = g_build_filename(directory, ".vmsnapfs", "version", NULL);
+
+    return access(version, F_OK) == 0;
+}
+
 /* Absolute, since the daemon's working directory is the root. */
 static bool find_mountpoint(Options *options, GError **error)
 {
@@ -104,10 +113,15 @@ static bool find_mountpoint(Options *options, GError **error)
     }
     options->mountpoint = g_strdup(path);
     free(path);
-    if (S_ISDIR(info.st_mode))
+    if (!S_ISDIR(info.st_mode))
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "the mount point \"%s\" is not a directory",
+                    given);
+    else if (is_ours(options->mountpoint))
+        g_set_error(error, VMSNAPFS_ERROR, ERR_EXISTS,
+                    "cannot mount on \"%s\": a tree is mounted there already; umount it first",
+                    given);
+    else
         return true;
-    g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "the mount point \"%s\" is not a directory",
-                given);
     return false;
 }
 

@@ -29,8 +29,36 @@ it_returns_when_every_vm_is_listed() {
     same "fs type" fuse.vmsnapfs "$(quick findmnt -no FSTYPE "$MNT")"
     same source "$URI" "$(quick findmnt -no SOURCE "$MNT")"
 }
+a_second_mount_on_the_same_place_is_refused() {
+    mount_tree
+    ! start "$URI" "$MNT" && grep -q 'mounted there already' "$WORK/said" || fail "it said <$(cat "$WORK/said")>"
+    same mounts 1 "$(findmnt -n "$MNT" | wc -l)"
+    works cat "$MNT/web01/state"
+    unmount_tree
+}
+what_is_in_the_mount_point_comes_back() {
+    mkdir -p "$WORK/full" && echo kept > "$WORK/full/file"
+    start "$URI" "$WORK/full" || fail "it ended with $?: $(cat "$WORK/said")"
+    exists "$WORK/full/web01/state" && absent "$WORK/full/file"
+    works umount "$WORK/full"
+    same file kept "$(cat "$WORK/full/file")"
+}
+a_lazy_unmount_ends_it_when_the_last_user_has_gone() {
+    local pid
+    mkdir -p "$WORK/lazy"
+    "$PROGRAM" -f "$URI" "$WORK/lazy" > "$WORK/said" 2>&1 &
+    pid=$!
+    wait_until "the tree is served" test -e "$WORK/lazy/README"
+    exec 9< "$WORK/lazy/web01/errors"
+    works umount -l "$WORK/lazy"
+    cat <&9 > /dev/null || fail "an open file cannot be read any more"
+    kill -0 "$pid" || fail "it ended though a file is open"
+    exec 9<&-
+    wait_until "it ends" is_over "$pid"
+}
 sighup_is_ignored_and_sigterm_unmounts() {
     local pid
+    mountpoint -q "$MNT" || start "$URI" "$MNT"
     pid=$(daemon_pid)
     [[ -n $pid ]] || { fail "no daemon"; return; }
     kill -HUP "$pid"
@@ -105,7 +133,8 @@ nothing_is_in_the_mount_when_it_is_idle() {
 }
 
 for name in help_version_and_tree_are_printed what_is_wrong_is_said_at_once it_returns_when_every_vm_is_listed \
-    sighup_is_ignored_and_sigterm_unmounts umount_ends_it it_is_a_mount_helper a_read_only_mount_changes_nothing \
+    sighup_is_ignored_and_sigterm_unmounts umount_ends_it a_second_mount_on_the_same_place_is_refused \
+    what_is_in_the_mount_point_comes_back a_lazy_unmount_ends_it_when_the_last_user_has_gone it_is_a_mount_helper a_read_only_mount_changes_nothing \
     with_sync_rmdir_answers_when_merged a_host_that_is_down_is_no_error sigint_ends_it_in_the_foreground \
     nothing_is_in_the_mount_when_it_is_idle; do
     test_case "$name"

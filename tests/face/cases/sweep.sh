@@ -145,6 +145,42 @@ a_guarded_process_is_taken_at_its_word_again_after_ten_quiet_seconds() {
     same left "b " "$(names "$S")"
     clean web01
 }
+each_refusal_renews_the_ten_seconds() {
+    fill
+    same "6 s after a refusal, 12 s after the first" "EPERM EPERM" "$(quick python3 - "$MNT" <<'P'
+import errno, os, sys, time
+mnt = sys.argv[1]
+def tries(call, path):
+    try:
+        call(mnt + path)
+        return "ok"
+    except OSError as e:
+        return errno.errorcode[e.errno]
+tries(os.unlink, "/web01/uuid")
+time.sleep(6)
+first = tries(os.rmdir, "/web01/snapshots/a")
+time.sleep(6)
+print(first, tries(os.rmdir, "/web01/snapshots/a"))
+P
+)"
+    untouched
+    clean web01
+}
+callers_of_another_pid_namespace_are_judged_by_their_uid() {
+    unshare --pid --fork true 2> /dev/null || { fail "skip: no pid namespaces here"; return; }
+    unmount_tree || return
+    unshare --pid --fork "$PROGRAM" -f "fake://$WORK/host.yaml" "$MNT" > "$WORK/log" 2>&1 &
+    DAEMON=$!
+    wait_until "the tree is served" is_served || return
+    works mkdir "$S/a" "$S/b" "$S/c" && works rmdir "$S/c" || return
+    refuses "Operation not permitted" rm -rf "$MNT/web01"
+    refuses "Operation not permitted" rmdir "$S/a" # another process of the same user
+    untouched
+    quick tail -n 1 "$MNT/web01/errors" | grep -q 'uid=0 pid=0 ' || fail "the caller's pid is known here: $(quick tail -n 1 "$MNT/web01/errors")"
+    works umount "$MNT"
+    wait_until "the daemon ends" is_over "$DAEMON"
+    mount_tree
+}
 temporary_links_never_count() {
     fill
     same "link, unlink, rmdir" ok "$(errno_of '[os.symlink("snapshots/a", mnt + "/web01/x"), os.unlink(mnt + "/web01/x"), os.rmdir(mnt + "/web01/snapshots/a")]')"
@@ -180,7 +216,8 @@ for name in rm_rf_of_a_vm_removes_nothing rm_rf_of_all_removes_nothing rm_rf_of_
     find_delete_removes_nothing rsync_delete_removes_nothing git_clean_removes_nothing mv_to_another_file_system_becomes_a_copy \
     reading_and_then_rmdir_is_no_sweep reading_and_then_unlinking_is_a_move \
     a_refusal_counts_for_that_vm_only_and_for_that_process_only threads_of_one_process_are_one_process \
-    a_guarded_process_is_taken_at_its_word_again_after_ten_quiet_seconds temporary_links_never_count walkers_have_no_side_effects \
+    a_guarded_process_is_taken_at_its_word_again_after_ten_quiet_seconds each_refusal_renews_the_ten_seconds \
+    callers_of_another_pid_namespace_are_judged_by_their_uid temporary_links_never_count walkers_have_no_side_effects \
     cp_r_into_snapshots_takes_a_snapshot_as_the_readme_says; do
     test_case "$name"
 done
