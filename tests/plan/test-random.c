@@ -9,10 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "lab.h"
+#include "workers.h"
 
 #define DEFAULT_RUNS 100000
 #define LENGTH       12
@@ -93,40 +92,22 @@ static char *live_a_life(unsigned long seed)
     return broken_law(seed, script, lab);
 }
 
-/* Every `workers`th seed; the exit status of a worker. */
-static int live_lives(unsigned long worker, unsigned long workers)
+static bool live_lives(unsigned worker, unsigned workers)
 {
     for (unsigned long i = worker; i < runs; i += workers) {
         g_autofree char *wrong = live_a_life(first_seed + i);
 
         if (wrong) {
             fprintf(stderr, "%s\n", wrong);
-            return EXIT_FAILURE;
+            return false;
         }
     }
-    return EXIT_SUCCESS;
+    return true;
 }
 
 static void random_lives_keep_every_content_and_leave_nothing(void **state)
 {
-    unsigned long workers = MIN(runs, g_get_num_processors());
-    unsigned failed = 0;
-
-    for (unsigned long i = 0; i < workers; i++) {
-        pid_t pid = fork();
-
-        assert_return_code(pid, errno);
-        if (pid == 0)
-            _exit(live_lives(i, workers));
-    }
-    for (unsigned long i = 0; i < workers; i++) {
-        int status = 0;
-
-        assert_return_code(wait(&status), errno);
-        failed += status != 0;
-    }
-    if (failed)
-        fail_msg("%u of %lu workers failed; they said why above", failed, workers);
+    workers_run(live_lives);
     fprintf(stderr, "# %lu sequences, no difference, no file left behind\n", runs);
 }
 
