@@ -106,7 +106,7 @@ bool guard_await_free(Guard *guard, const char *path, GError **error)
     Images *images = guard->world->images;
     g_autoptr(GError) cause = NULL;
 
-    if (guard_release(guard, path))
+    if (guard_release(guard, path) || guard->patient)
         return true;
     ImageLock *lock = take(guard, path, &cause);
     if (lock)

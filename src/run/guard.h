@@ -17,8 +17,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Guard, guard_free)
 
 /* Hold @path; success if it is held already. ERR_BUSY if somebody else has it. */
 bool guard_hold(Guard *guard, const char *path, GError **error);
-/* Wait until nobody has @path, which is to be unlinked; ours is let go of. A file that is not there
- * is free. */
+/* Let go of @path, which is to be unlinked, and wait until nobody else has it: unlinking would wait
+ * too, but for its own time. A file that is not there is free. */
 bool guard_await_free(Guard *guard, const char *path, GError **error);
 /* Let go of @path; true if it was held. */
 bool guard_release(Guard *guard, const char *path);
