@@ -25,8 +25,8 @@ for package in "${packages[@]}"; do # "one|another": either will do, the first i
 done
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 
-if [[ $(id -u) != 0 ]]; then
-    echo "setup: run as root, or install: ${missing[*]}" >&2
+if [[ $(id -u) != 0 ]] || ! command -v apt-get > /dev/null; then
+    echo "setup: run as root on Debian, or install what these packages hold: ${missing[*]}" >&2
     exit 1
 fi
 
@@ -40,5 +40,5 @@ fi
 
 apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
 dpkg --configure -a # of an installation that was interrupted
-"${apt[@]}" update
+"${apt[@]}" update || echo "setup: apt-get update failed; trying with the lists that are there" >&2
 "${apt[@]}" install --no-install-recommends "${missing[@]}"
