@@ -9,8 +9,8 @@
 #include <poll.h>
 #include <string.h>
 
-#define EVENTS_KEPT                                                                                \
-    (64 * 1024) /* bytes; a reader that is further behind loses some, and is told how many */
+/* Bytes; a reader that is further behind loses some, and is told how many. */
+#define EVENTS_KEPT (64 * 1024)
 
 struct Reader {
     char *uuid; /* NULL: events */

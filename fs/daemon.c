@@ -45,7 +45,10 @@ bool daemon_fork(GError **error)
     close(fds[0]);
     ready_pipe = fds[1];
     setsid();
-    return chdir("/") == 0;
+    if (chdir("/") == 0)
+        return true;
+    error_set_errno(error, errno, "cannot make / the working directory");
+    return false;
 }
 
 void daemon_ready(void)

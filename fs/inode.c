@@ -159,17 +159,19 @@ fuse_ino_t inodes_known(Inodes *inodes, const Node *node, const char *uuid)
     return id;
 }
 
-GArray *inodes_of_vm(Inodes *inodes, const char *uuid)
+GArray *inodes_directories(Inodes *inodes, const char *uuid)
 {
     GArray *ids = g_array_new(FALSE, FALSE, sizeof(fuse_ino_t));
     GHashTableIter iter;
-    void *inode;
+    void *value;
 
     g_mutex_lock(&inodes->lock);
     g_hash_table_iter_init(&iter, inodes->by_key);
-    while (g_hash_table_iter_next(&iter, NULL, &inode))
-        if (strcmp(((Inode *)inode)->uuid, uuid) == 0)
-            g_array_append_val(ids, ((Inode *)inode)->id);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const Inode *inode = value;
+        if (node_is_directory(inode->node) && strcmp(inode->uuid, uuid) == 0)
+            g_array_append_val(ids, inode->id);
+    }
     g_mutex_unlock(&inodes->lock);
     return ids;
 }

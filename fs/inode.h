@@ -31,8 +31,8 @@ void inodes_forget(Inodes *inodes, fuse_ino_t id, uint64_t count);
 void inodes_retire(Inodes *inodes, const Inode *inode);
 /* The node id under which the kernel knows @node of @uuid (object ""), 0 if it does not. */
 fuse_ino_t inodes_known(Inodes *inodes, const Node *node, const char *uuid);
-/* All node ids of the VM @uuid that the kernel knows; of fuse_ino_t. */
-GArray *inodes_of_vm(Inodes *inodes, const char *uuid);
+/* The node ids of all directories of the VM @uuid that the kernel knows; of fuse_ino_t. */
+GArray *inodes_directories(Inodes *inodes, const char *uuid);
 
 void inode_unref(Inode *inode);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Inode, inode_unref)

@@ -30,9 +30,10 @@ static void tell_name(Notifier *notifier, fuse_ino_t directory, const char *name
         fuse_lowlevel_notify_inval_entry(session, directory, name, length);
 }
 
+/* Of directories: the kernel keeps no others (attr.c). */
 static void tell_attributes(Notifier *notifier, const char *uuid)
 {
-    g_autoptr(GArray) ids = inodes_of_vm(notifier->face->inodes, uuid);
+    g_autoptr(GArray) ids = inodes_directories(notifier->face->inodes, uuid);
 
     for (guint i = 0; i < ids->len; i++)
         fuse_lowlevel_notify_inval_inode(notifier->face->session, g_array_index(ids, fuse_ino_t, i),

@@ -69,14 +69,14 @@ static int take(void *data, const char *arg, int key, struct fuse_args *out)
 
 static bool find_group(Options *options, GError **error)
 {
-    char *end = NULL;
+    guint64 number = 0;
 
     options->group = getegid();
     if (!options->group_name)
         return true;
     const struct group *group = getgrnam(options->group_name);
-    unsigned long number = strtoul(options->group_name, &end, 10);
-    if (!group && (!end || *end || end == options->group_name)) {
+    if (!group &&
+        !g_ascii_string_to_unsigned(options->group_name, 10, 0, (gid_t)-2, &number, NULL)) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
                     "there is no group \"%s\": see getent group", options->group_name);
         return false;

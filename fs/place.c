@@ -2,6 +2,7 @@
 
 #include "fs/templinks.h"
 
+#include <limits.h>
 #include <string.h>
 
 typedef struct {
@@ -33,10 +34,10 @@ const char *place_uuid(const Place *place)
 
 const char *place_vm_name(const VmView *vm)
 {
-    bool taken = vm->name[0] == '.' || vm->name[0] == '\0' || strcmp(vm->name, "README") == 0 ||
-                 strchr(vm->name, '/');
+    bool unusable = vm->name[0] == '.' || vm->name[0] == '\0' || strcmp(vm->name, "README") == 0 ||
+                    strchr(vm->name, '/') || strlen(vm->name) > NAME_MAX;
 
-    return taken ? vm->uuid : vm->name;
+    return unusable ? vm->uuid : vm->name;
 }
 
 static bool bind_vm(Place *place, const char *uuid)

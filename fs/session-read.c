@@ -20,11 +20,6 @@ Face *session_face(fuse_req_t req)
     return fuse_req_userdata(req);
 }
 
-bool session_is_list(const Node *node)
-{
-    return node->make != NULL;
-}
-
 bool session_open_place(fuse_req_t req, fuse_ino_t id, Inode **out_inode, Place *place)
 {
     Face *face = session_face(req);
@@ -127,7 +122,7 @@ static void tell_guard(fuse_req_t req, const Inode *inode)
 {
     Sweep *sweep = session_face(req)->sweep;
 
-    if (session_is_list(inode->node))
+    if (inode->node->make) /* snapshots/ */
         sweep_opened_list(sweep, act_caller(req), inode->uuid);
     else if (node_in_snapshot(inode->node))
         sweep_opened_snapshot(sweep, act_caller(req), inode->uuid, inode->object);

@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#define SUMMARY_MAX 60 /* characters of a description */
+
 typedef struct {
     char *label, *date, *size, *rest;
 } Row;
@@ -81,10 +83,26 @@ static char *date_of(const SnapshotView *snapshot)
     return g_strchomp(date);
 }
 
+/* The beginning of the first line. A description is anybody's text: what it does to a terminal is
+ * not for the drawing. */
+static char *summary_of(const SnapshotView *snapshot)
+{
+    GString *summary = g_string_new(NULL);
+    const char *at = snapshot->description;
+
+    for (unsigned i = 0; i < SUMMARY_MAX && *at && *at != '\n'; i++, at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+        g_string_append_unichar(summary, g_unichar_iscntrl(c) ? ' ' : c);
+    }
+    if (*at && *at != '\n')
+        g_string_append(summary, "…");
+    return g_string_free(summary, FALSE);
+}
+
 static char *rest_of(const SnapshotView *snapshot)
 {
     GString *rest = g_string_new(snapshot->consistency);
-    g_autofree char *first = g_strndup(snapshot->description, strcspn(snapshot->description, "\n"));
+    g_autofree char *summary = summary_of(snapshot);
 
     if (snapshot->state != SNAPSHOT_READY)
         g_string_append_printf(rest, "  %s", snapshot_state_name(snapshot->state));
@@ -92,8 +110,8 @@ static char *rest_of(const SnapshotView *snapshot)
         g_string_append(rest, "  removed, still needed");
     if (!(snapshot->mode & 0200) && !snapshot->hidden)
         g_string_append(rest, "  held");
-    if (first[0])
-        g_string_append_printf(rest, "  %s", first);
+    if (summary[0])
+        g_string_append_printf(rest, "  %s", summary);
     return g_string_free(rest, FALSE);
 }
 

@@ -18,6 +18,8 @@ what_is_wrong_is_said_at_once() {
     ! start "fake:///none.yaml" "$MNT" && [[ -s $WORK/said ]] || fail "no host: $(cat "$WORK/said")"
     ! start nonsense "$MNT" && [[ -s $WORK/said ]] || fail "bad uri: $(cat "$WORK/said")"
     ! start -o group=no-such-group "$URI" "$MNT" && grep -q 'no-such-group' "$WORK/said" || fail "group: $(cat "$WORK/said")"
+    ! start -o group=-1 "$URI" "$MNT" && grep -q 'no group "-1"' "$WORK/said" || fail "group -1: $(cat "$WORK/said")"
+    ! start -o group=4294967296 "$URI" "$MNT" && grep -q '4294967296' "$WORK/said" || fail "group: $(cat "$WORK/said")"
     ! start -o nonsense "$URI" "$MNT" && grep -q 'nonsense' "$WORK/said" || fail "option: $(cat "$WORK/said")"
     ! start && grep -q 'mount point' "$WORK/said" || fail "nothing: $(cat "$WORK/said")"
     ! start a b c && [[ -s $WORK/said ]] || fail "three names"

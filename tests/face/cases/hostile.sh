@@ -12,14 +12,20 @@ vms:
   - name: "-rf"
     uuid: 66666666-6666-4666-8666-666666666666
 Y
+cat >> "$WORK/host.yaml" <<Y
+  - name: "$(printf 'l%.0s' {1..300})"
+    uuid: 77777777-7777-4777-8777-777777777777
+Y
 mount_tree
 V="$MNT/a b & <c> \"d\" 'e':f"
 S=$V/snapshots
 
-vms_with_clashing_names_are_shown_by_uuid() {
+vms_with_names_that_are_none_are_shown_by_uuid() {
     exists "$MNT/44444444-4444-4444-8444-444444444444/state"
     exists "$MNT/55555555-5555-4555-8555-555555555555/state"
     exists "$MNT/-rf/state"
+    exists "$MNT/77777777-7777-4777-8777-777777777777/state"
+    works ls -l "$MNT"
     same README "regular file" "$(quick stat -c %F "$MNT/README")"
     exists "$MNT/.vmsnapfs/version"
     same by-uuid ../../44444444-4444-4444-8444-444444444444 "$(quick readlink "$MNT/.vmsnapfs/by-uuid/44444444-4444-4444-8444-444444444444")"
@@ -65,7 +71,7 @@ an_entry_that_is_not_there_is_enoent() {
     refuses "No such file" cat "$V/hidden/none/id"
 }
 
-for name in vms_with_clashing_names_are_shown_by_uuid names_that_are_none_are_refused names_that_are_nasty_work \
+for name in vms_with_names_that_are_none_are_shown_by_uuid names_that_are_none_are_refused names_that_are_nasty_work \
     paths_are_escaped_where_they_share_a_line an_entry_that_is_not_there_is_enoent; do
     test_case "$name"
 done

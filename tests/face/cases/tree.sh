@@ -2,10 +2,10 @@
 . "$FACE/lib.sh"
 host_file two.yaml < /dev/null
 mount_tree
+quick mkdir "$MNT/web01/snapshots/one" "$MNT/web01/snapshots/two"
 
 everything_listed_is_in_the_node_table() {
     local path pattern
-    works mkdir "$MNT/web01/snapshots/one" && works mkdir "$MNT/web01/snapshots/two" || return
     "$PROGRAM" --print-tree | awk '{print $3}' | sed 's/<[^>]*>/[^\/]+/g; s/\./\\./g; s/^/^/; s/$/$/' > "$WORK/patterns"
     (cd "$MNT" && quick find . -mindepth 1 | sed 's,^\./,,') > "$WORK/paths"
     grep -Evf "$WORK/patterns" "$WORK/paths" > "$WORK/unknown"
@@ -97,6 +97,15 @@ a_hidden_snapshot_is_drawn_in_brackets_and_listed_by_id() {
     absent "$MNT/web01/hidden"
 }
 
+a_description_is_no_program_for_the_terminal() {
+    works mkdir "$MNT/db01/snapshots/x" || return
+    printf '\033[31mred\ttab\nnext line\n' > "$MNT/db01/snapshots/x/description"
+    quick grep -qE '  \w+   \[31mred tab$' "$MNT/db01/tree" || fail "$(quick cat -v "$MNT/db01/tree")"
+    printf 'ä%.0s' {1..80} > "$MNT/db01/snapshots/x/description"
+    quick grep -qE '  ä{60}…$' "$MNT/db01/tree" || fail "$(quick cat "$MNT/db01/tree")"
+    works rmdir "$MNT/db01/snapshots/x" && works cat "$MNT/db01/wait"
+}
+
 inode_numbers_survive_a_remount_and_a_rename() {
     local before after
     works mkdir "$MNT/db01/snapshots/x" || return
@@ -126,4 +135,5 @@ test_case info_yaml_can_be_parsed
 test_case the_tree_is_drawn
 test_case inode_numbers_are_unique
 test_case a_hidden_snapshot_is_drawn_in_brackets_and_listed_by_id
+test_case a_description_is_no_program_for_the_terminal
 test_case inode_numbers_survive_a_remount_and_a_rename
