@@ -207,6 +207,9 @@ static const char *why_not_unlinked(const Node *node)
     if (strcmp(node_leaf(node), "current") == 0)
         return "cannot be removed: it says where the VM is. To revert with an ln that removes it "
                "first (busybox): ln -s NEW x && mv -T x current";
+    if (node->scope == SCOPE_JOB)
+        return "cannot be removed by itself: rmdir the job's directory cancels a running job and "
+               "dismisses a finished one";
     return "cannot be removed: it is part of the tree";
 }
 

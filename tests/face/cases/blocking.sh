@@ -26,10 +26,10 @@ all_blocked() { # COUNT: as many processes are in a read of `wait`
 }
 
 a_merge_is_a_job_with_a_bar() {
-    start_merge a || return
+    start_merge bar || return
     same kind merge "$(quick cat "$V/jobs/$job/kind")"
     same state running "$(quick cat "$V/jobs/$job/state")"
-    same target a "$(quick cat "$V/jobs/$job/target")"
+    same target bar "$(quick cat "$V/jobs/$job/target")"
     same link "../../db01/jobs/$job" "$(quick readlink "$MNT/.vmsnapfs/jobs/$job")"
     quick grep -qE '^merge vda  \[[#-]{10}\] +[0-9]+ %' "$V/progress" || fail "progress: $(quick cat "$V/progress")"
     quick grep -qE '^merge vda  \[' "$V/jobs/$job/progress" || fail "the job's progress"
@@ -37,11 +37,14 @@ a_merge_is_a_job_with_a_bar() {
     same bandwidth 52428800 "$(quick cat "$V/jobs/$job/bandwidth")"
     refuses "Invalid argument" bash -c 'echo fast > "$1" || exit 1' - "$V/jobs/$job/bandwidth"
     refuses "Device or resource busy" mkdir "$S/b"
-    refuses "Operation not permitted" rm "$V/jobs/$job/kind"
+    refuses "Operation not permitted" rm -rf "$V/jobs/$job"
+    said db01 "rmdir the job's directory"
+    same state running "$(quick cat "$V/jobs/$job/state")"
+    cancel_all
 }
 wait_blocks_until_the_job_ends() {
     local reader status
-    [[ -n ${job:-} ]] || start_merge a || return
+    start_merge a || return
     timeout 60 cat "$V/wait" > "$WORK/waited" 2>&1 &
     reader=$!
     quick python3 - "$V/wait" <<'P' || fail "O_NONBLOCK and poll"
@@ -167,7 +170,7 @@ os.mkdir(sys.argv[1])' "$S/two" 2> "$WORK/said"
     wait_until "nothing is left of the second" gone_or_never "$S/two"
 }
 gone_or_never() { ! quick test -e "$1"; }
-a_window_signal_does_not_abort_a_mkdir() {
+stop_timer_and_window_signals_do_not_abort_a_mkdir() {
     local maker
     : > "$WORK/reading" > "$WORK/making"
     python3 -c '
@@ -180,6 +183,8 @@ os.mkdir(sys.argv[1])' "$S/winch" > "$WORK/making" 2> "$WORK/said" &
     maker=$!
     wait_until "it makes" grep -q making "$WORK/making"
     kill -WINCH "$maker" 2> /dev/null
+    kill -STOP "$maker" 2> /dev/null
+    kill -CONT "$maker" 2> /dev/null
     wait "$maker" || fail "it was aborted: $(tail -n 1 "$WORK/said")"
     exists "$S/winch/id"
 }
@@ -281,7 +286,7 @@ sigterm_answers_a_mkdir_that_runs() {
 
 for name in a_merge_is_a_job_with_a_bar wait_blocks_until_the_job_ends poll_wakes_when_the_job_ends a_signal_ends_a_wait \
     twenty_waiting_readers_and_a_slow_mkdir_delay_nobody_else an_interrupted_mkdir_before_the_point_of_no_return_leaves_nothing \
-    a_window_signal_does_not_abort_a_mkdir a_terminated_mkdir_after_the_point_of_no_return_is_whole \
+    stop_timer_and_window_signals_do_not_abort_a_mkdir a_terminated_mkdir_after_the_point_of_no_return_is_whole \
     events_are_json_lines_from_now_on a_slow_reader_of_events_is_told_how_many_it_lost \
     poll_wakes_when_an_event_comes_and_never_waits_for_text sigterm_answers_all_who_wait sigterm_answers_a_mkdir_that_runs; do
     test_case "$name"
