@@ -190,6 +190,8 @@ descriptions_are_written_by_everything() {
     same "no newline" "no newline" "$(quick cat "$S/a/description")"
     quick tee "$S/a/description" <<< "by tee" > /dev/null || fail tee
     same tee "by tee" "$(quick cat "$S/a/description")"
+    quick bash -c 'echo > "$1"' - "$S/a/description" || fail "echo of nothing"
+    same "length when emptied" 0 "$(quick stat -c %s "$S/a/description")"
     printf 'copied\n' > "$WORK/text" && works cp "$WORK/text" "$S/a/description"
     same cp copied "$(quick cat "$S/a/description")"
     printf 'kept\n' > "$WORK/text" && chmod 640 "$WORK/text" && works cp -p "$WORK/text" "$S/a/description"
