@@ -9,17 +9,21 @@
 /* ---- changes to be told once no lock is held ---- */
 
 typedef struct {
+    bool host;         /* CHANGE_VMS without an event */
     GPtrArray *events; /* of CHANGE_VMS */
     GPtrArray *vms;    /* uuids: CHANGE_VM without an event */
 } News;
 
 static News news_new(void)
 {
-    return (News){g_ptr_array_new_with_free_func(g_free), g_ptr_array_new_with_free_func(g_free)};
+    return (News){.events = g_ptr_array_new_with_free_func(g_free),
+                  .vms = g_ptr_array_new_with_free_func(g_free)};
 }
 
 static void news_tell(Engine *engine, News *news)
 {
+    if (news->host)
+        engine_emit(engine, CHANGE_VMS, NULL, NULL);
     for (guint i = 0; i < news->events->len; i++)
         engine_emit(engine, CHANGE_VMS, NULL, g_strdup(news->events->pdata[i]));
     for (guint i = 0; i < news->vms->len; i++)
@@ -64,17 +68,19 @@ static void host_down(Engine *engine, const char *why)
     news_tell(engine, &news);
 }
 
-void host_lost(Engine *engine, const char *why)
+bool host_lost(Engine *engine, const char *why)
 {
     Hypervisor *hv = engine->world.hv;
 
-    if (!hv->ops->is_up(hv))
-        host_down(engine, why);
+    if (hv->ops->is_up(hv))
+        return false;
+    host_down(engine, why);
+    return true;
 }
 
 /* ---- listing ---- */
 
-static void queue_open_locked(EngineVm *vm)
+void host_queue_open_locked(EngineVm *vm)
 {
     for (GList *link = vm->queue.head; link; link = link->next)
         if (((Work *)link->data)->kind == WORK_OPEN)
@@ -108,12 +114,14 @@ static void take_domain_locked(Engine *engine, const HvDomain *domain, bool reop
     if (appeared) {
         vm->present = true;
         vm->loaded = vm->shown = vm->opened = false;
+        g_clear_pointer(&vm->unopened, g_free);
+        retry_not_locked(&vm->retry);
         vm_view_unref(vm->view);
         vm->view = view_first(domain);
         str_set(&vm->name, domain->name);
     }
     if (appeared || reopen)
-        queue_open_locked(vm);
+        host_queue_open_locked(vm);
     else if (differs(vm->view, domain))
         refresh_soon_locked(vm);
 }
@@ -152,8 +160,10 @@ static void apply_list(Engine *engine, const GPtrArray *domains, bool reopen)
         reopen = true;
     if (!engine->up)
         g_ptr_array_add(news.events, event_make("host-up", NULL, "uri", engine->uri, NULL));
+    news.host = *engine->problem;
     engine->up = engine->up_known = true;
     str_set(&engine->problem, "");
+    retry_not_locked(&engine->retry);
     for (guint i = 0; i < domains->len; i++) {
         const HvDomain *domain = domains->pdata[i];
         g_hash_table_add(seen, domain->uuid);
@@ -165,6 +175,25 @@ static void apply_list(Engine *engine, const GPtrArray *domains, bool reopen)
     news_tell(engine, &news);
 }
 
+/* Why nothing may come of waiting for an event: libvirt is there, and does not tell. */
+static void list_failed(Engine *engine, bool reopen, const GError *error)
+{
+    g_autofree char *problem = g_strdup_printf(
+        "The VMs cannot be listed: %s; what is known is shown, and it is tried again",
+        error->message);
+
+    g_mutex_lock(&engine->lock);
+    engine->reopen_wanted |= reopen;
+    str_set(&engine->problem, problem);
+    bool first = retry_later_locked(engine, &engine->retry);
+    engine_publish_locked(engine);
+    g_mutex_unlock(&engine->lock);
+    if (first)
+        errors_operation(engine, NULL, getuid(), getpid(), "list VMs", error,
+                         g_get_monotonic_time());
+    engine_emit(engine, CHANGE_VMS, NULL, NULL);
+}
+
 static void list_once(Engine *engine, bool reopen)
 {
     Hypervisor *hv = engine->world.hv;
@@ -173,11 +202,8 @@ static void list_once(Engine *engine, bool reopen)
 
     if (domains)
         apply_list(engine, domains, reopen);
-    else if (error_is(error, ERR_HOST_DOWN))
-        host_down(engine, error->message);
-    else
-        errors_operation(engine, NULL, getuid(), getpid(), "list VMs", error,
-                         g_get_monotonic_time());
+    else if (!error_is(error, ERR_HOST_DOWN) || !host_lost(engine, error->message))
+        list_failed(engine, reopen, error);
 }
 
 static void run_list(Engine *engine, EngineVm *vm, Work *work)
@@ -229,19 +255,57 @@ static void show(EngineVm *vm)
     engine_emit(engine, CHANGE_VMS, NULL, event_make("vm-appeared", view, NULL));
 }
 
+static void note_opened(EngineVm *vm)
+{
+    g_mutex_lock(&vm->engine->lock);
+    g_clear_pointer(&vm->unopened, g_free);
+    retry_not_locked(&vm->retry);
+    g_mutex_unlock(&vm->engine->lock);
+}
+
+/* A host that is down will say when it is up; a catalog that cannot be used wants a person. */
+static bool is_worth_a_retry(Engine *engine, const GError *error)
+{
+    return !error_is(error, ERR_READ_ONLY) && !error_is(error, ERR_INTERRUPTED) &&
+           !(error_is(error, ERR_HOST_DOWN) && host_lost(engine, error->message));
+}
+
+void host_open_failed(EngineVm *vm, const GError *error, int64_t since)
+{
+    Engine *engine = vm->engine;
+    bool again = is_worth_a_retry(engine, error), tell = true;
+    g_autofree char *name = engine_vm_name(vm);
+    g_autofree char *operation = g_strdup_printf("open %s", name);
+
+    g_mutex_lock(&engine->lock);
+    g_free(vm->unopened);
+    vm->unopened = again ? g_strdup_printf("%s; it is tried again", error->message) : NULL;
+    if (again)
+        tell = retry_later_locked(engine, &vm->retry);
+    g_mutex_unlock(&engine->lock);
+    if (tell)
+        errors_operation(engine, vm, getuid(), getpid(), operation, error, since);
+}
+
+/* Trying it again keeps no request waiting for an image lock: the next try will come. */
+static bool open_again(EngineVm *vm, GError **error)
+{
+    g_mutex_lock(&vm->engine->lock);
+    bool failed_before = vm->unopened;
+    g_mutex_unlock(&vm->engine->lock);
+    return failed_before ? vm_open_at_once(vm->vm, error) : vm_open(vm->vm, error);
+}
+
 void host_open_vm(EngineVm *vm)
 {
     Engine *engine = vm->engine;
     int64_t since = g_get_monotonic_time();
     g_autoptr(GError) error = NULL;
 
-    if (!vm_open(vm->vm, &error)) {
-        g_autofree char *name = engine_vm_name(vm);
-        g_autofree char *operation = g_strdup_printf("open %s", name);
-        errors_operation(engine, vm, getuid(), getpid(), operation, error, since);
-    } else {
-        merge_adopt(vm);
-    }
+    if (open_again(vm, &error) && merge_adopt(vm, &error))
+        note_opened(vm);
+    else
+        host_open_failed(vm, error, since);
     show(vm);
     g_mutex_lock(&engine->lock);
     vm->opened = true;

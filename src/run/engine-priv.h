@@ -3,8 +3,8 @@
  * The parts: engine.c is the door's life, submit.c what comes in, engine-host.c the list of VMs and
  * the hypervisor's events, engine-vm.c one VM and what is published, queue.c the order of work on
  * one VM, work.c what a request does, power.c the state file, merge.c the work that removals leave,
- * merge-jobs.c its jobs, job.c one job, refresh.c and view.c the views, events.c the JSON lines,
- * errors.c the rings.
+ * merge-jobs.c its jobs, job.c one job, refresh.c and view.c the views, retry.c what is tried
+ * again, events.c the JSON lines, errors.c the rings.
  *
  * Locks, outermost first:
  *   engine->lock   the table of VMs, queues, job lists, tickets, the views' pointers
@@ -28,6 +28,12 @@ typedef struct Errors Errors;
 typedef struct EngineVm EngineVm;
 typedef struct Work Work;
 
+/* Something that failed and is to be tried again; engine->lock. */
+typedef struct {
+    int64_t at;        /* monotonic µs; 0: it was not asked for, or is being tried */
+    unsigned failures; /* in a row */
+} Retry;
+
 struct Engine {
     /* Constant while threads run. */
     char *uri;
@@ -37,6 +43,7 @@ struct Engine {
     EngineChange change;
     void *change_data;
     GThreadPool *pool;
+    unsigned retry_ms;         /* the first wait before something is tried again */
     unsigned start_wait_ms;    /* how long engine_start waits for the VMs' first views */
     unsigned shutdown_wait_ms; /* how long a guest may take to shut down */
     unsigned revert_wait_ms; /* how long a revert may take, from its request to its commit point */
@@ -53,7 +60,9 @@ struct Engine {
     bool stopping, up, up_known;
     char *problem; /* why the host is not up; never NULL */
     bool listing, list_wanted, reopen_wanted;
-    bool listed; /* the first list was answered, with whatever */
+    Retry retry;   /* of the list */
+    bool retrying; /* the task that waits for retries is there */
+    bool listed;   /* the first list was answered, with whatever */
 };
 
 typedef enum { WORK_REQUEST, WORK_OPEN, WORK_FINISH } WorkKind;
@@ -83,6 +92,8 @@ struct EngineVm {
     bool present;       /* libvirt has it */
     bool shown;         /* in the list: its first whole view is about to be there */
     bool opened;        /* tried: recovery is over, the view stands */
+    char *unopened;     /* why it has to be tried again; NULL if not */
+    Retry retry;        /* of opening it if unopened, else of looking at it */
     GQueue queue;       /* of Work */
     bool main, side;    /* something is in the lane */
     bool watching;      /* somebody looks that nothing waits in the queue for too long */
@@ -102,6 +113,7 @@ struct EngineVm {
     /* Only who set refreshing: */
     Observation *observation;
     char *drift;
+    char *unseen; /* why it could not be looked at; NULL if it could, or the host is down */
     bool stale;
 };
 
@@ -135,12 +147,16 @@ void engine_publish_locked(Engine *engine);
 
 /* Open the VM, take up what was left, build its first view. */
 void host_open_vm(EngineVm *vm);
+void host_queue_open_locked(EngineVm *vm);
+/* The VM could not be opened, or what removals left there could not be found out: it is opened
+ * again later, unless nothing is to be hoped from that. */
+void host_open_failed(EngineVm *vm, const GError *error, int64_t since);
 
 void host_event(HvEventKind kind, const char *uuid, const char *target, void *data);
 /* List the domains soon; @reopen: and open every VM, since we may have missed anything. */
 void host_list_locked(Engine *engine, bool reopen);
-/* A call said that the host is down: if so, show it. */
-void host_lost(Engine *engine, const char *why);
+/* A call said that the host is down: if so, show it. False: it is up, and nobody will say so. */
+bool host_lost(Engine *engine, const char *why);
 
 /* ---- queue.c ---- */
 
@@ -205,7 +221,7 @@ GPtrArray *job_steal_waiters_locked(EngineJob *job, bool drop);
 EngineJob *merge_find_locked(EngineVm *vm, const char *target);
 EngineJob *merge_running_locked(EngineVm *vm); /* any shown one; NULL */
 /* Make the job of the next piece of work, if there is one, and queue its finish. */
-void merge_adopt(EngineVm *vm);
+bool merge_adopt(EngineVm *vm, GError **error);
 /* The running job named @target, made and shown if there is none; a reference. */
 EngineJob *merge_obtain_job(EngineVm *vm, const char *target, const GPtrArray *targets);
 /* Make the jobs of everything that waits for its merge. */
@@ -229,6 +245,13 @@ void merge_dismiss_failed(EngineVm *vm, const char *target, const char *snapshot
 /* Do work until nothing is left or something needs the lane. */
 void merge_run(EngineVm *vm);
 
+/* ---- retry.c ---- */
+
+/* Try it again later, the later the more often it has failed. True: this is the first failure. */
+bool retry_later_locked(Engine *engine, Retry *retry);
+/* It has worked, or need not be tried. */
+void retry_not_locked(Retry *retry);
+
 /* ---- refresh.c ---- */
 
 /* Build the view again and publish it; returns when a build that began after this call is out.
@@ -244,7 +267,9 @@ typedef struct {
     const char *uuid, *name;
     const Observation *observation;
     const Catalog *catalog;
-    const char *home, *problem, *drift;
+    const char *home, *drift;
+    const char *problem; /* the catalog cannot be used */
+    const char *trouble; /* something else that the user should know; NULL: nothing */
     const VmView *previous;
 } ViewFacts;
 VmView *view_build(const ViewFacts *facts);

@@ -39,6 +39,8 @@ void engine_vm_unref(EngineVm *vm)
     vm_free(vm->vm);
     g_cond_clear(&vm->changed);
     g_free(vm->drift);
+    g_free(vm->unseen);
+    g_free(vm->unopened);
     g_free(vm->uuid);
     g_free(vm->name);
     g_free(vm);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#define RETRY_MS         1000
 #define START_WAIT_MS    20000
 #define SHUTDOWN_WAIT_MS 60000
 #define REVERT_WAIT_MS   10000 /* the kernel keeps others out of the VM's directory meanwhile */
@@ -58,6 +59,7 @@ static Engine *engine_make(const char *uri)
 
     engine->uri = g_strdup(uri);
     engine->errors = errors_new();
+    engine->retry_ms = RETRY_MS;
     engine->start_wait_ms = START_WAIT_MS;
     engine->shutdown_wait_ms = SHUTDOWN_WAIT_MS;
     engine->revert_wait_ms = REVERT_WAIT_MS;
@@ -172,6 +174,7 @@ static void stop_everybody_locked(Engine *engine)
     gpointer vm;
 
     engine->stopping = true;
+    g_cond_broadcast(&engine->changed);
     g_hash_table_iter_init(&iter, engine->vms);
     while (g_hash_table_iter_next(&iter, NULL, &vm)) {
         queue_refuse_all_locked(vm, error);

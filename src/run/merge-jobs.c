@@ -86,19 +86,24 @@ EngineJob *merge_obtain_job(EngineVm *vm, const char *target, const GPtrArray *t
     return job;
 }
 
-/* It follows an operation that has just looked and waited. If this one cannot be told now, nothing
- * is lost: the next finish asks again. */
-void merge_adopt(EngineVm *vm)
+/* It follows an operation that has just looked and waited. */
+bool merge_adopt(EngineVm *vm, GError **error)
 {
     g_autoptr(GPtrArray) targets = NULL;
-    g_autofree char *name = vm_next_at_once(vm->vm, &targets, NULL);
+    g_autoptr(GError) cause = NULL;
+    g_autofree char *name = vm_next_at_once(vm->vm, &targets, &cause);
 
+    if (cause) {
+        g_propagate_error(error, g_steal_pointer(&cause));
+        return false;
+    }
     if (!name)
-        return;
+        return true;
     g_autoptr(EngineJob) job = merge_obtain_job(vm, name, targets);
     g_mutex_lock(&vm->engine->lock);
     queue_finish_locked(vm);
     g_mutex_unlock(&vm->engine->lock);
+    return true;
 }
 
 static GPtrArray *targets_of(const Catalog *catalog, const Snapshot *snapshot)

@@ -194,6 +194,20 @@ static void follow_name(Merge *merge, const char *about)
     merge->job = merge_obtain_job(merge->vm, about, NULL);
 }
 
+/* Jobs whose removal was accepted wait until it can be told how to go on. */
+static void cannot_tell_next(EngineVm *vm, const GError *error)
+{
+    bool waits = false;
+
+    if (!error_is(error, ERR_HOST_DOWN))
+        merge_end_settled(vm, error);
+    g_mutex_lock(&vm->engine->lock);
+    waits = merge_running_locked(vm);
+    g_mutex_unlock(&vm->engine->lock);
+    if (waits)
+        host_open_failed(vm, error, g_get_monotonic_time());
+}
+
 /* @failed: the name that failed last; the same work failing again at once ends the run. */
 static bool merge_step(EngineVm *vm, char **failed)
 {
@@ -203,10 +217,10 @@ static bool merge_step(EngineVm *vm, char **failed)
     g_autofree char *name = vm_next(vm->vm, &targets, &error);
     bool done = false;
 
-    if (error_is(error, ERR_HOST_DOWN))
-        host_lost(vm->engine, error->message);
+    if (error)
+        cannot_tell_next(vm, error);
     else if (!name)
-        merge_end_settled(vm, error);
+        merge_end_settled(vm, NULL);
     if (!name || g_strcmp0(name, *failed) == 0)
         return false;
 

@@ -4,17 +4,41 @@
 
 #include "base/str.h"
 
-static void note_failure(EngineVm *vm, const GError *error)
+#include <unistd.h>
+
+/* The first of a row of failures is told; a VM that is gone is no failure. */
+static void look_later(EngineVm *vm, const GError *error)
 {
     Engine *engine = vm->engine;
+    bool gone = error_is(error, ERR_NOT_FOUND);
 
-    if (error_is(error, ERR_HOST_DOWN)) {
-        host_lost(engine, error->message);
-    } else if (error_is(error, ERR_NOT_FOUND)) {
-        g_mutex_lock(&engine->lock);
+    g_mutex_lock(&engine->lock);
+    if (gone)
         host_list_locked(engine, false);
-        g_mutex_unlock(&engine->lock);
+    bool tell = !vm->unopened && retry_later_locked(engine, &vm->retry) && !gone;
+    g_autofree char *operation = g_strdup_printf("look at %s", vm->name);
+    g_mutex_unlock(&engine->lock);
+    if (tell)
+        errors_operation(engine, vm, getuid(), getpid(), operation, error, g_get_monotonic_time());
+}
+
+static void note_failure(EngineVm *vm, const GError *error)
+{
+    bool down = error_is(error, ERR_HOST_DOWN) && host_lost(vm->engine, error->message);
+
+    if (!down) {
+        vm->unseen = g_strdup_printf("%s; the last known state is shown, and it is tried again",
+                                     error->message);
+        look_later(vm, error);
     }
+}
+
+static void note_success(EngineVm *vm)
+{
+    g_mutex_lock(&vm->engine->lock);
+    if (!vm->unopened)
+        retry_not_locked(&vm->retry);
+    g_mutex_unlock(&vm->engine->lock);
 }
 
 /* Drift is the difference between a catalog and a chain seen at one time: where the chain is being
@@ -38,14 +62,24 @@ static void observe(EngineVm *vm)
     Observation *seen = vm_observe(vm->vm, &error);
 
     vm->stale = !seen;
+    g_clear_pointer(&vm->unseen, g_free);
     if (!seen) {
         note_failure(vm, error);
         return;
     }
+    note_success(vm);
     g_autoptr(Catalog) after = vm_catalog(vm->vm);
     g_clear_pointer(&vm->observation, observation_free);
     vm->observation = seen;
     judge_drift(vm, before, after);
+}
+
+static char *trouble_of(EngineVm *vm)
+{
+    g_mutex_lock(&vm->engine->lock);
+    char *trouble = g_strdup(vm->unopened ? vm->unopened : vm->unseen);
+    g_mutex_unlock(&vm->engine->lock);
+    return trouble;
 }
 
 static VmView *build(EngineVm *vm, const VmView *previous)
@@ -54,6 +88,7 @@ static VmView *build(EngineVm *vm, const VmView *previous)
     g_autoptr(Catalog) catalog = vm_catalog(vm->vm);
     g_autofree char *home = vm_home(vm->vm);
     g_autofree char *problem = vm_problem(vm->vm);
+    g_autofree char *trouble = trouble_of(vm);
 
     return view_build(&(ViewFacts){
         .uuid = vm->uuid,
@@ -62,6 +97,7 @@ static VmView *build(EngineVm *vm, const VmView *previous)
         .catalog = catalog,
         .home = home,
         .problem = problem,
+        .trouble = trouble,
         .drift = vm->drift,
         .previous = previous,
     });

@@ -245,7 +245,9 @@ VmView *view_build(const ViewFacts *facts)
     else
         set_remembered(view, facts->previous);
     view->read_only = facts->problem != NULL;
-    view->problem = g_strdup(facts->problem ? facts->problem : "");
+    view->problem = g_strdup(facts->problem   ? facts->problem
+                             : facts->trouble ? facts->trouble
+                                              : "");
     view->drift = g_strdup(facts->drift ? facts->drift : "");
     view->home = g_strdup(facts->home ? facts->home : "");
     view->generation = facts->catalog->generation;

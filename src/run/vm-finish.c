@@ -215,12 +215,12 @@ static GPtrArray *work_targets(const Catalog *catalog, const Plan *plan, const S
 }
 
 /* A removal that cannot be planned now is work all the same: vm_finish says why it fails. */
-static char *next_work(Vm *vm, const VmHooks *hooks, GPtrArray **out_targets, GError **error)
+static char *next_work(Vm *vm, GPtrArray **out_targets, GError **error)
 {
     g_autoptr(Observation) seen = NULL;
     g_autoptr(GError) failure = NULL;
 
-    if (!vm_open_by(vm, hooks, error) || !(seen = vm_observe(vm, error)))
+    if (!(seen = vm_observe(vm, error)))
         return NULL;
     g_autoptr(Catalog) catalog = vm_catalog(vm);
     g_autoptr(Plan) plan = plan_next(catalog, seen, &failure);
@@ -239,12 +239,10 @@ static char *next_work(Vm *vm, const VmHooks *hooks, GPtrArray **out_targets, GE
 
 char *vm_next(Vm *vm, GPtrArray **out_targets, GError **error)
 {
-    return next_work(vm, NULL, out_targets, error);
+    return vm_open(vm, error) ? next_work(vm, out_targets, error) : NULL;
 }
 
 char *vm_next_at_once(Vm *vm, GPtrArray **out_targets, GError **error)
 {
-    const VmHooks hooks = {.answer_by = g_get_monotonic_time()};
-
-    return next_work(vm, &hooks, out_targets, error);
+    return vm_open_at_once(vm, error) ? next_work(vm, out_targets, error) : NULL;
 }

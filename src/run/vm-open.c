@@ -300,7 +300,7 @@ static bool open_now(Vm *vm, const VmHooks *hooks, GError **error)
 }
 
 /* While an operation has the turn the VM is open. */
-bool vm_open_by(Vm *vm, const VmHooks *hooks, GError **error)
+static bool open_unless_busy(Vm *vm, const VmHooks *hooks, GError **error)
 {
     g_mutex_lock(&vm->lock);
     bool loaded = vm->loaded;
@@ -315,5 +315,12 @@ bool vm_open_by(Vm *vm, const VmHooks *hooks, GError **error)
 
 bool vm_open(Vm *vm, GError **error)
 {
-    return vm_open_by(vm, NULL, error);
+    return open_unless_busy(vm, NULL, error);
+}
+
+bool vm_open_at_once(Vm *vm, GError **error)
+{
+    const VmHooks hooks = {.answer_by = g_get_monotonic_time()};
+
+    return open_unless_busy(vm, &hooks, error);
 }

@@ -43,8 +43,6 @@ typedef struct {
 /* The name that libvirt has for it now, for sentences and the catalog. */
 void vm_learn_name(Vm *vm, const char *name);
 
-/* vm_open(), of whose @hooks only answer_by is asked. */
-bool vm_open_by(Vm *vm, const VmHooks *hooks, GError **error);
 /* Take the turn and the store's lock, find and read the catalog, recover what was interrupted. On
  * failure nothing is held. Always followed by operation_end(). */
 bool operation_begin(Operation *op, Vm *vm, const char *name, const VmHooks *hooks, GError **error);

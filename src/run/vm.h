@@ -34,6 +34,8 @@ typedef struct {
  * recover an interrupted plan. Idempotent; every operation below calls it first. Errors leave the
  * VM readable where possible (vm_problem). */
 bool vm_open(Vm *vm, GError **error);
+/* The same without waiting for image locks. */
+bool vm_open_at_once(Vm *vm, GError **error);
 /* Fresh facts. Yours. */
 Observation *vm_observe(Vm *vm, GError **error);
 

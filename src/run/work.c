@@ -107,6 +107,7 @@ static bool run_revert(EngineVm *vm, Work *work, GError **error)
     Running running = {vm, work};
     const VmHooks hooks = {
         .interrupted = hook_interrupted, .data = &running, .answer_by = work->answer_by};
+    g_autoptr(GError) cause = NULL;
 
     if (!check_idle(vm, error))
         return false;
@@ -115,7 +116,8 @@ static bool run_revert(EngineVm *vm, Work *work, GError **error)
     set_changing(vm, false);
     if (!reverted)
         return false;
-    merge_adopt(vm);
+    if (!merge_adopt(vm, &cause))
+        host_open_failed(vm, cause, work->since);
     refresh_now(vm, true);
     tell_reverted(vm, request->name);
     return true;
@@ -159,10 +161,11 @@ static bool removal_accepted(EngineVm *vm, EngineJob *job, Work *work, bool has_
 {
     bool has_job = job && has_work && is_being_removed(vm, job);
 
+    /* Who waits from now on waits for this attempt, and is not told of those before it. */
+    merge_dismiss_failed(vm, work->request->name, job ? job_snapshot(job) : NULL);
     if (has_job) {
         merge_accept(vm, job);
     } else {
-        merge_dismiss_failed(vm, work->request->name, job ? job_snapshot(job) : NULL);
         if (job)
             merge_forget_draft(vm, job);
         if (has_work)

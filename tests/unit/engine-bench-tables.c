@@ -16,8 +16,28 @@ static bool is_now(char *const *which, const char *uuid)
     return same;
 }
 
+static bool fails(const bool *which, GError **error)
+{
+    g_mutex_lock(&the_bench->lock);
+    bool fails = *which;
+    g_mutex_unlock(&the_bench->lock);
+    if (fails)
+        g_set_error_literal(error, VMSNAPFS_ERROR, ERR_TIMEOUT, "libvirt does not answer");
+    return fails;
+}
+
+void bench_fail(Bench *bench, bool lists, bool looks)
+{
+    g_mutex_lock(&bench->lock);
+    bench->lists_fail = lists;
+    bench->looks_fail = looks;
+    g_mutex_unlock(&bench->lock);
+}
+
 static GPtrArray *list(Hypervisor *hv, GError **error)
 {
+    if (fails(&the_bench->lists_fail, error))
+        return NULL;
     GPtrArray *list = fake_hv->list(hv, error);
 
     for (guint i = list ? list->len : 0; i-- > 0;)
@@ -36,6 +56,8 @@ static bool inspect(Hypervisor *hv, const char *uuid, HvDomain **out_domain, cha
                     char **out_inactive, char **out_foreign_job, unsigned *out_snapshots,
                     GError **error)
 {
+    if (fails(&the_bench->looks_fail, error))
+        return false;
     if (is_now(&the_bench->hidden_vm, uuid)) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "no such domain");
         return false;

@@ -38,6 +38,7 @@ static void make_engine(Bench *bench)
     bench->engine = engine_new_on(bench->hv, bench->images, bench->files);
     bench->engine->world.job_poll_ms = 1;
     bench->engine->world.lock_wait_ms = 0;
+    bench->engine->retry_ms = 1;
     engine_subscribe(bench->engine, note_change, bench);
 }
 

@@ -25,9 +25,10 @@ typedef struct {
     Engine *engine;
     HvOps hv_ops; /* those of the fakes, with the troubles below */
     ImageOps image_ops;
-    GMutex lock;         /* guards what follows */
-    char *hidden_vm;     /* a uuid that the hypervisor says is not defined */
-    char *garbled_vm;    /* a uuid whose definition is no XML */
+    GMutex lock;                 /* guards what follows */
+    char *hidden_vm;             /* a uuid that the hypervisor says is not defined */
+    char *garbled_vm;            /* a uuid whose definition is no XML */
+    bool lists_fail, looks_fail; /* libvirt answers with an error */
     GHashTable *busy;    /* path → for how many more milliseconds another program has its lock */
     GHashTable *grabbed; /* paths that another program locks as soon as they are free */
     GHashTable *locks;   /* ImageLock → path: what the engine holds */
@@ -48,6 +49,8 @@ void bench_hide(Bench *bench, const char *uuid);
 
 /* The definition of @uuid is no XML any more; NULL: all are whole again. */
 void bench_garble(Bench *bench, const char *uuid);
+/* From now on libvirt answers with an error when it is asked for the list, or for one domain. */
+void bench_fail(Bench *bench, bool lists, bool looks);
 /* Another program has QEMU's lock on @path for @milliseconds, of which only those count that
  * somebody waits; 0: not any more. */
 #define FOR_EVER G_MAXUINT

@@ -12,6 +12,12 @@ static int set_up(void **state)
     return 0;
 }
 
+static int set_up_made(void **state)
+{
+    *state = bench_new();
+    return 0;
+}
+
 static int tear_down(void **state)
 {
     bench_free(*state);
@@ -124,6 +130,7 @@ static void files_that_a_reader_holds_are_waited_for_once_an_operation(void **st
     bench_grab(bench, paths->pdata[0]);
     bench_grab(bench, paths->pdata[1]);
     bench->engine->world.lock_wait_ms = 100;
+    bench->engine->retry_ms = 60000;
     assert_string_equal(bench_revert(bench, WEB, "first"), "ok");
     unsigned waited = bench_waited(bench);
     assert_in_range(waited, 1, 100);
@@ -172,6 +179,136 @@ static void a_revert_does_not_wait_long_for_its_turn(void **state)
     assert_string_equal(bench_revert(bench, WEB, "first"), "ok");
 }
 
+/* ---- what is tried again ---- */
+
+static bool host_says(Bench *bench, const char *part)
+{
+    g_autoptr(HostView) view = engine_view(bench->engine);
+
+    return *part ? strstr(view->problem, part) != NULL : !*view->problem;
+}
+
+static bool web_says(Bench *bench, const char *part)
+{
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+
+    return view && (*part ? strstr(view->problem, part) != NULL : !*view->problem);
+}
+
+static unsigned lines_of(Bench *bench, const char *vm)
+{
+    g_autofree char *text = engine_errors(bench->engine, vm);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+    return g_strv_length(lines) - 1;
+}
+
+static void a_list_that_fails_is_asked_for_again(void **state)
+{
+    Bench *bench = *state;
+
+    bench_fail(bench, true, false);
+    bench_start(bench);
+    assert_true(host_says(bench, "The VMs cannot be listed: libvirt does not answer; "));
+    bench_fail(bench, false, false);
+    bench_wait(bench, is_listed, WEB);
+    assert_true(host_says(bench, ""));
+    assert_int_equal(lines_of(bench, NULL), 1);
+}
+
+static void a_list_that_fails_later_leaves_the_known_vms(void **state)
+{
+    Bench *bench = *state;
+
+    bench_fail(bench, true, false);
+    host_event(HV_EVENT_UP, NULL, NULL, bench->engine);
+    bench_wait(bench, host_says, "cannot be listed");
+    assert_true(is_listed(bench, WEB));
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    bench_fail(bench, false, false);
+    bench_wait(bench, host_says, "");
+}
+
+static void a_vm_that_cannot_be_looked_at_is_looked_at_again(void **state)
+{
+    Bench *bench = *state;
+
+    bench_fail(bench, false, true);
+    host_event(HV_EVENT_DOMAIN, WEB, NULL, bench->engine);
+    bench_wait(bench, is_stale, WEB);
+    bench_wait(bench, web_says, "libvirt does not answer; the last known state is shown");
+    simhost_start(bench->host, WEB);
+    bench_fail(bench, false, false);
+    bench_wait(bench, is_fresh, WEB);
+    assert_true(is_running(bench, WEB));
+    assert_true(web_says(bench, ""));
+    assert_int_equal(lines_of(bench, WEB), 1);
+}
+
+static void a_vm_that_cannot_be_opened_is_opened_later(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    bench_fail(bench, false, true);
+    bench_restart(bench);
+    bench_wait(bench, web_says, "libvirt does not answer; it is tried again");
+    bench_fail(bench, false, false);
+    bench_wait(bench, web_says, "");
+    assert_listed(bench, WEB, "first");
+    assert_int_equal(lines_of(bench, WEB), 1);
+}
+
+static void a_journal_that_cannot_be_ended_is_taken_up_when_it_can(void **state)
+{
+    Bench *bench = *state;
+
+    leave_journal_open(bench);
+    g_autoptr(GPtrArray) paths = actives(bench);
+    set_busy(bench, paths, FOR_EVER);
+    bench_restart(bench);
+    bench_wait(bench, web_says, "could not be brought to its end");
+    assert_true(has_journal(bench, JOURNAL));
+    set_busy(bench, paths, 0);
+    bench_wait(bench, web_says, "");
+    assert_false(has_journal(bench, JOURNAL));
+}
+
+static bool every_disk_copies(Bench *bench, const char *vm)
+{
+    g_autoptr(VmView) view = bench_view(bench, vm);
+    g_autoptr(GPtrArray) disks = engine_job_disks(view->jobs->pdata[0]);
+    bool copies = true;
+
+    for (guint i = 0; i < disks->len; i++)
+        copies &= ((JobDisk *)disks->pdata[i])->total > 0;
+    return copies;
+}
+
+/* The merge is parked for the power request, and then libvirt does not tell how it stands. */
+static void a_merge_whose_next_step_is_not_known_goes_on_later(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    simhost_write(bench->host, WEB, "vda", 0, 1);
+    simhost_write(bench->host, WEB, "vdb", 0, 1);
+    simhost_set_job_speed(bench->host, 0);
+    assert_string_equal(bench_remove(bench, WEB, "first"), "ok");
+    bench_wait(bench, every_disk_copies, WEB);
+    bench_fail(bench, false, true);
+    assert_string_equal(bench_power(bench, WEB, "paused"), "ETIMEDOUT");
+    bench_wait(bench, web_says, "libvirt does not answer");
+    assert_true(a_job_runs(bench, WEB));
+    simhost_set_job_speed(bench->host, 4);
+    bench_fail(bench, false, false);
+    bench_wait(bench, no_job_runs, WEB);
+    assert_listed(bench, WEB, "");
+    assert_int_equal(bench_jobs(bench, WEB, JOB_DONE), 1);
+}
+
+#define made(test)    cmocka_unit_test_setup_teardown(test, set_up_made, tear_down)
 #define started(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -184,6 +321,12 @@ int main(void)
         started(files_that_a_reader_holds_are_waited_for_once_an_operation),
         started(a_revert_that_is_late_is_undone),
         started(a_revert_does_not_wait_long_for_its_turn),
+        made(a_list_that_fails_is_asked_for_again),
+        started(a_list_that_fails_later_leaves_the_known_vms),
+        started(a_vm_that_cannot_be_looked_at_is_looked_at_again),
+        started(a_vm_that_cannot_be_opened_is_opened_later),
+        started(a_journal_that_cannot_be_ended_is_taken_up_when_it_can),
+        started(a_merge_whose_next_step_is_not_known_goes_on_later),
     };
 
     return cmocka_run_group_tests_name("engine-trouble", tests, NULL, NULL);
