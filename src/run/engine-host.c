@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 
+#include <string.h>
 #include <unistd.h>
 
 /* ---- changes to be told once no lock is held ---- */
@@ -160,9 +161,10 @@ static void apply_list(Engine *engine, const GPtrArray *domains, bool reopen)
         reopen = true;
     if (!engine->up)
         g_ptr_array_add(news.events, event_make("host-up", NULL, "uri", engine->uri, NULL));
-    news.host = *engine->problem;
+    const char *problem = engine->remote ? engine->remote : "";
+    news.host = strcmp(engine->problem, problem) != 0;
     engine->up = engine->up_known = true;
-    str_set(&engine->problem, "");
+    str_set(&engine->problem, problem);
     retry_not_locked(&engine->retry);
     for (guint i = 0; i < domains->len; i++) {
         const HvDomain *domain = domains->pdata[i];
@@ -296,13 +298,19 @@ static bool open_again(EngineVm *vm, GError **error)
     return failed_before ? vm_open_at_once(vm->vm, error) : vm_open(vm->vm, error);
 }
 
+/* Catalog and journal of another machine's VM are not here, whatever lies under the same path. */
+static bool open_and_adopt(EngineVm *vm, GError **error)
+{
+    return vm->engine->remote || (open_again(vm, error) && merge_adopt(vm, error));
+}
+
 void host_open_vm(EngineVm *vm)
 {
     Engine *engine = vm->engine;
     int64_t since = g_get_monotonic_time();
     g_autoptr(GError) error = NULL;
 
-    if (open_again(vm, &error) && merge_adopt(vm, &error))
+    if (open_and_adopt(vm, &error))
         note_opened(vm);
     else
         host_open_failed(vm, error, since);

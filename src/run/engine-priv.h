@@ -39,6 +39,8 @@ struct Engine {
     char *uri;
     World world;
     bool owns_tables;
+    char
+        *remote; /* why nothing can be changed: the host is another machine; NULL: it is this one */
     Errors *errors;
     EngineChange change;
     void *change_data;
@@ -121,6 +123,8 @@ struct EngineVm {
 
 /* An engine on tables of the caller's, which outlive it. */
 Engine *engine_new_on(Hypervisor *hv, Images *images, Files *files);
+/* Before engine_start: the host's files are not ours to touch. engine_new() does it by the URI. */
+void engine_set_remote(Engine *engine);
 typedef void (*EngineTask)(Engine *engine, EngineVm *vm, Work *work);
 /* Run @task on the pool; @vm may be NULL and is kept alive until it is through. */
 void engine_push_locked(Engine *engine, EngineTask task, EngineVm *vm, Work *work);

@@ -1,6 +1,7 @@
 /* The one door: making, starting and stopping the engine; taking requests. */
 #include "run/engine-priv.h"
 
+#include "base/str.h"
 #include "hv/fake.h"
 #include "image/fake.h"
 
@@ -74,6 +75,15 @@ static Engine *engine_make(const char *uri)
     return engine;
 }
 
+void engine_set_remote(Engine *engine)
+{
+    engine->remote = g_strdup_printf("%s is another machine, whose image files are on that host; "
+                                     "nothing can be changed from here, run vmsnapfs there",
+                                     engine->uri);
+    str_set(&engine->problem, engine->remote);
+    engine_publish_locked(engine);
+}
+
 Engine *engine_new_on(Hypervisor *hv, Images *images, Files *files)
 {
     Engine *engine = engine_make("fake:");
@@ -117,6 +127,8 @@ Engine *engine_new(const char *uri, GError **error)
         return NULL;
     }
     Engine *engine = engine_make(uri);
+    if (!hv_is_local(uri))
+        engine_set_remote(engine);
     if (strcmp(scheme, "fake") == 0 && !open_tables(engine, error))
         g_clear_pointer(&engine, engine_free);
     return engine;
@@ -246,6 +258,7 @@ void engine_free(Engine *engine)
     g_mutex_clear(&engine->lock);
     g_cond_clear(&engine->changed);
     g_free(engine->problem);
+    g_free(engine->remote);
     g_free(engine->uri);
     g_free(engine);
 }

@@ -3,6 +3,7 @@
 #include "run/engine-priv.h"
 
 #include "base/str.h"
+#include "run/observe.h"
 
 #include <unistd.h>
 
@@ -55,11 +56,18 @@ static void judge_drift(EngineVm *vm, const Catalog *before, const Catalog *afte
     str_set(&vm->drift, drift);
 }
 
+/* The files of another machine are not to be seen here: those of the same path are others. */
+static Observation *look(EngineVm *vm, GError **error)
+{
+    return vm->engine->remote ? observe_domain(&vm->engine->world, vm->uuid, NULL, error)
+                              : vm_observe(vm->vm, error);
+}
+
 static void observe(EngineVm *vm)
 {
     g_autoptr(Catalog) before = vm_catalog(vm->vm);
     g_autoptr(GError) error = NULL;
-    Observation *seen = vm_observe(vm->vm, &error);
+    Observation *seen = look(vm, &error);
 
     vm->stale = !seen;
     g_clear_pointer(&vm->unseen, g_free);
@@ -87,7 +95,8 @@ static VmView *build(EngineVm *vm, const VmView *previous)
     const Domain *domain = vm->observation ? observation_domain(vm->observation) : NULL;
     g_autoptr(Catalog) catalog = vm_catalog(vm->vm);
     g_autofree char *home = vm_home(vm->vm);
-    g_autofree char *problem = vm_problem(vm->vm);
+    g_autofree char *problem =
+        vm->engine->remote ? g_strdup(vm->engine->remote) : vm_problem(vm->vm);
     g_autofree char *trouble = trouble_of(vm);
 
     return view_build(&(ViewFacts){

@@ -71,6 +71,9 @@ static GError *refuse_locked(Engine *engine, EngineVm *vm, const Work *work)
                            work->request->vm ? work->request->vm : "(none)");
     if (!vm->present)
         return g_error_new(VMSNAPFS_ERROR, ERR_NOT_FOUND, "VM %s is not there any more", vm->name);
+    if (engine->remote)
+        return g_error_new(VMSNAPFS_ERROR, ERR_READ_ONLY, "VM %s cannot be changed: %s", vm->name,
+                           engine->remote);
     if (!engine->up && work->request->kind != REQUEST_JOB_DROP)
         return g_error_new(VMSNAPFS_ERROR, ERR_HOST_DOWN,
                            "VM %s cannot be changed while libvirt cannot be reached: %s", vm->name,

@@ -89,6 +89,14 @@ static void assert_names_no_uuid(const char *sentence)
     assert_null(strstr(sentence, DB));
 }
 
+void bench_restart_remote(Bench *bench)
+{
+    engine_free(bench->engine);
+    make_engine(bench);
+    engine_set_remote(bench->engine);
+    bench_start(bench);
+}
+
 void bench_free(Bench *bench)
 {
     g_autofree char *errors = engine_errors(bench->engine, NULL);

@@ -44,6 +44,8 @@ void bench_free(Bench *bench);
 void bench_start(Bench *bench);
 /* The daemon ends, and another one begins on the same host. */
 void bench_restart(Bench *bench);
+/* The same, and the host is another machine. */
+void bench_restart_remote(Bench *bench);
 /* The hypervisor does not know @uuid any more; NULL: it knows all again. Says so by an event. */
 void bench_hide(Bench *bench, const char *uuid);
 

@@ -308,6 +308,58 @@ static void a_merge_whose_next_step_is_not_known_goes_on_later(void **state)
     assert_int_equal(bench_jobs(bench, WEB, JOB_DONE), 1);
 }
 
+/* ---- a hypervisor on another machine ---- */
+
+static void a_uri_of_another_machine_makes_a_mount_that_is_read_only(void **state)
+{
+    static const char *const uris[] = {"qemu+ssh://root@other/system", "qemu+tls://other/system",
+                                       "qemu+tcp://other/system"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(uris); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Engine) engine = engine_new(uris[i], &error);
+        g_autoptr(HostView) view = engine_view(engine);
+
+        assert_non_null(strstr(view->problem, "image files are on that host"));
+    }
+}
+
+static void assert_all_refused(Bench *bench)
+{
+    static const RequestKind kinds[] = {
+        REQUEST_CREATE, REQUEST_RENAME, REQUEST_REMOVE, REQUEST_REVERT,   REQUEST_DESCRIBE,
+        REQUEST_MODE,   REQUEST_POLICY, REQUEST_POWER,  REQUEST_JOB_DROP, REQUEST_JOB_BANDWIDTH};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        Request *request = bench_request(kinds[i], WEB, "first");
+
+        request->text = g_strdup("off");
+        assert_string_equal(bench_answer(bench_submit(bench, request)), "EROFS");
+    }
+}
+
+static void vms_of_another_machine_are_shown_and_left_alone(void **state)
+{
+    Bench *bench = *state;
+
+    leave_journal_open(bench);
+    engine_stop(bench->engine);
+    bench_restart_remote(bench);
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+    assert_true(view->read_only);
+    assert_false(view->stale);
+    assert_non_null(strstr(view->problem, "run vmsnapfs there"));
+    assert_string_equal(view->state, "shutoff");
+    assert_int_equal(view->disks->len, 2);
+    assert_int_equal(((DiskView *)view->disks->pdata[0])->capacity, 0);
+    assert_true(host_says(bench, "run vmsnapfs there"));
+    assert_all_refused(bench);
+    assert_said(bench, WEB, "EROFS: VM web ");
+    assert_true(has_journal(bench, JOURNAL));
+    simhost_start(bench->host, WEB);
+    bench_wait(bench, is_running, WEB);
+}
+
 #define made(test)    cmocka_unit_test_setup_teardown(test, set_up_made, tear_down)
 #define started(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
@@ -327,6 +379,8 @@ int main(void)
         started(a_vm_that_cannot_be_opened_is_opened_later),
         started(a_journal_that_cannot_be_ended_is_taken_up_when_it_can),
         started(a_merge_whose_next_step_is_not_known_goes_on_later),
+        cmocka_unit_test(a_uri_of_another_machine_makes_a_mount_that_is_read_only),
+        started(vms_of_another_machine_are_shown_and_left_alone),
     };
 
     return cmocka_run_group_tests_name("engine-trouble", tests, NULL, NULL);
