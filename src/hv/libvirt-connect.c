@@ -199,6 +199,23 @@ static LibvirtNote *next_note(LibvirtHv *hv, const LibvirtLink *link, unsigned w
                 : g_async_queue_timeout_pop(hv->notes, wait * G_TIME_SPAN_SECOND);
 }
 
+/* Do what @note says; true: to stop. *link is NULL once it is down. */
+static bool obey(LibvirtHv *hv, LibvirtLink **link, const LibvirtNote *note)
+{
+    switch (note->kind) {
+    case NOTE_EVENT:
+        libvirt_deliver(hv, note->event, note->uuid, note->target);
+        return false;
+    case NOTE_CLOSED:
+        if (*link && note->life == (*link)->life)
+            bring_down(hv, g_steal_pointer(link));
+        return false;
+    case NOTE_STOP:
+        return true;
+    }
+    return false;
+}
+
 /* Until a note says stop. Gives the link that is up then, or NULL. */
 static LibvirtLink *keep_connected(LibvirtHv *hv)
 {
@@ -207,27 +224,18 @@ static LibvirtLink *keep_connected(LibvirtHv *hv)
     bool try_now = true;
 
     while (true) {
-        LibvirtNote *note;
-        LibvirtNoteKind kind;
-
         if (!link && try_now) {
             link = bring_up(hv);
             wait = link ? 0 : CLAMP(wait * 2, 1, LONGEST_WAIT_SECONDS);
             set_flag(hv, &hv->attempted);
         }
-        note = next_note(hv, link, wait);
-        try_now = !note;
-        if (!note)
-            continue;
-        kind = note->kind;
-        if (kind == NOTE_EVENT)
-            libvirt_deliver(hv, note->event, note->uuid, note->target);
-        if (kind == NOTE_CLOSED && link && note->life == link->life) {
-            bring_down(hv, g_steal_pointer(&link));
-            try_now = true;
-        }
+        LibvirtNote *note = next_note(hv, link, wait);
+        bool was_up = link;
+        bool stop = note && obey(hv, &link, note);
+
+        try_now = !note || (was_up && !link);
         libvirt_note_free(note);
-        if (kind == NOTE_STOP)
+        if (stop)
             return link;
     }
 }

@@ -97,6 +97,17 @@ static void hook_wait(unsigned milliseconds, void *data)
     g_private_set(&seen_event, (gpointer)(uintptr_t)seen);
 }
 
+static VmHooks hooks_of(Merge *merge)
+{
+    return (VmHooks){.stop = hook_stop,
+                     .park = hook_park,
+                     .progress = hook_progress,
+                     .bandwidth = hook_bandwidth,
+                     .recorded = hook_recorded,
+                     .wait = hook_wait,
+                     .data = merge};
+}
+
 /* ---- one piece of work ---- */
 
 static EngineJob *begin_job(EngineVm *vm, const char *name, const GPtrArray *targets)
@@ -158,6 +169,13 @@ static void conclude_success(EngineVm *vm, EngineJob *job)
     merge_end(vm, job, JOB_DONE, NULL);
 }
 
+/* A host that is down will tell when it is up; one that is up has to be asked again. */
+static void wait_for_host(EngineVm *vm, const GError *error)
+{
+    if (!host_lost(vm->engine, error->message))
+        host_open_failed(vm, error, g_get_monotonic_time());
+}
+
 /* How vm_finish answered; returns whether to look for more. */
 static bool conclude(Merge *merge, bool finished, bool done, const GError *error)
 {
@@ -169,7 +187,7 @@ static bool conclude(Merge *merge, bool finished, bool done, const GError *error
     if (host_down || parked || (finished && !done)) {
         leave_job(merge->vm, merge->job, error);
         if (host_down)
-            host_lost(merge->vm->engine, error->message);
+            wait_for_host(merge->vm, error);
         return false;
     }
     if (finished)
@@ -197,12 +215,13 @@ static void follow_name(Merge *merge, const char *about)
 /* Jobs whose removal was accepted wait until it can be told how to go on. */
 static void cannot_tell_next(EngineVm *vm, const GError *error)
 {
-    bool waits = false;
-
-    if (!error_is(error, ERR_HOST_DOWN))
-        merge_end_settled(vm, error);
+    if (error_is(error, ERR_HOST_DOWN)) {
+        wait_for_host(vm, error);
+        return;
+    }
+    merge_end_settled(vm, error);
     g_mutex_lock(&vm->engine->lock);
-    waits = merge_running_locked(vm);
+    bool waits = merge_running_locked(vm);
     g_mutex_unlock(&vm->engine->lock);
     if (waits)
         host_open_failed(vm, error, g_get_monotonic_time());
@@ -225,13 +244,7 @@ static bool merge_step(EngineVm *vm, char **failed)
         return false;
 
     Merge merge = {.vm = vm, .job = begin_job(vm, name, targets)};
-    const VmHooks hooks = {.stop = hook_stop,
-                           .park = hook_park,
-                           .progress = hook_progress,
-                           .bandwidth = hook_bandwidth,
-                           .recorded = hook_recorded,
-                           .wait = hook_wait,
-                           .data = &merge};
+    const VmHooks hooks = hooks_of(&merge);
     bool finished = vm_finish(vm->vm, &hooks, &done, &about, &error);
     follow_name(&merge, about);
     if (!finished)

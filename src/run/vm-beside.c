@@ -6,18 +6,6 @@
 
 #include "run/ledger.h"
 
-/* While somebody has the turn the catalog is loaded and the store's lock is ours. */
-static bool turn_is_taken(Vm *vm)
-{
-    g_mutex_lock(&vm->lock);
-    bool loaded = vm->loaded && vm->home;
-    g_mutex_unlock(&vm->lock);
-    if (!loaded || !g_mutex_trylock(&vm->turn))
-        return loaded;
-    g_mutex_unlock(&vm->turn);
-    return false;
-}
-
 static bool record_removal_locked(Vm *vm, const char *name, const Observation *seen, GError **error)
 {
     const Snapshot *snapshot = catalog_named(vm->catalog, name);
@@ -37,7 +25,7 @@ static bool record_removal_locked(Vm *vm, const char *name, const Observation *s
 bool vm_remove_beside(Vm *vm, const char *name, const char *operation, bool *out_work,
                       GError **error)
 {
-    if (!turn_is_taken(vm))
+    if (!operation_runs(vm))
         return vm_remove(vm, name, operation, out_work, error);
     g_autoptr(Observation) seen = vm_observe(vm, error);
     if (!seen)

@@ -138,6 +138,17 @@ void operation_end(Operation *op)
     op->vm = NULL;
 }
 
+bool operation_runs(Vm *vm)
+{
+    g_mutex_lock(&vm->lock);
+    bool loaded = vm->loaded && vm->home;
+    g_mutex_unlock(&vm->lock);
+    if (!loaded || !g_mutex_trylock(&vm->turn))
+        return loaded;
+    g_mutex_unlock(&vm->turn);
+    return false;
+}
+
 /* ---- looking ---- */
 
 static bool hold_disk(Operation *op, const DomainDisk *disk, GError **error)

@@ -52,6 +52,8 @@ void operation_end(Operation *op);
 bool operation_look(Operation *op, GError **error);
 /* Record that disks were detached, attached again or relabelled since. After operation_look(). */
 bool operation_attach(Operation *op, GError **error);
+/* Has somebody the turn? Then the catalog is loaded and the store's lock is ours. */
+bool operation_runs(Vm *vm);
 bool operation_interrupted(const Operation *op);
 /* The answer is due (hooks->answer_by); sets the error. */
 bool operation_is_late(const Operation *op, GError **error);

@@ -169,25 +169,14 @@ static bool apply_label(Vm *vm, LabelPlanner planner, const Label *label, GError
     return applied;
 }
 
-/* A merge has the turn for long, and labels do not wait for it: the catalog is loaded then, and
- * each record is whole by itself. Otherwise a label is an operation like the others. */
-static bool label_beside(Vm *vm)
-{
-    g_mutex_lock(&vm->lock);
-    bool loaded = vm->loaded && vm->home;
-    g_mutex_unlock(&vm->lock);
-    if (!loaded || !g_mutex_trylock(&vm->turn))
-        return loaded;
-    g_mutex_unlock(&vm->turn);
-    return false;
-}
-
+/* A merge has the turn for long, and labels do not wait for it: each record is whole by itself.
+ * Otherwise a label is an operation like the others. */
 static bool change_label(Vm *vm, LabelPlanner planner, const Label *label, const char *operation,
                          GError **error)
 {
     Operation op;
 
-    if (label_beside(vm))
+    if (operation_runs(vm))
         return apply_label(vm, planner, label, error);
     if (!operation_begin(&op, vm, operation, NULL, error))
         return false;
