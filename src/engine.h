@@ -48,8 +48,8 @@ typedef struct {
     char *uuid, *name;
     char *state;    /* "running" "paused" "shutoff" "other" */
     bool stale;     /* libvirt cannot be asked now (the host is down) */
-    bool read_only; /* the catalog cannot be used; `problem` says why */
-    char *problem;  /* "" or a sentence */
+    bool read_only; /* its snapshots cannot be changed; `problem` says why */
+    char *problem;  /* "" or a sentence: also what failed and is being tried again */
     char *drift;    /* "" or one sentence a line */
     char *home;     /* "" before the first snapshot */
     uint64_t generation;
@@ -65,7 +65,7 @@ typedef struct {
     gint references; /* private */
     char *uri;
     bool up;        /* libvirt answers */
-    char *problem;  /* why not, or "" */
+    char *problem;  /* why not, or what else keeps it from working as it should, or "" */
     GPtrArray *vms; /* of VmView *, by name */
 } HostView;
 
