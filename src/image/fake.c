@@ -79,9 +79,9 @@ static bool fake_repoint(Images *images, const char *path, const char *backing,
     return simhost_repoint(host_of(images), path, backing, backing_format, error);
 }
 
-static bool fake_unlink(Images *images, const char *path, bool open, GError **error)
+static bool fake_unlink(Images *images, const char *path, const char *beside, GError **error)
 {
-    return simhost_unlink(host_of(images), path, open, error);
+    return simhost_unlink(host_of(images), path, beside, error);
 }
 
 static void lock_free(ImageLock *lock)

@@ -99,13 +99,13 @@ static bool faulty_repoint(Images *images, const char *path, const char *backing
                  error);
 }
 
-static bool faulty_unlink(Images *images, const char *path, bool open, GError **error)
+static bool faulty_unlink(Images *images, const char *path, const char *beside, GError **error)
 {
     const FaultyImages *faulty = faulty_of(images);
 
     return fault_before(faulty->fault, "image unlink", error) &&
            after(faulty, "image unlink",
-                 faulty->inner->ops->unlink(faulty->inner, path, open, error), error);
+                 faulty->inner->ops->unlink(faulty->inner, path, beside, error), error);
 }
 
 static ImageLock *faulty_lock(Images *images, const char *path, unsigned wait_ms, GError **error)

@@ -41,9 +41,10 @@ typedef struct {
                     const char *backing_format, GError **error);
 
     /* Unlink @path after taking its image lock (rule 8); success if it is gone already, also its
-     * temporary. ERR_BUSY if in use (tried for some seconds). @open: without the lock, for a file
-     * that a QEMU has opened and is known never to have used. The directory is fsynced. */
-    bool (*unlink)(Images *images, const char *path, bool open, GError **error);
+     * temporary. ERR_BUSY if in use (tried for some seconds). @beside: without the lock if
+     * everybody who has @path open has @beside open as well, a VM's file: its QEMU has left @path
+     * and not closed it. May be NULL. The directory is fsynced. */
+    bool (*unlink)(Images *images, const char *path, const char *beside, GError **error);
 
     /* Hold QEMU's write lock on @path (OFD lock on bytes 100…299), so that no QEMU can open it.
      * ERR_BUSY if QEMU has it (tried for @wait_ms). NULL on error. The lock dies with the process.

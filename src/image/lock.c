@@ -1,5 +1,7 @@
 #include "image/lock.h"
 
+#include "image/holders.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -70,6 +72,15 @@ static int try_lock(int fd, const char *path)
     return still_opens(fd, path) ? 0 : ESTALE;
 }
 
+static void set_busy(const char *path, GError **error)
+{
+    g_autofree char *who = holders_describe(path);
+
+    g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
+                "%s is in use by QEMU (%s has it open); try again when it is closed", path,
+                who ? who : "a VM or a qemu tool");
+}
+
 static bool wait_for_lock(int fd, const char *path, unsigned wait_ms, GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + (gint64)wait_ms * 1000;
@@ -78,10 +89,7 @@ static bool wait_for_lock(int fd, const char *path, unsigned wait_ms, GError **e
     while ((err = try_lock(fd, path)) == EAGAIN && g_get_monotonic_time() < deadline)
         g_usleep(STEP_MS * 1000);
     if (err == EAGAIN)
-        g_set_error(
-            error, VMSNAPFS_ERROR, ERR_BUSY,
-            "%s is in use by QEMU (a VM or a qemu tool has it open); try again when it is closed",
-            path);
+        set_busy(path, error);
     else if (err == ESTALE)
         g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
                     "%s was replaced while it was being locked; try again", path);

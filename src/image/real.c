@@ -1,6 +1,7 @@
 /* Images on disk: qemu-img for what only it can do, and our own calls for the rest. */
 #include "image/image.h"
 #include "image/header.h"
+#include "image/holders.h"
 #include "image/lock.h"
 #include "image/overlay.h"
 #include "image/tool.h"
@@ -125,18 +126,18 @@ static bool unlink_locked(const char *path, GError **error)
     return gone;
 }
 
-static bool unlink_open(const char *path, GError **error)
+static bool unlink_held(const char *path, GError **error)
 {
     struct stat status;
 
-    if (lstat(path, &status) < 0 && errno == ENOENT)
-        return true;
-    return unlink_image(path, S_ISREG(status.st_mode), error);
+    return unlink_image(path, lstat(path, &status) == 0 && S_ISREG(status.st_mode), error);
 }
 
-static bool real_unlink(Images *images, const char *path, bool open, GError **error)
+static bool real_unlink(Images *images, const char *path, const char *beside, GError **error)
 {
-    return (open ? unlink_open(path, error) : unlink_locked(path, error)) &&
+    bool held = beside && holders_have(path, beside);
+
+    return (held ? unlink_held(path, error) : unlink_locked(path, error)) &&
            overlay_remove_temporary(path, error) && overlay_sync_directory(path, error);
 }
 

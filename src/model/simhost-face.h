@@ -79,8 +79,8 @@ bool simhost_overlay(SimHost *host, const char *path, const char *backing,
                      const char *backing_format, uint64_t capacity, GError **error);
 bool simhost_repoint(SimHost *host, const char *path, const char *backing,
                      const char *backing_format, GError **error);
-/* @open: though a QEMU has opened it; misuse if that is more than opened. */
-bool simhost_unlink(SimHost *host, const char *path, bool open, GError **error);
+/* @beside: also though the running VM that is on @beside has it open, but in no chain. */
+bool simhost_unlink(SimHost *host, const char *path, const char *beside, GError **error);
 uint64_t simhost_free_space(SimHost *host);
 bool simhost_lock(SimHost *host, const char *path, GError **error);
 void simhost_unlock(SimHost *host, const char *path);

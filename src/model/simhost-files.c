@@ -133,25 +133,24 @@ static void check_unlinked(SimHost *host, const char *path)
     }
 }
 
-static void check_only_open(SimHost *host, const char *path)
+/* Only the QEMU that runs on @beside has it, and has left it. */
+static bool is_left(SimHost *host, const char *path, const char *beside)
 {
-    for (unsigned i = 0; i < host->domains->len; i++)
-        if (sim_uses(host->domains->pdata[i], path))
-            sim_misuse(host, "\"%s\" is unlinked as unused, and the VM %s runs on it.", path,
-                       ((SimDomain *)host->domains->pdata[i])->name);
+    const SimDomain *opener = sim_opener(host, path);
+
+    return beside && opener && sim_uses(opener, beside) && !sim_uses(opener, path) &&
+           !g_hash_table_contains(host->locks, path);
 }
 
-bool simhost_unlink(SimHost *host, const char *path, bool open, GError **error)
+bool simhost_unlink(SimHost *host, const char *path, const char *beside, GError **error)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimImage *image = sim_image(host, path);
 
     if (!image)
         return true;
-    if (!open && !check_free(host, path, error))
+    if (!is_left(host, path, beside) && !check_free(host, path, error))
         return false;
-    if (open)
-        check_only_open(host, path);
     check_unlinked(host, path);
     host->free_bytes += (uint64_t)g_hash_table_size(image->blocks) * SIM_BLOCK;
     g_hash_table_remove(host->images, path);

@@ -278,9 +278,12 @@ bool simhost_job_pivot(SimHost *host, const char *uuid, const char *target, GErr
             return sim_error(error, ERR_NO_SPACE, "\"%s\" has no room left for the pivot of %s.",
                              job->base, target);
     pivot_links(host, domain, target, job);
+    bool dies = host->death == SIM_DIES_AFTER_PIVOT;
+    if (dies)
+        g_hash_table_add(domain->aside, g_strdup(job->top));
     end_job(host, domain, target);
     sim_notify(host, SIM_DOMAIN, uuid, NULL);
-    return true;
+    return !dies || sim_die(host, error);
 }
 
 bool simhost_job_abort(SimHost *host, const char *uuid, const char *target, GError **error)

@@ -66,6 +66,8 @@ struct SimHost {
 };
 
 bool sim_error(GError **error, ErrorCode code, const char *format, ...) G_GNUC_PRINTF(3, 4);
+/* libvirtd dies as the test asked for: ERR_HOST_DOWN from here on; always false. */
+bool sim_die(SimHost *host, GError **error);
 void sim_misuse(SimHost *host, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void sim_notify(SimHost *host, SimNoticeKind kind, const char *uuid, const char *target);
 

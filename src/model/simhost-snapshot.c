@@ -66,11 +66,7 @@ static bool die(SimHost *host, SimDomain *domain, const GPtrArray *switches, GEr
         else
             g_hash_table_add(domain->aside, g_strdup(change->path));
     }
-    host->death = SIM_LIVES;
-    host->down = true;
-    sim_notify(host, SIM_DOWN, NULL, NULL);
-    return sim_error(error, ERR_HOST_DOWN, "libvirt was killed in the snapshot of %s.",
-                     domain->name);
+    return sim_die(host, error);
 }
 
 static bool check_switch(SimHost *host, const SimDomain *domain, const DiskSwitch *change,
@@ -131,7 +127,7 @@ bool simhost_snapshot(SimHost *host, const char *uuid, const GPtrArray *switches
     for (unsigned i = 0; i < switches->len; i++)
         if (!check_switch(host, domain, switches->pdata[i], error))
             return false;
-    if (host->death != SIM_LIVES)
+    if (host->death == SIM_DIES_BEFORE_SWITCH || host->death == SIM_DIES_AFTER_SWITCH)
         return die(host, domain, switches, error);
     for (unsigned i = 0; i < switches->len; i++)
         switch_disk(host, domain, switches->pdata[i]);

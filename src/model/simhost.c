@@ -118,6 +118,14 @@ void simhost_set_death(SimHost *host, SimDeath death)
     host->death = death;
 }
 
+bool sim_die(SimHost *host, GError **error)
+{
+    host->death = SIM_LIVES;
+    host->down = true;
+    sim_notify(host, SIM_DOWN, NULL, NULL);
+    return sim_error(error, ERR_HOST_DOWN, "libvirt was killed.");
+}
+
 bool simhost_is_down(SimHost *host)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);

@@ -83,8 +83,14 @@ void simhost_set_forgetful(SimHost *host, bool forgetful);
  * non-active commits finish. */
 void simhost_set_down(SimHost *host, bool down);
 /* libvirtd is killed in its next live snapshot: when QEMU has opened the overlays, or when it has
- * switched to them. libvirt never gets to know of either; QEMU goes on. */
-typedef enum { SIM_LIVES, SIM_DIES_BEFORE_SWITCH, SIM_DIES_AFTER_SWITCH } SimDeath;
+ * switched to them, of neither of which libvirt gets to know; or in its next pivot, when that is
+ * done and noted and QEMU still has the old file open. QEMU goes on. */
+typedef enum {
+    SIM_LIVES,
+    SIM_DIES_BEFORE_SWITCH,
+    SIM_DIES_AFTER_SWITCH,
+    SIM_DIES_AFTER_PIVOT
+} SimDeath;
 void simhost_set_death(SimHost *host, SimDeath death);
 /* Bytes left in every directory (default: plenty). Commits and overlays that need more fail with
  * ERR_NO_SPACE. */

@@ -193,12 +193,19 @@ static Step *add_step(const Merge *merge, Plan *plan, StepKind kind)
     return step;
 }
 
+/* Where libvirt was killed in the end of a job, the running QEMU has left the file and never closes
+ * it. */
 static void add_unlink(const Merge *merge, Plan *plan, const char *path)
 {
     const ImageFacts *facts = observation_file(merge->observation, path);
+    Step *step;
 
-    if (!facts || facts->exists)
-        step_set(add_step(merge, plan, STEP_UNLINK), "path", path);
+    if (facts && !facts->exists)
+        return;
+    step = add_step(merge, plan, STEP_UNLINK);
+    step_set(step, "path", path);
+    if (merge->tool == MERGE_DONE && merge->live)
+        step_set(step, "beside", merge->live->path);
 }
 
 static void add_drop(const Merge *merge, Plan *plan)

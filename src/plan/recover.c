@@ -258,7 +258,7 @@ static void undo_overlays(Recovery *recovery)
             step->kind == STEP_OVERLAY ? push_unlink(recovery, step_get(step, "path"), NULL) : NULL;
 
         if (undo && recovery->journal->kind == PLAN_CREATE && is_open_aside(recovery, step))
-            step_set(undo, "open", "yes");
+            step_set(undo, "beside", step_get(step, "backing"));
     }
 }
 
@@ -351,6 +351,17 @@ static void finish_lane(Recovery *recovery, const Snapshot *snapshot, const char
     }
 }
 
+static void push_merged_unlink(Recovery *recovery, const Step *step)
+{
+    const Disk *disk = step->lane ? catalog_disk(recovery->catalog, step->lane) : NULL;
+    const DomainDisk *live =
+        disk ? match_in_domain(recovery->catalog, recovery->observation->live, disk, NULL) : NULL;
+    Step *unlink = push_unlink(recovery, step_get(step, "path"), step->lane);
+
+    if (unlink && live)
+        step_set(unlink, "beside", live->path);
+}
+
 /* A lane is finished if its commit is seen to be done, or left to plan_next. Files of lanes that
  * were recorded already may have been left over. */
 static void recover_merge(Recovery *recovery)
@@ -369,7 +380,7 @@ static void recover_merge(Recovery *recovery)
         const Step *step = steps->pdata[i];
 
         if (step->kind == STEP_UNLINK)
-            push_unlink(recovery, step_get(step, "path"), step->lane);
+            push_merged_unlink(recovery, step);
     }
 }
 

@@ -73,9 +73,9 @@ static const StepInfo infos[N_STEP_KINDS] = {
                           KEYS(ONE("disk", VALUE_ID), ONE("path", VALUE_PATH),
                                ONE("backing", VALUE_PATH), ONE("backing_format", VALUE_FORMAT))},
     [STEP_UNLINK] = {.word = "unlink",
-                     .doc = "unlink `path` under QEMU's image lock; with `open`, though a QEMU has "
-                            "opened it and never used it",
-                     .keys = KEYS(ONE("path", VALUE_PATH), MAYBE("open", VALUE_YES_NO))},
+                     .doc = "unlink `path` under QEMU's image lock, or though a QEMU that runs on "
+                            "`beside` still has it open",
+                     .keys = KEYS(ONE("path", VALUE_PATH), MAYBE("beside", VALUE_PATH))},
     [STEP_RECORD_CREATE] =
         {.word = "record-create",
          .doc = "the snapshot exists: it owns each frozen layer, new layers are active",

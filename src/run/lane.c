@@ -95,6 +95,11 @@ static bool lane_start(Lane *lane, GError **error)
         return true;
     if (lane_settled(lane, "", NULL))
         return true;
+    /* libvirt was killed after it had noted a job and before it began it. */
+    if (error_is(cause, ERR_BUSY))
+        g_prefix_error(&cause,
+                       "libvirt lost track of the disk's jobs if virsh blockjob shows none; "
+                       "then shut the VM down and remove the snapshot again: ");
     g_propagate_prefixed_error(error, g_steal_pointer(&cause),
                                "The merge of %s into %s on disk %s did not start: ", lane->top,
                                lane->base, lane->target);

@@ -60,15 +60,15 @@ static bool run_repoint(Operation *op, const Step *step, GError **error)
     return !held || guard_hold(op->guard, path, error);
 }
 
+/* A file that a QEMU left open is not waited for. */
 static bool run_unlink(Operation *op, const Step *step, GError **error)
 {
     Images *images = op->vm->world->images;
     const char *path = step_get(step, "path");
+    const char *beside = step_get(step, "beside");
 
-    bool open = g_strcmp0(step_get(step, "open"), "yes") == 0;
-
-    return (open || guard_await_free(op->guard, path, error)) &&
-           images->ops->unlink(images, path, open, error);
+    return (beside || guard_await_free(op->guard, path, error)) &&
+           images->ops->unlink(images, path, beside, error);
 }
 
 static bool run_record(Operation *op, const Step *step, GError **error)

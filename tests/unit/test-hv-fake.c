@@ -39,7 +39,7 @@ static char *make_overlay(void *data, const char *backing)
 
 static void remove_file(void *data, const char *path)
 {
-    assert_true(simhost_unlink(data, path, false, NULL));
+    assert_true(simhost_unlink(data, path, NULL, NULL));
 }
 
 static void save(void *data, const char *uuid)

@@ -161,7 +161,7 @@ static void a_lock_keeps_everybody_else_away(void **state)
     g_clear_error(&error);
     assert_false(commit(images, NULL, NULL, &error));
     assert_true(error_is(error, ERR_BUSY));
-    assert_false(images->ops->unlink(images, "/i/top", false, NULL));
+    assert_false(images->ops->unlink(images, "/i/top", NULL, NULL));
     assert_false(images->ops->repoint(images, "/i/top", "/i/base", "raw", NULL));
     assert_false(simhost_start(host, VM));
     images->ops->unlock(images, lock);
@@ -187,9 +187,9 @@ static void a_file_is_unlinked_once_and_again(void **state)
     g_autoptr(Images) images = image_fake(host);
 
     simhost_add_image(host, "/i/other", "raw", NULL, NULL, SIZE);
-    assert_true(images->ops->unlink(images, "/i/other", false, NULL));
+    assert_true(images->ops->unlink(images, "/i/other", NULL, NULL));
     assert_false(simhost_image_exists(host, "/i/other"));
-    assert_true(images->ops->unlink(images, "/i/other", false, NULL));
+    assert_true(images->ops->unlink(images, "/i/other", NULL, NULL));
     assert_null(simhost_misuse(host));
 }
 

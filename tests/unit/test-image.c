@@ -228,7 +228,7 @@ static void merge_repoint_unlink_keeps_what_the_guest_sees(void **state)
     assert_true(
         ops->commit(bench->images, chain.middle, "qcow2", chain.base, "qcow2", NULL, NULL, NULL));
     assert_true(ops->repoint(bench->images, chain.top, chain.base, "qcow2", NULL));
-    assert_true(ops->unlink(bench->images, chain.middle, false, NULL));
+    assert_true(ops->unlink(bench->images, chain.middle, NULL, NULL));
     check_content(chain.top, "qcow2", (unsigned[]){1, 2, 3});
     image_check_sound(chain.base);
     image_check_sound(chain.top);
@@ -400,11 +400,11 @@ static void check_held_by(Bench *bench, const char *path, Holder *holder)
     assert_null(bench->images->ops->lock(bench->images, path, 0, &locking));
     assert_true(error_is(locking, ERR_BUSY));
     assert_non_null(strstr(locking->message, path));
-    assert_false(bench->images->ops->unlink(bench->images, path, false, &removing));
+    assert_false(bench->images->ops->unlink(bench->images, path, NULL, &removing));
     assert_true(error_is(removing, ERR_BUSY));
     holder_end(holder);
     assert_true(g_file_test(path, G_FILE_TEST_EXISTS));
-    assert_true(bench->images->ops->unlink(bench->images, path, false, NULL));
+    assert_true(bench->images->ops->unlink(bench->images, path, NULL, NULL));
     assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
 }
 
@@ -425,12 +425,26 @@ static void a_lock_tells_what_is_written_and_what_only_shows_through(void **stat
 
     assert_true(is_written(bench, chain.top));
     assert_false(is_written(bench, chain.middle));
-    assert_false(bench->images->ops->unlink(bench->images, chain.top, false, NULL));
-    assert_true(bench->images->ops->unlink(bench->images, chain.top, true, NULL));
-    assert_false(g_file_test(chain.top, G_FILE_TEST_EXISTS));
-    assert_true(bench->images->ops->unlink(bench->images, chain.top, true, NULL));
     holder_end(holder);
-    assert_false(is_written(bench, chain.middle));
+    assert_false(is_written(bench, chain.top));
+}
+
+static void what_a_qemu_left_open_is_removed_if_it_runs_on_the_file_beside(void **state)
+{
+    Bench *bench = *state;
+    const char *other = bench_path(bench, "other");
+    Chain chain = chain_make(bench, "raw");
+    Holder *holder = holder_start_io(chain.top, "qcow2");
+    g_autoptr(GError) error = NULL;
+
+    image_make(other, "raw", 8 * MIB, NULL, NULL);
+    assert_false(bench->images->ops->unlink(bench->images, chain.top, other, &error));
+    assert_true(error_is(error, ERR_BUSY));
+    assert_non_null(strstr(error->message, "(qemu-io)"));
+    assert_true(bench->images->ops->unlink(bench->images, chain.top, chain.middle, NULL));
+    assert_false(g_file_test(chain.top, G_FILE_TEST_EXISTS));
+    assert_true(bench->images->ops->unlink(bench->images, chain.top, chain.middle, NULL));
+    holder_end(holder);
 }
 
 static void an_image_of_qemu_io_is_neither_locked_nor_removed(void **state)
@@ -505,7 +519,7 @@ static void removing_what_is_gone_succeeds_and_takes_the_temporary(void **state)
 
     image_make(base, "raw", 8 * MIB, NULL, NULL);
     assert_true(g_file_set_contents(leftover, "half", -1, NULL));
-    assert_true(bench->images->ops->unlink(bench->images, top, false, NULL));
+    assert_true(bench->images->ops->unlink(bench->images, top, NULL, NULL));
     assert_int_equal(files_in(bench->directory), 1);
     assert_int_equal(symlink("/etc/hostname", leftover), 0);
     overlay(bench, top, base, "raw");
@@ -522,12 +536,10 @@ static void what_is_no_regular_file_is_not_touched(void **state)
     image_make(disk, "raw", 8 * MIB, NULL, NULL);
     assert_int_equal(symlink(disk, name), 0);
     assert_int_equal(mkfifo(fifo, 0600), 0);
-    assert_false(bench->images->ops->unlink(bench->images, name, false, &error));
+    assert_false(bench->images->ops->unlink(bench->images, name, NULL, &error));
     assert_non_null(strstr(error->message, "symlink"));
-    assert_false(bench->images->ops->unlink(bench->images, fifo, false, NULL));
-    assert_false(bench->images->ops->unlink(bench->images, fifo, true, NULL));
-    assert_false(bench->images->ops->unlink(bench->images, name, true, NULL));
-    assert_false(bench->images->ops->unlink(bench->images, bench->directory, false, NULL));
+    assert_false(bench->images->ops->unlink(bench->images, fifo, NULL, NULL));
+    assert_false(bench->images->ops->unlink(bench->images, bench->directory, NULL, NULL));
     assert_null(bench->images->ops->lock(bench->images, fifo, 0, NULL));
     check_merge_refused(bench, fifo, disk, "raw", ERR_IO);
     assert_int_equal(files_in(bench->directory), 3);
@@ -555,6 +567,7 @@ int main(void)
         ON_BENCH(repointing_an_image_in_use_is_busy),
         ON_BENCH(a_lock_keeps_every_qemu_out),
         ON_BENCH(a_lock_tells_what_is_written_and_what_only_shows_through),
+        ON_BENCH(what_a_qemu_left_open_is_removed_if_it_runs_on_the_file_beside),
         ON_BENCH(an_image_of_qemu_io_is_neither_locked_nor_removed),
         ON_BENCH(an_image_of_a_stopped_vm_process_is_neither_locked_nor_removed),
         ON_BENCH(a_backing_file_of_a_running_vm_is_in_use),

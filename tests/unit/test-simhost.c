@@ -256,7 +256,7 @@ static void a_stated_chain_counts_more_than_the_headers(void **state)
     simhost_stop(host, VM);
     assert_true(simhost_repoint(host, "/i/a2", "/i/a", "qcow2", NULL));
     assert_fine(host);
-    assert_true(simhost_unlink(host, "/i/a1", false, NULL));
+    assert_true(simhost_unlink(host, "/i/a1", NULL, NULL));
     assert_caught(host, "/i/a1");
     assert_false(simhost_power_on(host, VM, &error));
     assert_true(error_is(error, ERR_IO));
@@ -272,7 +272,7 @@ static void a_chain_that_is_not_stated_is_read_from_the_headers(void **state)
     simhost_stop(host, VM);
     assert_true(simhost_repoint(host, "/i/a2", "/i/a", "qcow2", NULL));
     redefine(host, "/i/a2");
-    assert_true(simhost_unlink(host, "/i/a1", false, NULL));
+    assert_true(simhost_unlink(host, "/i/a1", NULL, NULL));
     assert_true(simhost_start(host, VM));
     assert_chain(host, true, "/i/a2", "/i/a");
     assert_fine(host);
@@ -378,7 +378,7 @@ static void an_active_commit_goes_on_by_looks_and_pivots(void **state)
     assert_int_equal(seen(host, "vda", 3), 33);
     assert_int_equal(seen(host, "vda", 4), 44);
     assert_false(look(host).exists);
-    assert_true(simhost_unlink(host, "/i/a2", false, NULL));
+    assert_true(simhost_unlink(host, "/i/a2", NULL, NULL));
     assert_fine(host);
 }
 
@@ -392,7 +392,7 @@ static void a_forgetful_libvirt_pivots_only_what_runs(void **state)
     assert_true(simhost_job_pivot(host, VM, "vda", NULL));
     assert_chain(host, true, "/i/a1", "/i/a");
     assert_chain(host, false, "/i/a2", "/i/a1");
-    assert_true(simhost_unlink(host, "/i/a2", false, NULL));
+    assert_true(simhost_unlink(host, "/i/a2", NULL, NULL));
     assert_caught(host, "/i/a2");
 }
 
@@ -406,7 +406,7 @@ static void a_pivot_onto_a_layer_that_is_not_stated(void **state)
     assert_true(look(host).ready);
     assert_true(simhost_job_pivot(host, VM, "vda", NULL));
     assert_chain(host, false, "/i/a1", NULL);
-    assert_true(simhost_unlink(host, "/i/a2", false, NULL));
+    assert_true(simhost_unlink(host, "/i/a2", NULL, NULL));
     assert_fine(host);
 }
 
@@ -463,7 +463,7 @@ static void an_inner_commit_repoints_the_child_by_itself(void **state)
     assert_string_equal(facts.backing_format, "qcow2");
     assert_chain(host, true, "/i/a2", "/i/a");
     assert_chain(host, false, "/i/a2", "/i/a");
-    assert_true(simhost_unlink(host, "/i/a1", false, NULL));
+    assert_true(simhost_unlink(host, "/i/a1", NULL, NULL));
     assert_int_equal(seen(host, "vda", 1), 11);
     assert_fine(host);
 }
@@ -622,7 +622,7 @@ static void files_of_a_running_vm_are_busy(void **state)
     assert_false(simhost_repoint(host, "/i/a1", "/i/a", "qcow2", &error));
     assert_true(error_is(error, ERR_BUSY));
     g_clear_error(&error);
-    assert_false(simhost_unlink(host, "/i/a", false, &error));
+    assert_false(simhost_unlink(host, "/i/a", NULL, &error));
     assert_true(error_is(error, ERR_BUSY));
     assert_true(simhost_image_exists(host, "/i/a"));
     assert_fine(host);
@@ -690,7 +690,7 @@ static void room_is_taken_and_given_back(void **state)
     simhost_set_free(host, 2 * SIM_BLOCK);
     assert_true(commit(host, "/i/a2", "/i/a1", NULL));
     redefine(host, "/i/a1");
-    assert_true(simhost_unlink(host, "/i/a2", false, NULL));
+    assert_true(simhost_unlink(host, "/i/a2", NULL, NULL));
     assert_int_equal(simhost_free_space(host), 3 * SIM_BLOCK);
     assert_fine(host);
 }
