@@ -109,11 +109,16 @@ eopnotsupp() {
     answers EOPNOTSUPP passing 'transient' 'os.mkdir(mnt + "/passing/snapshots/a")'
     answers EOPNOTSUPP web01 'quiesce' "$(put web01/policy/quiesce require)"
 }
+# Until it waits behind the shutdown that nobody obeys, which was asked for a moment ago.
+is_interrupted() {
+    turn=$((turn + 1))
+    ! timeout -s INT 1 mkdir "$MNT/deaf/snapshots/x$turn" 2> "$WORK/said"
+}
 eintr() {
-    # It waits behind the shutdown that nobody obeys.
-    ! timeout -s INT 1 mkdir "$MNT/deaf/snapshots/x" 2> "$WORK/said" || fail "it was made"
-    wait_until "the line comes" grep -qE "mkdir deaf/snapshots/x EINTR: ." "$MNT/deaf/errors"
-    same "nothing was made" "" "$(names "$MNT/deaf/snapshots")"
+    local turn=0
+    wait_until "a mkdir waits" is_interrupted
+    wait_until "the line comes" grep -qE "mkdir deaf/snapshots/x$turn EINTR: ." "$MNT/deaf/errors"
+    absent "$MNT/deaf/snapshots/x$turn"
 }
 etimedout() {
     ! wait "$deaf" || fail "it shut down"
