@@ -60,7 +60,7 @@ static bool retry_failed(Lab *lab, GError **error)
     return lab_finish(lab, error);
 }
 
-static bool recover(Lab *lab, GError **error)
+bool broken_recover(Lab *lab, GError **error)
 {
     return vm_open(lab->vm, error) && lab_finish(lab, error) && retry_failed(lab, error);
 }
@@ -100,10 +100,10 @@ char *broken_run(const BrokenRun *run, unsigned *out_recovery)
         return blame(lab, run, stuck);
     fault_arm(lab->fault, run->recovery_mode, run->recovery_call);
     if (run->recovery_mode != FAULT_NONE) {
-        recover(lab, NULL);
+        broken_recover(lab, NULL);
         lab_restart(lab);
     }
-    if (!recover(lab, &error))
+    if (!broken_recover(lab, &error))
         return blame(lab, run, error->message);
     *out_recovery = fault_calls(lab->fault);
     return check_result(lab, run);

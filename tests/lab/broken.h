@@ -24,5 +24,7 @@ char *broken_run(const BrokenRun *run, unsigned *out_recovery);
 /* The effects of the operation when nothing breaks it, and NULL or what is wrong. */
 char *broken_count(const BrokenRun *run, unsigned *out_effects);
 bool broken_is_cut(FaultMode mode);
+/* Opens the VM, does all work, and removes again what came back as failed. */
+bool broken_recover(Lab *lab, GError **error);
 /* Runs made by this process. */
 unsigned broken_runs(void);

@@ -14,7 +14,8 @@
 #include "workers.h"
 
 #define DEFAULT_RUNS 100000
-#define LENGTH       12
+#define SHORTEST     4
+#define LONGEST      12
 
 static unsigned long runs = DEFAULT_RUNS, first_seed = 1;
 
@@ -71,11 +72,12 @@ static char *live_a_life(unsigned long seed)
     g_autoptr(Lab) lab = lab_new(1 + seed % 2, seed);
     g_autoptr(GString) script = g_string_new(NULL);
     g_autoptr(GError) error = NULL;
+    unsigned length = SHORTEST + (unsigned)(seed % (LONGEST - SHORTEST + 1));
     unsigned made = 0;
     bool accepted = false; /* a removal was only accepted: its work waits */
 
     simhost_set_job_speed(lab->host, 1 + seed % 5);
-    for (unsigned i = 0; i < LENGTH; i++) {
+    for (unsigned i = 0; i < length; i++) {
         g_autofree char *word = any_word(lab, &made);
         char *wrong = NULL;
 
