@@ -1,6 +1,9 @@
 #include "hv/libvirt-private.h"
 
-#define METADATA_KEY "vmsnapfs"
+#include <string.h>
+
+#define METADATA_KEY  "vmsnapfs"
+#define NODE_ATTEMPTS 1000 /* more than a VM of many disks that was unlucky several times needs */
 
 /* --- power --- */
 
@@ -118,6 +121,14 @@ bool libvirt_set_metadata(Hypervisor *hv, const char *uuid, const char *home, ui
 
 /* --- disks --- */
 
+/* libvirt that was killed in a snapshot numbers QEMU's block nodes again from before it, and QEMU
+ * has some of these already. Nothing has happened then, and the next attempt takes the next
+ * numbers. */
+static bool has_taken_node_names(void)
+{
+    return strstr(virGetLastErrorMessage(), "Duplicate nodes") != NULL;
+}
+
 static bool run_snapshot(LibvirtCall *call, GError **error)
 {
     const unsigned flags =
@@ -125,10 +136,13 @@ static bool run_snapshot(LibvirtCall *call, GError **error)
         VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT | VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA;
     g_autoptr(virDomain) domain = libvirt_call_domain(call, error);
     virDomainSnapshotPtr snapshot;
+    unsigned attempts = 0;
 
     if (!domain)
         return false;
-    snapshot = virDomainSnapshotCreateXML(domain, call->xml, flags);
+    do
+        snapshot = virDomainSnapshotCreateXML(domain, call->xml, flags);
+    while (!snapshot && has_taken_node_names() && ++attempts < NODE_ATTEMPTS);
     if (!snapshot)
         return libvirt_call_failed(call, error);
     virDomainSnapshotFree(snapshot);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""qmp.py SOCKET COMMAND...: run human monitor commands in a QEMU through its second, test-only QMP socket.
+"""qmp.py SOCKET COMMAND...: run human monitor commands in a QEMU through its second, test-only QMP socket; one that begins with
+`{` is a QMP command in JSON.
 
 This is how the tests write into the disks of a running VM: `qemu-io` inside QEMU goes through the same block layer as a
 guest's writes do. A line that QEMU answers with is printed; an answer of qemu-io is empty.
@@ -29,6 +30,10 @@ def main():
 
     call("qmp_capabilities")
     for line in sys.argv[2:]:
+        if line.startswith("{"):
+            command = json.loads(line)
+            call(command["execute"], **command["arguments"])
+            continue
         text = call("human-monitor-command", **{"command-line": line})
         if text.strip():
             print(text.strip())

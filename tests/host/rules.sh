@@ -28,6 +28,14 @@ managed_save() { # rule 8: off means off
     v managedsave-remove $vm && snap $vm s2 && check $vm && drop $vm s2 && drop $vm s1 && check $vm
 }
 
+taken_node_names() { # rule 14: QEMU has block nodes that a killed libvirt does not know of, and gives their names out again
+    local vm=p i
+    start $vm && truncate -s 1M "$WORK/aside" || return
+    for i in $(seq 3 12); do
+        python3 "$HERE/qmp.py" "$(qmp_socket $vm)" "{\"execute\": \"blockdev-add\", \"arguments\": {\"driver\": \"file\", \"node-name\": \"libvirt-$i-storage\", \"filename\": \"$WORK/aside\", \"read-only\": true}}" || return
+    done
+    scribble $vm 5 && snap $vm s1 && scribble $vm 6 && check $vm && drop $vm s1 && check $vm && stop $vm
+}
 image_lock() { # rule 8: somebody else has the disk open for writing: busy, nothing changes
     local vm=p
     snap $vm s1 || return
@@ -110,6 +118,7 @@ case_run "rules 7 and 14: the persistent definition follows" persistent_follows
 case_run "rule 7: live and persistent differ" differ
 case_run "rule 8: managed save" managed_save
 case_run "rule 8: the image lock is held by another" image_lock
+case_run "rule 14: QEMU has nodes that libvirt does not know of" taken_node_names
 case_run "rule 10: excluded disks" excluded
 case_run "rule 10: network disk" refuse "<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd' name='x'><host name='127.0.0.1' port='10809'/></source><target dev='vdn' bus='virtio'/></disk>" "" network
 case_run "rule 10: block device" refuse "<disk type='block' device='disk'><driver name='qemu' type='raw'/><source dev='/dev/null'/><target dev='vdn' bus='virtio'/></disk>" "" block
