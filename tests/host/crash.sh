@@ -70,7 +70,7 @@ retry_failed() {
     done
 }
 
-both_copy() { [[ $(grep -c % "$MNT/$1/progress") == 2 ]]; }
+both_copy() { [[ $(grep -c ' of ' "$MNT/$1/progress") == 2 ]]; } # libvirt has told of both jobs
 parked_live_merge() { # a slow one is surely running in QEMU when the daemon dies; it goes on there and is adopted
     local vm=$1
     echo 1M > "$MNT/$vm/policy/bandwidth" && scribble $vm 1 && snap $vm s1 && write $vm 3 0 100M && rmdir "$MNT/$vm/snapshots/s1" && wait_for both_copy $vm || return
