@@ -36,7 +36,8 @@ test_case() {
     fi
 }
 
-need() { command -v "$1" >/dev/null || fail "skip: $1 is not installed"; }
+# tests/setup.sh installs it, so that it is missing is no reason to skip.
+need() { command -v "$1" >/dev/null || fail "$1 is not installed; tests/setup.sh installs it"; }
 
 # ---- the mount ----
 

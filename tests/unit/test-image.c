@@ -321,7 +321,7 @@ static void a_full_file_system_is_no_space_and_loses_nothing(void **state)
 
     assert_int_equal(g_mkdir(small, 0755), 0);
     if (!mount_small(small)) {
-        print_message("# only root can mount a small file system\n");
+        print_message("# no small file system can be mounted here: %s\n", g_strerror(errno));
         skip();
     }
     image_make(base, "qcow2", 8 * MIB, NULL, NULL);
