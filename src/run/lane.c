@@ -74,6 +74,18 @@ static bool lane_adopt(const Lane *lane, bool *out_running, GError **error)
     return true;
 }
 
+/* Busy without a job: libvirt was killed after it had noted one and before it began it. */
+static GError *lane_not_started(const Lane *lane, const GError *cause)
+{
+    const char *lost =
+        "; if virsh blockjob shows no job there, libvirt lost track of one: shut the VM "
+        "down and remove the snapshot again";
+
+    return g_error_new(
+        VMSNAPFS_ERROR, cause->code, "The merge of %s into %s on disk %s did not start: %s%s",
+        lane->top, lane->base, lane->target, cause->message, error_is(cause, ERR_BUSY) ? lost : "");
+}
+
 static bool lane_start(Lane *lane, GError **error)
 {
     Vm *vm = lane->op->vm;
@@ -95,14 +107,7 @@ static bool lane_start(Lane *lane, GError **error)
         return true;
     if (lane_settled(lane, "", NULL))
         return true;
-    /* libvirt was killed after it had noted a job and before it began it. */
-    if (error_is(cause, ERR_BUSY))
-        g_prefix_error(&cause,
-                       "libvirt lost track of the disk's jobs if virsh blockjob shows none; "
-                       "then shut the VM down and remove the snapshot again: ");
-    g_propagate_prefixed_error(error, g_steal_pointer(&cause),
-                               "The merge of %s into %s on disk %s did not start: ", lane->top,
-                               lane->base, lane->target);
+    g_propagate_error(error, lane_not_started(lane, cause));
     return false;
 }
 
