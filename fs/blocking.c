@@ -83,16 +83,6 @@ static GPtrArray *replies_new(void)
 
 /* ---- wait: is the VM idle, and what came out? With the lock held. ---- */
 
-static const VmView *find_vm(const HostView *host, const char *uuid)
-{
-    for (guint i = 0; i < host->vms->len; i++) {
-        const VmView *vm = g_ptr_array_index(host->vms, i);
-        if (strcmp(vm->uuid, uuid) == 0)
-            return vm;
-    }
-    return NULL;
-}
-
 static void remember(Reader *reader, const VmView *vm, EngineJob *job)
 {
     if (g_hash_table_contains(reader->seen, job))
@@ -120,7 +110,7 @@ static void tell_outcome(Reader *reader, EngineJob *job)
  * again. */
 static void look_at_jobs(Reader *reader, const HostView *host)
 {
-    const VmView *vm = find_vm(host, reader->uuid);
+    const VmView *vm = host_view_of_uuid(host, reader->uuid);
     bool running = false;
 
     for (guint i = 0; vm && i < vm->jobs->len; i++) {

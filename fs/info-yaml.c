@@ -4,18 +4,6 @@
 #include "base/yaml.h"
 #include "model/names.h"
 
-static void put_number(YamlWriter *yaml, const char *key, uint64_t number)
-{
-    yaml_writer_key(yaml, key);
-    yaml_writer_u64(yaml, number);
-}
-
-static void put_bool(YamlWriter *yaml, const char *key, bool value)
-{
-    yaml_writer_key(yaml, key);
-    yaml_writer_bool(yaml, value);
-}
-
 /* Paths and names of the world outside may be any bytes; YAML holds UTF-8 only. What is not is
  * shown with octal escapes. */
 static void put_text(YamlWriter *yaml, const char *key, const char *text)
@@ -43,8 +31,8 @@ static void put_layers(YamlWriter *yaml, const GPtrArray *layers)
         put_text(yaml, "target", layer->target);
         put_text(yaml, "file", layer->file);
         put_text(yaml, "format", layer->format);
-        put_number(yaml, "capacity", layer->capacity);
-        put_number(yaml, "allocation", layer->allocation);
+        yaml_writer_entry_u64(yaml, "capacity", layer->capacity);
+        yaml_writer_entry_u64(yaml, "allocation", layer->allocation);
         yaml_writer_end_map(yaml);
     }
     yaml_writer_end_list(yaml);
@@ -60,15 +48,15 @@ static void put_snapshot(YamlWriter *yaml, const SnapshotView *snapshot)
     if (snapshot->parent)
         put_text(yaml, "parent", snapshot->parent);
     put_text(yaml, "state", snapshot_state_name(snapshot->state));
-    put_bool(yaml, "hidden", snapshot->hidden);
-    put_bool(yaml, "held", !(snapshot->mode & 0200));
+    yaml_writer_entry_bool(yaml, "hidden", snapshot->hidden);
+    yaml_writer_entry_bool(yaml, "held", !(snapshot->mode & 0200));
     put_time(yaml, "created", snapshot->created);
     put_text(yaml, "consistency", snapshot->consistency);
     put_text(yaml, "description", snapshot->description);
     put_text(yaml, "warnings", snapshot->warnings);
     put_text(yaml, "error", snapshot->error);
-    put_number(yaml, "children", snapshot->children);
-    put_number(yaml, "uid", snapshot->uid);
+    yaml_writer_entry_u64(yaml, "children", snapshot->children);
+    yaml_writer_entry_u64(yaml, "uid", snapshot->uid);
     put_text(yaml, "mode", mode);
     put_layers(yaml, snapshot->disks);
     yaml_writer_end_map(yaml);
@@ -97,9 +85,9 @@ static void put_disks(YamlWriter *yaml, const VmView *vm)
         put_text(yaml, "target", disk->target);
         put_text(yaml, "source", disk->source);
         put_text(yaml, "format", disk->format);
-        put_number(yaml, "capacity", disk->capacity);
-        put_number(yaml, "allocation", disk->allocation);
-        put_bool(yaml, "included", disk->included);
+        yaml_writer_entry_u64(yaml, "capacity", disk->capacity);
+        yaml_writer_entry_u64(yaml, "allocation", disk->allocation);
+        yaml_writer_entry_bool(yaml, "included", disk->included);
         put_text(yaml, "reason", disk->reason);
         put_chain(yaml, disk->chain);
         yaml_writer_end_map(yaml);
@@ -113,12 +101,12 @@ static void put_job(YamlWriter *yaml, EngineJob *job)
     g_autoptr(GPtrArray) disks = engine_job_disks(job);
 
     yaml_writer_begin_map(yaml);
-    put_number(yaml, "id", engine_job_id(job));
+    yaml_writer_entry_u64(yaml, "id", engine_job_id(job));
     put_text(yaml, "kind", engine_job_kind(job));
     put_text(yaml, "state", show_job_state_name(job));
     put_text(yaml, "target", engine_job_target(job));
     put_time(yaml, "created", engine_job_created(job));
-    put_number(yaml, "bandwidth", engine_job_bandwidth(job));
+    yaml_writer_entry_u64(yaml, "bandwidth", engine_job_bandwidth(job));
     put_text(yaml, "result", result);
     yaml_writer_key(yaml, "disks");
     yaml_writer_begin_list(yaml);
@@ -126,10 +114,10 @@ static void put_job(YamlWriter *yaml, EngineJob *job)
         const JobDisk *disk = g_ptr_array_index(disks, i);
         yaml_writer_begin_map(yaml);
         put_text(yaml, "target", disk->target);
-        put_number(yaml, "done", disk->done);
-        put_number(yaml, "total", disk->total);
-        put_number(yaml, "rate", disk->rate);
-        put_bool(yaml, "finished", disk->finished);
+        yaml_writer_entry_u64(yaml, "done", disk->done);
+        yaml_writer_entry_u64(yaml, "total", disk->total);
+        yaml_writer_entry_u64(yaml, "rate", disk->rate);
+        yaml_writer_entry_bool(yaml, "finished", disk->finished);
         yaml_writer_end_map(yaml);
     }
     yaml_writer_end_list(yaml);
@@ -150,16 +138,16 @@ static void put_vm(YamlWriter *yaml, const VmView *vm)
     put_text(yaml, "uuid", vm->uuid);
     put_text(yaml, "name", vm->name);
     put_text(yaml, "state", vm->state);
-    put_bool(yaml, "stale", vm->stale);
-    put_bool(yaml, "read_only", vm->read_only);
+    yaml_writer_entry_bool(yaml, "stale", vm->stale);
+    yaml_writer_entry_bool(yaml, "read_only", vm->read_only);
     put_text(yaml, "problem", vm->problem);
     put_text(yaml, "drift", vm->drift);
     put_text(yaml, "home", vm->home);
-    put_number(yaml, "generation", vm->generation);
-    put_bool(yaml, "persistent", vm->persistent);
-    put_bool(yaml, "managed_save", vm->managed_save);
-    put_bool(yaml, "uefi", vm->uefi);
-    put_bool(yaml, "tpm", vm->tpm);
+    yaml_writer_entry_u64(yaml, "generation", vm->generation);
+    yaml_writer_entry_bool(yaml, "persistent", vm->persistent);
+    yaml_writer_entry_bool(yaml, "managed_save", vm->managed_save);
+    yaml_writer_entry_bool(yaml, "uefi", vm->uefi);
+    yaml_writer_entry_bool(yaml, "tpm", vm->tpm);
     if (vm->current)
         put_text(yaml, "current", vm->current);
 }

@@ -113,16 +113,6 @@ static bool is_parked(Notifier *notifier, const char *uuid)
     return parked;
 }
 
-static const VmView *find_vm(const HostView *host, const char *uuid)
-{
-    for (guint i = 0; i < host->vms->len; i++) {
-        const VmView *vm = g_ptr_array_index(host->vms, i);
-        if (strcmp(vm->uuid, uuid) == 0)
-            return vm;
-    }
-    return NULL;
-}
-
 static void tell_old_ones(Notifier *notifier, const HostView *host)
 {
     GHashTableIter iter;
@@ -131,7 +121,7 @@ static void tell_old_ones(Notifier *notifier, const HostView *host)
     g_hash_table_iter_init(&iter, notifier->told);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const VmView *before = value;
-        const VmView *now = find_vm(host, before->uuid);
+        const VmView *now = host_view_of_uuid(host, before->uuid);
         if (now == before || is_parked(notifier, before->uuid))
             continue;
         tell_vm(notifier, before, now);

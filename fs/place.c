@@ -42,14 +42,11 @@ const char *place_vm_name(const VmView *vm)
 
 static bool bind_vm(Place *place, const char *uuid)
 {
-    for (guint i = 0; i < place->host->vms->len; i++) {
-        const VmView *vm = g_ptr_array_index(place->host->vms, i);
-        if (strcmp(vm->uuid, uuid) == 0) {
-            place->vm = vm;
-            return true;
-        }
-    }
-    return false;
+    const VmView *vm = host_view_of_uuid(place->host, uuid);
+
+    if (vm)
+        place->vm = vm;
+    return vm != NULL;
 }
 
 static bool find_vm(Place *place, const char *name)

@@ -76,6 +76,7 @@ VmView *vm_view_ref(const VmView *view);
 void vm_view_unref(VmView *view);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmView, vm_view_unref)
 const VmView *host_view_find(const HostView *view, const char *name); /* by name; borrowed, NULL */
+const VmView *host_view_of_uuid(const HostView *view, const char *uuid); /* likewise */
 const SnapshotView *vm_view_snapshot(const VmView *view, const char *id);
 const SnapshotView *vm_view_named(const VmView *view, const char *name); /* listed ones only */
 

@@ -162,6 +162,18 @@ void yaml_writer_entry(YamlWriter *writer, const char *key, const char *text)
     yaml_writer_text(writer, text);
 }
 
+void yaml_writer_entry_u64(YamlWriter *writer, const char *key, uint64_t number)
+{
+    yaml_writer_key(writer, key);
+    yaml_writer_u64(writer, number);
+}
+
+void yaml_writer_entry_bool(YamlWriter *writer, const char *key, bool value)
+{
+    yaml_writer_key(writer, key);
+    yaml_writer_bool(writer, value);
+}
+
 /* Recursive, but yaml_parse has bounded the depth. An unquoted scalar stays unquoted, since it may
  * be a number, and nothing at all becomes ~, which is the same. Single quotes are what the emitter
  * itself takes where it cannot leave one unquoted: so a second round changes nothing. */

@@ -83,7 +83,9 @@ void yaml_writer_u64(YamlWriter *writer, uint64_t number);
 void yaml_writer_bool(YamlWriter *writer, bool value);
 /* A whole tree as it was read (its layout is not kept). */
 void yaml_writer_node(YamlWriter *writer, const YamlNode *node);
-/* "key: text" in a map. */
+/* "key: value" in a map. */
 void yaml_writer_entry(YamlWriter *writer, const char *key, const char *text);
+void yaml_writer_entry_u64(YamlWriter *writer, const char *key, uint64_t number);
+void yaml_writer_entry_bool(YamlWriter *writer, const char *key, bool value);
 /* The document; the writer can only be freed after that. */
 char *yaml_writer_finish(YamlWriter *writer);

@@ -87,12 +87,9 @@ static bool is_raw(const Domain *domain, const char *path)
     return disk && g_strcmp0(disk->format, "raw") == 0;
 }
 
-static bool is_in(const GPtrArray *paths, const char *path)
+static bool is_in(GPtrArray *paths, const char *path)
 {
-    for (unsigned i = 0; i < paths->len; i++)
-        if (g_str_equal(paths->pdata[i], path))
-            return true;
-    return false;
+    return g_ptr_array_find_with_equal_func(paths, path, g_str_equal, NULL);
 }
 
 GPtrArray *observation_chain(const Observation *observation, const char *path)

@@ -75,14 +75,6 @@ static GPtrArray *live_paths(const World *world, const DomainDisk *disk)
     return paths;
 }
 
-static bool paths_have(const GPtrArray *paths, const char *path)
-{
-    for (guint i = 0; i < paths->len; i++)
-        if (g_str_equal(paths->pdata[i], path))
-            return true;
-    return false;
-}
-
 bool definition_live_chain(Operation *op, const char *target, const char *top, const char *base,
                            ChainState *out_state, GError **error)
 {
@@ -98,9 +90,9 @@ bool definition_live_chain(Operation *op, const char *target, const char *top, c
     if (!disk || !disk->path)
         return true;
     paths = live_paths(world, disk);
-    if (paths_have(paths, top))
+    if (g_ptr_array_find_with_equal_func(paths, top, g_str_equal, NULL))
         *out_state = CHAIN_BEFORE;
-    else if (paths_have(paths, base))
+    else if (g_ptr_array_find_with_equal_func(paths, base, g_str_equal, NULL))
         *out_state = CHAIN_MERGED;
     return true;
 }

@@ -81,6 +81,16 @@ const VmView *host_view_find(const HostView *view, const char *name)
     return NULL;
 }
 
+const VmView *host_view_of_uuid(const HostView *view, const char *uuid)
+{
+    for (guint i = 0; i < view->vms->len; i++) {
+        const VmView *vm = view->vms->pdata[i];
+        if (strcmp(vm->uuid, uuid) == 0)
+            return vm;
+    }
+    return NULL;
+}
+
 const SnapshotView *vm_view_snapshot(const VmView *view, const char *id)
 {
     for (guint i = 0; id && i < view->snapshots->len; i++) {

@@ -6,18 +6,6 @@
 #include "model/names.h"
 #include <string.h>
 
-static void write_number(YamlWriter *writer, const char *key, uint64_t number)
-{
-    yaml_writer_key(writer, key);
-    yaml_writer_u64(writer, number);
-}
-
-static void write_bool(YamlWriter *writer, const char *key, bool value)
-{
-    yaml_writer_key(writer, key);
-    yaml_writer_bool(writer, value);
-}
-
 static void write_optional(YamlWriter *writer, const char *key, const char *text)
 {
     if (text)
@@ -33,7 +21,7 @@ static void write_layer(YamlWriter *writer, const Layer *layer)
     write_optional(writer, "parent", layer->parent);
     yaml_writer_entry(writer, "path", path);
     yaml_writer_entry(writer, "format", layer->format);
-    write_number(writer, "capacity", layer->capacity);
+    yaml_writer_entry_u64(writer, "capacity", layer->capacity);
     yaml_writer_end_map(writer);
 }
 
@@ -42,7 +30,7 @@ static void write_disk(YamlWriter *writer, const Disk *disk)
     yaml_writer_begin_map(writer);
     yaml_writer_entry(writer, "id", disk->id);
     yaml_writer_entry(writer, "target", disk->target);
-    write_bool(writer, "attached", disk->attached);
+    yaml_writer_entry_bool(writer, "attached", disk->attached);
     yaml_writer_entry(writer, "active", disk->active);
     yaml_writer_key(writer, "layers");
     yaml_writer_begin_list(writer);
@@ -85,13 +73,13 @@ static void write_snapshot(YamlWriter *writer, const Snapshot *snapshot)
     yaml_writer_entry(writer, "name", snapshot->name);
     write_optional(writer, "parent", snapshot->parent);
     yaml_writer_entry(writer, "state", snapshot_state_name(snapshot->state));
-    write_bool(writer, "hidden", snapshot->hidden);
+    yaml_writer_entry_bool(writer, "hidden", snapshot->hidden);
     write_time(writer, "created", snapshot->created);
     yaml_writer_entry(writer, "consistency", snapshot->consistency);
     yaml_writer_entry(writer, "description", snapshot->description);
     yaml_writer_entry(writer, "warnings", snapshot->warnings);
     yaml_writer_entry(writer, "error", snapshot->error);
-    write_number(writer, "uid", snapshot->uid);
+    yaml_writer_entry_u64(writer, "uid", snapshot->uid);
     yaml_writer_entry(writer, "mode", mode);
     yaml_writer_key(writer, "disks");
     write_entries(writer, snapshot->disks);
@@ -147,10 +135,10 @@ char *catalog_to_yaml(const Catalog *catalog)
     g_autoptr(YamlWriter) writer = yaml_writer_new();
 
     yaml_writer_begin_map(writer);
-    write_number(writer, "version", CATALOG_VERSION);
+    yaml_writer_entry_u64(writer, "version", CATALOG_VERSION);
     yaml_writer_entry(writer, "uuid", catalog->uuid);
     yaml_writer_entry(writer, "name", catalog->name);
-    write_number(writer, "generation", catalog->generation);
+    yaml_writer_entry_u64(writer, "generation", catalog->generation);
     write_optional(writer, "current", catalog->current);
     write_lists(writer, catalog);
     yaml_writer_key(writer, "policy");

@@ -35,8 +35,7 @@ char *journal_to_yaml(const Journal *journal)
     g_autofree char *plan = plan_print(journal->plan);
 
     yaml_writer_begin_map(writer);
-    yaml_writer_key(writer, "version");
-    yaml_writer_u64(writer, JOURNAL_VERSION);
+    yaml_writer_entry_u64(writer, "version", JOURNAL_VERSION);
     yaml_writer_entry(writer, "operation", operation);
     yaml_writer_key(writer, "plan");
     yaml_writer_block(writer, plan);

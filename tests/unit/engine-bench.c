@@ -260,11 +260,9 @@ const char *bench_drop(Bench *bench, const char *vm, unsigned job)
 VmView *bench_view(Bench *bench, const char *vm)
 {
     g_autoptr(HostView) host = engine_view(bench->engine);
+    const VmView *view = host_view_of_uuid(host, vm);
 
-    for (guint i = 0; i < host->vms->len; i++)
-        if (strcmp(((VmView *)host->vms->pdata[i])->uuid, vm) == 0)
-            return vm_view_ref(host->vms->pdata[i]);
-    return NULL;
+    return view ? vm_view_ref(view) : NULL;
 }
 
 char *bench_listed(Bench *bench, const char *vm)
