@@ -113,6 +113,15 @@ Request *request_power(const Place *place, const char *text, GError **error)
     return request;
 }
 
+Request *request_drift(const Place *place, const char *text, GError **error)
+{
+    if (strcmp(text, "rescan") == 0)
+        return request_at(place, REQUEST_RESCAN);
+    g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                "drift of \"%s\" takes rescan (look again), not \"%s\"", place->vm->name, text);
+    return NULL;
+}
+
 Request *request_policy(const Place *place, const char *text, GError **error)
 {
     Request *request = request_at(place, REQUEST_POLICY);

@@ -77,6 +77,14 @@ char *show_status(const Place *place)
     return g_string_free(out, FALSE);
 }
 
+/* A sentence a line; a path in one may be any bytes. */
+char *show_drift(const Place *place)
+{
+    g_autofree char *valid = g_utf8_make_valid(place->vm->drift, -1);
+
+    return show_line(valid);
+}
+
 /* ---- disks ---- */
 
 char *show_disk_source(const Place *place)

@@ -14,6 +14,7 @@ char *show_job_link(const Place *place);
 char *show_uuid(const Place *place);
 char *show_state(const Place *place);
 char *show_status(const Place *place);
+char *show_drift(const Place *place);
 char *show_info(const Place *place);
 char *show_tree(const Place *place);
 char *show_progress(const Place *place);

@@ -70,6 +70,23 @@ GPtrArray *simhost_images(SimHost *host); /* char *, sorted paths */
 bool simhost_start(SimHost *host, const char *uuid);
 void simhost_stop(SimHost *host, const char *uuid);
 DomainState simhost_state(SimHost *host, const char *uuid);
+/* Somebody else at work, with the virsh and qemu-img of a careless hand; what that ruins is no
+ * misuse of ours. The definitions follow as libvirt's would. */
+/* Snapshot of the listed targets (NULL-terminated) of a VM, running or off, as snapshot-create-as
+ * and qemu-img create make them: each gets an overlay "<path>.<name>". */
+void simhost_stranger_snapshot(SimHost *host, const char *uuid, const char *name,
+                               const char *const *targets);
+/* Write everything from the layer @from (0: the active one) down to just above @into into that, and
+ * leave it out of the chain; the files stay. */
+void simhost_stranger_commit(SimHost *host, const char *uuid, const char *target, unsigned from,
+                             unsigned into);
+/* Pull everything between the active layer and @base into it; 0: all that is below. */
+void simhost_stranger_pull(SimHost *host, const char *uuid, const char *target, unsigned base);
+/* The definition of a VM that is off names another file. */
+void simhost_stranger_edit(SimHost *host, const char *uuid, const char *target, const char *path,
+                           const char *format);
+void simhost_stranger_unlink(SimHost *host, const char *path);
+
 /* Slow block jobs: each block_job query of a job copies this many blocks (default: all at once). 0
  * = it stands still. */
 void simhost_set_job_speed(SimHost *host, unsigned blocks_per_look);

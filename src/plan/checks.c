@@ -32,7 +32,7 @@ bool check_no_drift(const Catalog *catalog, const Observation *observation, GErr
     if (!drift)
         return true;
     *strchrnul(drift, '\n') = '\0';
-    return refuse(error, ERR_DRIFT, "VM %s has drifted from its catalog: %s; see its file status",
+    return refuse(error, ERR_DRIFT, "VM %s has drifted from its catalog: %s; see its file drift",
                   observation_name(observation), drift);
 }
 

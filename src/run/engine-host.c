@@ -336,12 +336,16 @@ static void domain_changed(Engine *engine, const char *uuid)
     g_mutex_unlock(&engine->lock);
 }
 
+/* Where none of ours runs, somebody else's may just have changed the chain. */
 static void block_job_changed(Engine *engine, const char *uuid)
 {
     g_mutex_lock(&engine->lock);
     EngineVm *vm = g_hash_table_lookup(engine->vms, uuid);
-    if (vm)
+    if (vm) {
         engine_vm_wake_locked(vm);
+        if (vm->present && !vm->merging)
+            refresh_soon_locked(vm);
+    }
     g_mutex_unlock(&engine->lock);
 }
 

@@ -183,9 +183,10 @@ bool work_run(EngineVm *vm, Work *work, GError **error);
 /* Log it, put a failure into the rings, call back, free. */
 void work_answer(Engine *engine, EngineVm *vm, Work *work, const GError *error);
 void work_answer_task(Engine *engine, EngineVm *vm, Work *work);
-/* Job requests: beside the lanes. */
+/* Job requests, and a look: beside the lanes. */
 void work_drop_job(Engine *engine, EngineVm *vm, Work *work);
 void work_set_bandwidth(Engine *engine, EngineVm *vm, Work *work);
+void work_rescan(Engine *engine, EngineVm *vm, Work *work);
 
 /* ---- power.c ---- */
 

@@ -98,6 +98,8 @@ GPtrArray *events_between(const VmView *before, const VmView *after)
     if (g_strcmp0(before->state, after->state) != 0)
         g_ptr_array_add(
             events, event_make("state", after, "state", after->state, "from", before->state, NULL));
+    if (g_strcmp0(before->drift, after->drift) != 0)
+        g_ptr_array_add(events, event_make("drift", after, "drift", after->drift, NULL));
     for (guint i = 0; i < before->snapshots->len; i++) {
         const SnapshotView *was = before->snapshots->pdata[i];
         add_snapshot_events(events, was, vm_view_snapshot(after, was->id), after);

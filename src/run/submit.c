@@ -30,6 +30,7 @@ static const char *kind_name(RequestKind kind)
         [REQUEST_DESCRIBE] = "describe", [REQUEST_MODE] = "mode",
         [REQUEST_POLICY] = "policy",     [REQUEST_POWER] = "power",
         [REQUEST_JOB_DROP] = "drop-job", [REQUEST_JOB_BANDWIDTH] = "bandwidth",
+        [REQUEST_RESCAN] = "rescan",
     };
 
     return names[kind];
@@ -42,9 +43,15 @@ static char *describe_locked(EngineVm *vm, const Request *request)
                            request->name ? " " : "", request->name ? request->name : "");
 }
 
-static bool is_job_request(const Work *work)
+/* What runs beside everything else: it changes no chain. NULL: it goes into the VM's queue. */
+static EngineTask task_beside(const Work *work)
 {
-    return work->request->kind == REQUEST_JOB_DROP || work->request->kind == REQUEST_JOB_BANDWIDTH;
+    RequestKind kind = work->request->kind;
+
+    return kind == REQUEST_JOB_DROP        ? work_drop_job
+           : kind == REQUEST_JOB_BANDWIDTH ? work_set_bandwidth
+           : kind == REQUEST_RESCAN        ? work_rescan
+                                           : NULL;
 }
 
 static GError *refuse_busy_locked(EngineVm *vm, const Work *work)
@@ -86,12 +93,10 @@ static void take_locked(Engine *engine, EngineVm *vm, Work *work)
     if (work->request->kind == REQUEST_REVERT)
         work->answer_by = work->since + engine->revert_wait_ms * G_TIME_SPAN_MILLISECOND;
     g_hash_table_insert(engine->tickets, &work->ticket, work);
-    if (!is_job_request(work))
-        queue_add_locked(vm, work);
-    else if (work->request->kind == REQUEST_JOB_DROP)
-        engine_push_locked(engine, work_drop_job, vm, work);
+    if (task_beside(work))
+        engine_push_locked(engine, task_beside(work), vm, work);
     else
-        engine_push_locked(engine, work_set_bandwidth, vm, work);
+        queue_add_locked(vm, work);
 }
 
 uint64_t engine_submit(Engine *engine, Request *request, EngineDone done, void *data)

@@ -358,3 +358,18 @@ void work_set_bandwidth(Engine *engine, EngineVm *vm, Work *work)
         engine_emit(engine, CHANGE_JOBS, vm->uuid, NULL);
     work_answer(engine, vm, work, error);
 }
+
+/* ---- looking again ---- */
+
+void work_rescan(Engine *engine, EngineVm *vm, Work *work)
+{
+    g_autoptr(GError) error = NULL;
+    bool opened = vm_open_at_once(vm->vm, &error);
+
+    refresh_now(vm, true);
+    g_autoptr(VmView) view = engine_vm_view(vm);
+    if (opened && view->stale)
+        g_set_error(&error, VMSNAPFS_ERROR, engine->up ? ERR_IO : ERR_HOST_DOWN,
+                    "VM %s could not be looked at: %s", view->name, view->problem);
+    work_answer(engine, vm, work, error);
+}

@@ -326,9 +326,10 @@ static void a_uri_of_another_machine_makes_a_mount_that_is_read_only(void **stat
 
 static void assert_all_refused(Bench *bench)
 {
-    static const RequestKind kinds[] = {
-        REQUEST_CREATE, REQUEST_RENAME, REQUEST_REMOVE, REQUEST_REVERT,   REQUEST_DESCRIBE,
-        REQUEST_MODE,   REQUEST_POLICY, REQUEST_POWER,  REQUEST_JOB_DROP, REQUEST_JOB_BANDWIDTH};
+    static const RequestKind kinds[] = {REQUEST_CREATE,        REQUEST_RENAME,   REQUEST_REMOVE,
+                                        REQUEST_REVERT,        REQUEST_DESCRIBE, REQUEST_MODE,
+                                        REQUEST_POLICY,        REQUEST_POWER,    REQUEST_JOB_DROP,
+                                        REQUEST_JOB_BANDWIDTH, REQUEST_RESCAN};
 
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
         Request *request = bench_request(kinds[i], WEB, "first");

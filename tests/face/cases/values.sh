@@ -66,7 +66,14 @@ errors_of_writes_come_from_write_not_close() {
     same close ok "$(errno_of 'os.close(os.open(mnt + "/web01/state", os.O_WRONLY | os.O_TRUNC))')"
 }
 
-for name in state_is_asked_for_by_writing a_value_is_one_write_at_offset_0 policies_are_checked_and_kept a_full_quota_says_so \
+drift_is_empty_and_can_be_looked_at_again() {
+    same drift "" "$(quick cat "$V/drift")"
+    put rescan "$V/drift" || fail "rescan: $(cat "$WORK/said")"
+    refused look "$V/drift" "Invalid argument"
+    said web01 "write web01/drift EINVAL: drift of"
+}
+
+for name in drift_is_empty_and_can_be_looked_at_again state_is_asked_for_by_writing a_value_is_one_write_at_offset_0 policies_are_checked_and_kept a_full_quota_says_so \
     read_only_files_stay_so times_move_with_what_changed errors_of_writes_come_from_write_not_close; do
     test_case "$name"
 done
