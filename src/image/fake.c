@@ -52,7 +52,8 @@ static bool fake_create_overlay(Images *images, const char *path, const char *ba
 }
 
 static bool fake_commit(Images *images, const char *top, const char *top_format, const char *base,
-                        const char *base_format, ImageProgress progress, void *data, GError **error)
+                        const char *base_format, uint64_t bandwidth, ImageProgress progress,
+                        void *data, GError **error)
 {
     SimHost *host = host_of(images);
     g_autoptr(SimCommit) commit =

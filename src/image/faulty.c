@@ -69,8 +69,8 @@ static bool half_way(uint64_t done, uint64_t total, void *data)
 }
 
 static bool faulty_commit(Images *images, const char *top, const char *top_format, const char *base,
-                          const char *base_format, ImageProgress progress, void *data,
-                          GError **error)
+                          const char *base_format, uint64_t bandwidth, ImageProgress progress,
+                          void *data, GError **error)
 {
     const FaultyImages *faulty = faulty_of(images);
     HalfWay way = {.fault = faulty->fault, .progress = progress, .data = data};
@@ -80,7 +80,7 @@ static bool faulty_commit(Images *images, const char *top, const char *top_forma
         return false;
 
     bool done = faulty->inner->ops->commit(faulty->inner, top, top_format, base, base_format,
-                                           half_way, &way, &failure);
+                                           bandwidth, half_way, &way, &failure);
     if (way.error)
         g_propagate_error(error, way.error);
     else if (failure)

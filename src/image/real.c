@@ -78,12 +78,13 @@ static bool check_commit(const char *top, const ImageFacts *facts, const char *b
 }
 
 static bool real_commit(Images *images, const char *top, const char *top_format, const char *base,
-                        const char *base_format, ImageProgress progress, void *data, GError **error)
+                        const char *base_format, uint64_t bandwidth, ImageProgress progress,
+                        void *data, GError **error)
 {
     g_autoptr(ImageFacts) facts = header_inspect(top);
 
     return check_commit(top, facts, base, base_format, error) &&
-           tool_commit(top, top_format, facts->allocation, progress, data, error) &&
+           tool_commit(top, top_format, facts->allocation, bandwidth, progress, data, error) &&
            sync_file(base, error);
 }
 

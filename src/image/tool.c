@@ -90,12 +90,14 @@ bool tool_create(const char *path, const char *backing, const char *backing_form
     return run(argv, what, NULL, error);
 }
 
-bool tool_commit(const char *top, const char *top_format, uint64_t total, ImageProgress progress,
-                 void *data, GError **error)
+bool tool_commit(const char *top, const char *top_format, uint64_t total, uint64_t bandwidth,
+                 ImageProgress progress, void *data, GError **error)
 {
     g_autofree char *file = g_strconcat("file:", top, NULL);
     g_autofree char *what = g_strdup_printf("merge %s down into its backing file", top);
-    const char *argv[] = {"qemu-img", "commit", "-p", "-d", "-f", top_format, "--", file, NULL};
+    g_autofree char *rate = g_strdup_printf("%" PRIu64, bandwidth);
+    const char *argv[] = {"qemu-img", "commit",   "-p", "-d", "-r", rate,
+                          "-f",       top_format, "--", file, NULL};
     Watch watch = {.total = total, .progress = progress, .data = data};
 
     if (!run(argv, what, &watch, error))

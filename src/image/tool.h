@@ -12,7 +12,7 @@
 bool tool_create(const char *path, const char *backing, const char *backing_format,
                  uint64_t capacity, GError **error);
 /* Write what @top has down into the backing file that its header names; @top is kept. @total: bytes
- * for @progress. */
-bool tool_commit(const char *top, const char *top_format, uint64_t total, ImageProgress progress,
-                 void *data, GError **error);
+ * for @progress; @bandwidth: bytes/s, 0 = no limit. */
+bool tool_commit(const char *top, const char *top_format, uint64_t total, uint64_t bandwidth,
+                 ImageProgress progress, void *data, GError **error);
 bool tool_rebase(const char *path, const char *backing, const char *backing_format, GError **error);

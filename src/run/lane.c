@@ -251,7 +251,8 @@ bool lane_commit_live(Operation *op, const Step *step, GError **error)
 typedef struct {
     Operation *op;
     char *target;
-    uint64_t total; /* bytes, as last seen */
+    uint64_t total;     /* bytes, as last seen */
+    uint64_t bandwidth; /* that qemu-img was started with */
 } OfflineProgress;
 
 static bool offline_progress(uint64_t done, uint64_t total, void *data)
@@ -260,7 +261,32 @@ static bool offline_progress(uint64_t done, uint64_t total, void *data)
 
     progress->total = total;
     operation_progress(progress->op, progress->target, done, total, false);
-    return !operation_stopped(progress->op, NULL);
+    return !operation_stopped(progress->op, NULL) &&
+           operation_bandwidth(progress->op) == progress->bandwidth;
+}
+
+/* qemu-img cannot be told another limit while it runs: it is started again, since doing it again is
+ * always right. Why it was stopped for good is what the caller wants to know. */
+static bool commit_at_wanted_speed(OfflineProgress *progress, const Step *step, GError **error)
+{
+    Images *images = progress->op->vm->world->images;
+
+    for (;;) {
+        g_autoptr(GError) failure = NULL;
+
+        progress->bandwidth = operation_bandwidth(progress->op);
+        if (images->ops->commit(images, step_get(step, "top"), step_get(step, "top_format"),
+                                step_get(step, "base"), step_get(step, "base_format"),
+                                progress->bandwidth, offline_progress, progress, &failure))
+            return true;
+        bool stopped = error_is(failure, ERR_INTERRUPTED);
+        if (stopped && operation_stopped(progress->op, error))
+            return false;
+        if (!stopped || operation_bandwidth(progress->op) == progress->bandwidth) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return false;
+        }
+    }
 }
 
 static char *label_of_disk(Vm *vm, const char *disk_id)
@@ -276,7 +302,6 @@ static char *label_of_disk(Vm *vm, const char *disk_id)
  * else happens. */
 bool lane_commit_offline(Operation *op, const Step *step, GError **error)
 {
-    Images *images = op->vm->world->images;
     const char *top = step_get(step, "top"), *base = step_get(step, "base");
     g_autofree char *target = label_of_disk(op->vm, step_get(step, "disk"));
     OfflineProgress progress = {.op = op, .target = target};
@@ -285,9 +310,7 @@ bool lane_commit_offline(Operation *op, const Step *step, GError **error)
     if (operation_stopped(op, error))
         return false;
     bool had_top = guard_release(op->guard, top), had_base = guard_release(op->guard, base);
-    bool merged =
-        images->ops->commit(images, top, step_get(step, "top_format"), base,
-                            step_get(step, "base_format"), offline_progress, &progress, error);
+    bool merged = commit_at_wanted_speed(&progress, step, error);
     bool held = (!had_top || guard_hold(op->guard, top, &why)) &&
                 (!had_base || guard_hold(op->guard, base, &why));
     if (merged && !held) {

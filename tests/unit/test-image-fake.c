@@ -36,7 +36,8 @@ static uint64_t shown(SimHost *host, const char *path, unsigned block)
 
 static bool commit(Images *images, ImageProgress progress, void *data, GError **error)
 {
-    return images->ops->commit(images, "/i/top", "qcow2", "/i/base", "raw", progress, data, error);
+    return images->ops->commit(images, "/i/top", "qcow2", "/i/base", "raw", 0, progress, data,
+                               error);
 }
 
 static void a_header_is_inspected(void **state)
@@ -143,7 +144,7 @@ static void a_commit_of_what_is_not_neighbours_is_refused(void **state)
 
     assert_true(images->ops->create_overlay(images, "/i/new", "/i/top", "qcow2", SIZE, NULL));
     assert_false(
-        images->ops->commit(images, "/i/new", "qcow2", "/i/base", "raw", NULL, NULL, &error));
+        images->ops->commit(images, "/i/new", "qcow2", "/i/base", "raw", 0, NULL, NULL, &error));
     assert_true(error_is(error, ERR_INVALID));
     assert_int_equal(shown(host, "/i/base", 0), 0);
 }

@@ -140,8 +140,8 @@ static void a_raw_disk_stays_raw_whatever_its_guest_wrote(void **state)
     assert_true(g_file_get_contents(base, &header, &length, NULL));
     overlay(bench, top, base, "raw");
     image_write(top, "qcow2", 5, 0x55);
-    assert_true(
-        bench->images->ops->commit(bench->images, top, "qcow2", base, "raw", NULL, NULL, &error));
+    assert_true(bench->images->ops->commit(bench->images, top, "qcow2", base, "raw", 0, NULL, NULL,
+                                           &error));
     assert_true(g_file_get_contents(base, &after, &length, NULL));
     assert_int_equal(length, 8 * MIB);
     assert_memory_equal(after, header, 5 * MIB);
@@ -209,7 +209,7 @@ static void merging_writes_top_into_base_and_keeps_top(void **state)
     g_autoptr(GError) error = NULL;
 
     assert_true(bench->images->ops->commit(bench->images, chain.middle, "qcow2", chain.base, "raw",
-                                           see, &seen, &error));
+                                           0, see, &seen, &error));
     assert_null(error);
     check_content(chain.base, "raw", (unsigned[]){1, 2, 2});
     check_content(chain.middle, "qcow2", (unsigned[]){1, 2, 2});
@@ -219,14 +219,27 @@ static void merging_writes_top_into_base_and_keeps_top(void **state)
     assert_int_equal(seen.done, seen.total);
 }
 
+/* 2 MiB at 1 MiB/s; without a limit it is a matter of milliseconds. */
+static void a_merge_keeps_to_its_bandwidth(void **state)
+{
+    Bench *bench = *state;
+    Chain chain = chain_make(bench, "raw");
+    int64_t before = g_get_monotonic_time();
+
+    assert_true(bench->images->ops->commit(bench->images, chain.middle, "qcow2", chain.base, "raw",
+                                           MIB, NULL, NULL, NULL));
+    assert_true(g_get_monotonic_time() - before >= G_USEC_PER_SEC / 2);
+    check_content(chain.base, "raw", (unsigned[]){1, 2, 2});
+}
+
 static void merge_repoint_unlink_keeps_what_the_guest_sees(void **state)
 {
     Bench *bench = *state;
     Chain chain = chain_make(bench, "qcow2");
     const ImageOps *ops = bench->images->ops;
 
-    assert_true(
-        ops->commit(bench->images, chain.middle, "qcow2", chain.base, "qcow2", NULL, NULL, NULL));
+    assert_true(ops->commit(bench->images, chain.middle, "qcow2", chain.base, "qcow2", 0, NULL,
+                            NULL, NULL));
     assert_true(ops->repoint(bench->images, chain.top, chain.base, "qcow2", NULL));
     assert_true(ops->unlink(bench->images, chain.middle, NULL, NULL));
     check_content(chain.top, "qcow2", (unsigned[]){1, 2, 3});
@@ -240,8 +253,8 @@ static void check_merge_refused(Bench *bench, const char *top, const char *base,
 {
     g_autoptr(GError) error = NULL;
 
-    assert_false(
-        bench->images->ops->commit(bench->images, top, "qcow2", base, format, NULL, NULL, &error));
+    assert_false(bench->images->ops->commit(bench->images, top, "qcow2", base, format, 0, NULL,
+                                            NULL, &error));
     assert_int_equal(error_code(error), code);
     assert_non_null(strstr(error->message, top));
 }
@@ -291,11 +304,11 @@ static void a_stopped_merge_says_so_and_can_be_done_again(void **state)
     assert_int_equal(chmod(program, 0755), 0);
     g_setenv("PATH", path, TRUE);
     assert_false(bench->images->ops->commit(bench->images, chain.middle, "qcow2", chain.base, "raw",
-                                            stop, NULL, &error));
+                                            0, stop, NULL, &error));
     g_setenv("PATH", path_before, TRUE);
     assert_true(error_is(error, ERR_INTERRUPTED));
     assert_true(bench->images->ops->commit(bench->images, chain.middle, "qcow2", chain.base, "raw",
-                                           NULL, NULL, NULL));
+                                           0, NULL, NULL, NULL));
     check_content(chain.base, "raw", (unsigned[]){1, 2, 2});
 }
 
@@ -334,8 +347,8 @@ static void a_full_file_system_is_no_space_and_loses_nothing(void **state)
     check_merge_refused(bench, top, base, "qcow2", ERR_NO_SPACE);
     assert_true(image_holds(top, "qcow2", 3, 7));
     assert_int_equal(unlink(filler), 0);
-    assert_true(
-        bench->images->ops->commit(bench->images, top, "qcow2", base, "qcow2", NULL, NULL, NULL));
+    assert_true(bench->images->ops->commit(bench->images, top, "qcow2", base, "qcow2", 0, NULL,
+                                           NULL, NULL));
     assert_true(image_holds(base, "qcow2", 3, 7));
     assert_int_equal(umount2(small, MNT_DETACH), 0);
 }
@@ -558,6 +571,7 @@ int main(void)
         ON_BENCH(a_raw_disk_stays_raw_whatever_its_guest_wrote),
         ON_BENCH(an_odd_length_is_rounded_up_as_qemu_does),
         ON_BENCH(merging_writes_top_into_base_and_keeps_top),
+        ON_BENCH(a_merge_keeps_to_its_bandwidth),
         ON_BENCH(merge_repoint_unlink_keeps_what_the_guest_sees),
         ON_BENCH(merging_into_what_the_header_does_not_say_is_refused),
         ON_BENCH(merging_below_a_running_vm_is_busy),
