@@ -49,6 +49,8 @@ struct Engine {
     unsigned start_wait_ms;    /* how long engine_start waits for the VMs' first views */
     unsigned shutdown_wait_ms; /* how long a guest may take to shut down */
     unsigned revert_wait_ms; /* how long a revert may take, from its request to its commit point */
+    unsigned cancel_wait_ms; /* how long cancelling a job may take */
+    unsigned done_kept_ms;   /* how long a job that went well is shown */
 
     GMutex lock;
     GCond changed; /* active, listed or an EngineVm's opened changed */
@@ -62,6 +64,8 @@ struct Engine {
     bool stopping, up, up_known;
     char *problem; /* why the host is not up; never NULL */
     bool listing, list_wanted, reopen_wanted;
+    int64_t
+        forget_at; /* monotonic µs: no done job has been shown for too long before; 0: none is */
     Retry retry;   /* of the list */
     bool retrying; /* the task that waits for retries is there */
     bool listed;   /* the first list was answered, with whatever */
@@ -144,6 +148,9 @@ void engine_vm_wake_locked(EngineVm *vm);
 VmView *engine_vm_publish_locked(EngineVm *vm, VmView *view);
 /* The same with the present view and a new list of jobs. */
 void engine_vm_publish_jobs_locked(EngineVm *vm);
+/* Done jobs that were shown for long enough go. There is no timer for this, an idle daemon does
+ * nothing: who looks at the view sees to it. */
+void engine_forget_jobs_locked(Engine *engine);
 /* Replace the host's view after the list of VMs or the host's state changed. */
 void engine_publish_locked(Engine *engine);
 
@@ -171,9 +178,12 @@ void queue_add_locked(EngineVm *vm, Work *work);
 void queue_finish_locked(EngineVm *vm);
 /* Start what may start now. */
 void queue_start_locked(EngineVm *vm);
-/* Take @work out of the queue and answer it with @error (taken) from the pool. */
+/* Take @work out of the queue, if it is there, and answer it with @error (taken; NULL: success)
+ * from the pool. */
 void queue_refuse_locked(EngineVm *vm, Work *work, GError *error);
-/* The same for all of them. */
+/* Answer in time who said by when; to be called for a new one. */
+void queue_watch_locked(EngineVm *vm);
+/* queue_refuse_locked for all of them. */
 void queue_refuse_all_locked(EngineVm *vm, const GError *error);
 
 /* ---- work.c ---- */
@@ -220,6 +230,10 @@ int64_t job_ended(EngineJob *job);       /* monotonic µs, 0 while running */
 /* Works that are answered when it ends; @drop: with success in any case. engine->lock. */
 void job_add_waiter_locked(EngineJob *job, Work *work, bool drop);
 GPtrArray *job_steal_waiters_locked(EngineJob *job, bool drop);
+/* Those of them that wait for the job to stop; borrowed. */
+const GPtrArray *job_droppers_locked(const EngineJob *job);
+/* @work does not wait for the job any more; false: it did not. */
+bool job_take_waiter_locked(EngineJob *job, Work *work);
 
 /* ---- merge-jobs.c ---- */
 
@@ -242,6 +256,8 @@ void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error
 void merge_end_settled(EngineVm *vm, const GError *cause);
 /* Answer and free all of @works, and the array. */
 void merge_answer_all(EngineVm *vm, GPtrArray *works, const GError *error);
+/* @work does not wait for its job any more: the caller answers it. False: it waits for none. */
+bool merge_take_waiter_locked(EngineVm *vm, Work *work);
 /* Failed jobs of that snapshot are no longer news. */
 void merge_dismiss_failed(EngineVm *vm, const char *target, const char *snapshot);
 

@@ -1,9 +1,8 @@
 /* One VM of the engine's table, and the pointers to what is published. */
 #include "run/engine-priv.h"
 
-/* Finished jobs that went well are kept this long, and this many of them. */
-#define DONE_KEPT_US (10 * 60 * G_USEC_PER_SEC)
-#define DONE_KEPT    32
+/* So many finished jobs that went well are kept. */
+#define DONE_KEPT 32
 
 EngineVm *engine_vm_new(Engine *engine, const char *uuid, const char *name)
 {
@@ -68,19 +67,51 @@ void engine_vm_wake_locked(EngineVm *vm)
     g_cond_broadcast(&vm->changed);
 }
 
-/* Newest first, so that the count is of the newest. There is no timer for this: an old job goes
- * with the next change of its VM. */
-static void forget_old_jobs_locked(EngineVm *vm)
+static void forget_at_locked(Engine *engine, int64_t time)
+{
+    if (!engine->forget_at || time < engine->forget_at)
+        engine->forget_at = time;
+}
+
+/* Newest first, so that the count is of the newest. */
+static bool forget_old_jobs_locked(EngineVm *vm)
 {
     int64_t now = g_get_monotonic_time();
     unsigned kept = 0;
+    guint before = vm->jobs->len;
 
     for (guint i = vm->jobs->len; i-- > 0;) {
         EngineJob *job = vm->jobs->pdata[i];
         if (engine_job_state(job) != JOB_DONE)
             continue;
-        if (++kept > DONE_KEPT || now - job_ended(job) > DONE_KEPT_US)
+        int64_t until = job_ended(job) + vm->engine->done_kept_ms * G_TIME_SPAN_MILLISECOND;
+        if (++kept > DONE_KEPT || now >= until)
             g_ptr_array_remove_index(vm->jobs, i);
+        else
+            forget_at_locked(vm->engine, until);
+    }
+    return vm->jobs->len < before;
+}
+
+static void tell_jobs(Engine *engine, EngineVm *vm, Work *unused)
+{
+    engine_emit(engine, CHANGE_JOBS, vm->uuid, NULL);
+}
+
+void engine_forget_jobs_locked(Engine *engine)
+{
+    GHashTableIter iter;
+    gpointer vm;
+
+    if (!engine->forget_at || g_get_monotonic_time() < engine->forget_at || engine->stopping)
+        return;
+    engine->forget_at = 0;
+    g_hash_table_iter_init(&iter, engine->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &vm)) {
+        if (!forget_old_jobs_locked(vm))
+            continue;
+        engine_vm_publish_jobs_locked(vm);
+        engine_push_locked(engine, tell_jobs, vm, NULL);
     }
 }
 

@@ -11,6 +11,8 @@
 #define START_WAIT_MS    20000
 #define SHUTDOWN_WAIT_MS 60000
 #define REVERT_WAIT_MS   10000 /* the kernel keeps others out of the VM's directory meanwhile */
+#define CANCEL_WAIT_MS   10000 /* likewise, of the VM's jobs */
+#define DONE_KEPT_MS     (10 * 60 * 1000)
 #define FAKE_POLL_MS     20
 
 /* ---- the pool ---- */
@@ -64,6 +66,8 @@ static Engine *engine_make(const char *uri)
     engine->start_wait_ms = START_WAIT_MS;
     engine->shutdown_wait_ms = SHUTDOWN_WAIT_MS;
     engine->revert_wait_ms = REVERT_WAIT_MS;
+    engine->cancel_wait_ms = CANCEL_WAIT_MS;
+    engine->done_kept_ms = DONE_KEPT_MS;
     g_mutex_init(&engine->lock);
     g_cond_init(&engine->changed);
     engine->vms =
@@ -268,6 +272,7 @@ void engine_free(Engine *engine)
 HostView *engine_view(Engine *engine)
 {
     g_mutex_lock(&engine->lock);
+    engine_forget_jobs_locked(engine);
     HostView *view = engine->view;
     g_atomic_int_inc(&view->references);
     g_mutex_unlock(&engine->lock);

@@ -306,6 +306,16 @@ void job_add_waiter_locked(EngineJob *job, Work *work, bool drop)
     g_ptr_array_add(drop ? job->droppers : job->waiters, work);
 }
 
+const GPtrArray *job_droppers_locked(const EngineJob *job)
+{
+    return job->droppers;
+}
+
+bool job_take_waiter_locked(EngineJob *job, Work *work)
+{
+    return g_ptr_array_remove(job->waiters, work) || g_ptr_array_remove(job->droppers, work);
+}
+
 GPtrArray *job_steal_waiters_locked(EngineJob *job, bool drop)
 {
     GPtrArray **waiters = drop ? &job->droppers : &job->waiters;

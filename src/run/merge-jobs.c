@@ -200,6 +200,15 @@ void merge_answer_all(EngineVm *vm, GPtrArray *works, const GError *error)
     g_ptr_array_unref(works);
 }
 
+bool merge_take_waiter_locked(EngineVm *vm, Work *work)
+{
+    bool waits = false;
+
+    for (guint i = 0; !waits && i < vm->jobs->len; i++)
+        waits = job_take_waiter_locked(vm->jobs->pdata[i], work);
+    return waits;
+}
+
 static void log_job(EngineVm *vm, EngineJob *job, const VmView *view, const GError *error)
 {
     g_autofree char *operation =
@@ -220,6 +229,8 @@ void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error
     GPtrArray *droppers = job_steal_waiters_locked(job, true);
     if (vm->merging == job)
         vm->merging = NULL;
+    if (droppers->len > 0)
+        engine_vm_wake_locked(vm); /* nobody has to be answered in time any more */
     if (state == JOB_CANCELLED || droppers->len > 0)
         g_ptr_array_remove(vm->jobs, job);
     engine_vm_publish_jobs_locked(vm);

@@ -133,14 +133,16 @@ static bool may_go_on(EngineVm *vm)
 }
 
 /* The merge stands still with its job: parked, or libvirt is gone. Who wanted to cancel it is told
- * that it could not be. */
+ * that it could not be; who was told before that it stays asked for was told the truth. */
 static void leave_job(EngineVm *vm, EngineJob *job, const GError *error)
 {
     g_mutex_lock(&vm->engine->lock);
     vm->merging = NULL;
     GPtrArray *droppers = job ? job_steal_waiters_locked(job, true) : g_ptr_array_new();
-    if (job)
+    if (droppers->len > 0) {
         job_set_cancelled(job, false);
+        engine_vm_wake_locked(vm);
+    }
     g_mutex_unlock(&vm->engine->lock);
     merge_answer_all(vm, droppers, error);
 }

@@ -64,14 +64,22 @@ static GList *first_finish(EngineVm *vm)
 
 /* ---- who cannot wait long ---- */
 
+static Work *sooner(Work *first, Work *work)
+{
+    return work->answer_by && (!first || work->answer_by < first->answer_by) ? work : first;
+}
+
+/* In the queue, or waiting for a job to stop. */
 static Work *first_due(EngineVm *vm)
 {
     Work *first = NULL;
 
-    for (GList *link = vm->queue.head; link; link = link->next) {
-        Work *work = link->data;
-        if (work->answer_by && (!first || work->answer_by < first->answer_by))
-            first = work;
+    for (GList *link = vm->queue.head; link; link = link->next)
+        first = sooner(first, link->data);
+    for (guint i = 0; i < vm->jobs->len; i++) {
+        const GPtrArray *droppers = job_droppers_locked(vm->jobs->pdata[i]);
+        for (guint j = 0; j < droppers->len; j++)
+            first = sooner(first, droppers->pdata[j]);
     }
     return first;
 }
@@ -84,6 +92,22 @@ static GError *waited_error(EngineVm *vm)
                        vm->name);
 }
 
+static GError *cancel_error(EngineVm *vm, const Work *work)
+{
+    return g_error_new(VMSNAPFS_ERROR, ERR_TIMEOUT,
+                       "Job %u of VM %s has not stopped in time, libvirt or the storage does not "
+                       "answer; it stays asked for, and the job ends as soon as it can",
+                       work->request->job, vm->name);
+}
+
+static void refuse_due_locked(EngineVm *vm, Work *work)
+{
+    if (work->queued)
+        queue_refuse_locked(vm, work, waited_error(vm));
+    else if (merge_take_waiter_locked(vm, work))
+        queue_refuse_locked(vm, work, cancel_error(vm, work));
+}
+
 static void watch_queue(Engine *engine, EngineVm *vm, Work *unused)
 {
     Work *due = NULL;
@@ -91,7 +115,7 @@ static void watch_queue(Engine *engine, EngineVm *vm, Work *unused)
     g_mutex_lock(&engine->lock);
     while ((due = first_due(vm)))
         if (g_get_monotonic_time() >= due->answer_by)
-            queue_refuse_locked(vm, due, waited_error(vm));
+            refuse_due_locked(vm, due);
         else
             g_cond_wait_until(&vm->changed, &engine->lock, due->answer_by);
     vm->watching = false;
@@ -99,7 +123,7 @@ static void watch_queue(Engine *engine, EngineVm *vm, Work *unused)
 }
 
 /* What was begun looks at the time itself. */
-static void watch_queue_locked(EngineVm *vm)
+void queue_watch_locked(EngineVm *vm)
 {
     if (vm->watching || !first_due(vm))
         return;
@@ -123,7 +147,7 @@ void queue_add_locked(EngineVm *vm, Work *work)
         engine_vm_wake_locked(vm);
     }
     queue_start_locked(vm);
-    watch_queue_locked(vm);
+    queue_watch_locked(vm);
 }
 
 void queue_finish_locked(EngineVm *vm)

@@ -121,6 +121,18 @@ uint64_t engine_submit(Engine *engine, Request *request, EngineDone done, void *
     return ticket;
 }
 
+/* The removal is accepted, and nothing of it is undone; who gave up waiting for its merge (sync) is
+ * told that it worked, and the merge goes on. */
+static void stop_waiting_locked(EngineVm *vm, Work *work)
+{
+    if (work->request->kind != REQUEST_REMOVE || !merge_take_waiter_locked(vm, work))
+        return;
+    g_autofree char *operation = g_steal_pointer(&work->request->operation);
+    work->request->operation =
+        g_strconcat(operation, " (interrupted; its merge goes on as a job)", NULL);
+    queue_refuse_locked(vm, work, NULL);
+}
+
 void engine_interrupt(Engine *engine, uint64_t ticket)
 {
     g_mutex_lock(&engine->lock);
@@ -134,6 +146,8 @@ void engine_interrupt(Engine *engine, uint64_t ticket)
                                         "The caller was interrupted before VM %s was free; "
                                         "nothing was changed",
                                         vm->name));
+    else if (vm)
+        stop_waiting_locked(vm, work);
     if (vm)
         engine_vm_wake_locked(vm);
     g_mutex_unlock(&engine->lock);

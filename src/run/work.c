@@ -140,18 +140,20 @@ static void queue_finish(EngineVm *vm)
     g_mutex_unlock(&vm->engine->lock);
 }
 
-/* Wait for @job with the answer; false if it has ended already, with its error. */
+/* Wait for @job with the answer; false if it has ended already, with its error, or if the caller
+ * cannot wait. */
 static bool wait_for_job(EngineVm *vm, EngineJob *job, Work *work, GError **error)
 {
     g_mutex_lock(&vm->engine->lock);
     bool runs = engine_job_state(job) == JOB_RUNNING;
-    if (runs)
+    bool stays = runs && !g_atomic_int_get(&work->interrupted);
+    if (stays)
         job_add_waiter_locked(job, work, false);
     g_mutex_unlock(&vm->engine->lock);
     GError *ended = runs ? NULL : job_error(job);
     if (ended)
         g_propagate_error(error, ended);
-    return runs;
+    return stays;
 }
 
 /* The snapshot is gone from the list: hidden by need, or on its way out with @job. Returns whether
@@ -305,8 +307,10 @@ static DropResult drop_locked(EngineVm *vm, EngineJob *job, Work *work, GError *
         g_hash_table_add(vm->cancelled, g_strdup(engine_job_target(job)));
         return DROP_UNBEGUN;
     }
+    work->answer_by = g_get_monotonic_time() + vm->engine->cancel_wait_ms * G_TIME_SPAN_MILLISECOND;
     job_set_cancelled(job, true);
     job_add_waiter_locked(job, work, true);
+    queue_watch_locked(vm);
     engine_vm_wake_locked(vm);
     return DROP_WAITS;
 }

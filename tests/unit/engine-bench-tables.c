@@ -72,6 +72,23 @@ static bool inspect(Hypervisor *hv, const char *uuid, HvDomain **out_domain, cha
     return true;
 }
 
+void bench_hang_aborts(Bench *bench, bool hang)
+{
+    g_mutex_lock(&bench->lock);
+    bench->aborts_hang = hang;
+    g_cond_broadcast(&bench->changed);
+    g_mutex_unlock(&bench->lock);
+}
+
+static bool block_abort(Hypervisor *hv, const char *uuid, const char *target, GError **error)
+{
+    g_mutex_lock(&the_bench->lock);
+    while (the_bench->aborts_hang)
+        g_cond_wait(&the_bench->changed, &the_bench->lock);
+    g_mutex_unlock(&the_bench->lock);
+    return fake_hv->block_abort(hv, uuid, target, error);
+}
+
 static void set_vm(Bench *bench, char **which, const char *uuid)
 {
     g_mutex_lock(&bench->lock);
@@ -183,6 +200,7 @@ void bench_wrap_tables(Bench *bench)
     bench->hv_ops = *fake_hv;
     bench->hv_ops.list = list;
     bench->hv_ops.inspect = inspect;
+    bench->hv_ops.block_abort = block_abort;
     bench->hv->ops = &bench->hv_ops;
     bench->image_ops = *fake_images;
     bench->image_ops.lock = lock;

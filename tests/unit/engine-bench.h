@@ -29,6 +29,7 @@ typedef struct {
     char *hidden_vm;             /* a uuid that the hypervisor says is not defined */
     char *garbled_vm;            /* a uuid whose definition is no XML */
     bool lists_fail, looks_fail; /* libvirt answers with an error */
+    bool aborts_hang;            /* libvirt does not answer when a block job is to end */
     GHashTable *busy;    /* path → for how many more milliseconds another program has its lock */
     GHashTable *grabbed; /* paths that another program locks as soon as they are free */
     GHashTable *locks;   /* ImageLock → path: what the engine holds */
@@ -53,6 +54,8 @@ void bench_hide(Bench *bench, const char *uuid);
 void bench_garble(Bench *bench, const char *uuid);
 /* From now on libvirt answers with an error when it is asked for the list, or for one domain. */
 void bench_fail(Bench *bench, bool lists, bool looks);
+/* From now on libvirt does not answer when a block job is to be ended; false: it does so now. */
+void bench_hang_aborts(Bench *bench, bool hang);
 /* Another program has QEMU's lock on @path for @milliseconds, of which only those count that
  * somebody waits; 0: not any more. */
 #define FOR_EVER G_MAXUINT
