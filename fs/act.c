@@ -194,8 +194,28 @@ static void set_ticket(Actions *actions, Action *action, uint64_t ticket)
     g_mutex_unlock(&actions->lock);
 }
 
+/* The kernel refuses for itself, and without a line in errors; until somebody remounts it. */
+static void refuse_read_only(Face *face, fuse_req_t req, Request *request, const char *operation,
+                             const Answer *answer)
+{
+    g_autoptr(GError) error = g_error_new_literal(
+        VMSNAPFS_ERROR, ERR_READ_ONLY,
+        "The tree was mounted read-only; unmount it and mount it without ro to change anything");
+
+    act_refuse(face, req, request->vm, operation,
+               answer->errno_of ? answer->errno_of(error) : errmap_errno(error), error);
+    if (answer->free_data)
+        answer->free_data(answer->data);
+    request_free(request);
+}
+
 void act_submit(Face *face, fuse_req_t req, Request *request, char *operation, Answer answer)
 {
+    if (face->read_only) {
+        refuse_read_only(face, req, request, operation, &answer);
+        g_free(operation);
+        return;
+    }
     Caller caller = act_caller(req);
     Action *action = g_new0(Action, 1);
 

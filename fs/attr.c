@@ -82,7 +82,7 @@ void attr_fill(struct stat *attr, const Node *node, const Place *place)
     attr->st_mode = mode_of(node, place);
     attr->st_nlink = 1; /* of a directory: unknown, so nobody infers the number of subdirectories */
     attr->st_uid = node->scope == SCOPE_SNAPSHOT ? place->snapshot->uid : place->face->owner;
-    attr->st_gid = place->face->group;
+    attr->st_gid = (gid_t)g_atomic_int_get(&place->face->group);
     attr->st_size = size_of(node, place);
     attr->st_blksize = 4096;
     attr->st_blocks = (blkcnt_t)((allocation(node, place) + 511) / 512);

@@ -6,13 +6,47 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 static int ready_pipe = -1; /* the child's end; -1 in the foreground */
 static gint in_background;
 static int signal_pipe[2] = {-1, -1};
+static char *notify_socket; /* NULL: no service manager listens */
+
+/* ---- the service manager ---- */
+
+/* What libsystemd's sd_notify does, which is not worth its library. Programs that we start are not
+ * to speak for us. */
+static void find_service_manager(void)
+{
+    notify_socket = g_strdup(g_getenv("NOTIFY_SOCKET"));
+    g_unsetenv("NOTIFY_SOCKET");
+}
+
+void daemon_tell(const char *state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = notify_socket ? strlen(notify_socket) : 0;
+
+    if (length == 0 || length >= sizeof address.sun_path)
+        return;
+    memcpy(address.sun_path, notify_socket, length);
+    if (address.sun_path[0] == '@') /* an abstract name */
+        address.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    if (fd < 0 ||
+        sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, size) < 0)
+        g_warning("cannot tell the service manager %s: %s", state, g_strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
 
 /* ---- background ---- */
 
@@ -53,6 +87,7 @@ bool daemon_fork(GError **error)
 
 void daemon_ready(void)
 {
+    daemon_tell("READY=1");
     if (ready_pipe < 0)
         return;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -79,6 +114,7 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
 
 void daemon_log_setup(void)
 {
+    find_service_manager();
     g_log_writer_default_set_use_stderr(TRUE);
     g_log_set_writer_func(write_log, NULL, NULL);
 }
@@ -89,7 +125,7 @@ static void on_signal(int number)
 {
     int saved = errno;
 
-    if (write(signal_pipe[1], "s", 1) != 1)
+    if (write(signal_pipe[1], number == SIGHUP ? "h" : "s", 1) != 1)
         _exit(1); /* the pipe is full of signals that nobody reads: nobody will end us in order */
     errno = saved;
 }
@@ -101,27 +137,27 @@ static void on_kick(int number)
 
 bool signals_install(GError **error)
 {
-    struct sigaction end = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction note = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     struct sigaction kick = {.sa_handler = on_kick};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
 
     if (!g_unix_open_pipe(signal_pipe, FD_CLOEXEC, error))
         return false;
-    sigaction(SIGTERM, &end, NULL);
-    sigaction(SIGINT, &end, NULL);
+    sigaction(SIGTERM, &note, NULL);
+    sigaction(SIGINT, &note, NULL);
+    sigaction(SIGHUP, &note, NULL);
     sigaction(SIGUSR1, &kick, NULL);
-    sigaction(SIGHUP, &ignore, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
     return true;
 }
 
-bool signals_wait(void)
+Signal signals_wait(void)
 {
     char byte = 0;
 
     while (read(signal_pipe[0], &byte, 1) < 0 && errno == EINTR)
         continue;
-    return byte == 's';
+    return byte == 's' ? SIGNAL_END : byte == 'h' ? SIGNAL_RELOAD : SIGNAL_CANCELLED;
 }
 
 void signals_cancel(void)

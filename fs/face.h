@@ -25,9 +25,10 @@ typedef struct Followers Followers;
 typedef struct {
     Engine *engine;
     struct fuse_session *session;
-    uid_t owner; /* of everything that no user made */
-    gid_t group; /* of everything */
-    bool sync;   /* rmdir answers when merged */
+    uid_t owner;    /* of everything that no user made */
+    gint group;     /* gid_t of everything; atomic: the configuration may be read again */
+    bool sync;      /* rmdir answers when merged */
+    bool read_only; /* mounted ro */
     Inodes *inodes;
     Sweep *sweep;
     TempLinks *links;

@@ -9,6 +9,7 @@
  * answers); then the session. */
 #include "fs/act.h"
 #include "fs/blocking.h"
+#include "fs/configuration.h"
 #include "fs/daemon.h"
 #include "fs/followers.h"
 #include "fs/notify.h"
@@ -30,6 +31,7 @@
 
 typedef struct {
     Face face;
+    const Options *options;
     pthread_t loop;
     gint looping;
 } Program;
@@ -45,8 +47,9 @@ static void face_start(Face *face, Engine *engine, const Options *options)
 {
     face->engine = engine;
     face->owner = geteuid();
-    face->group = options->group;
+    face->group = (gint)options->group;
     face->sync = options->sync;
+    face->read_only = options->read_only;
     face->served = served;
     face->inodes = inodes_new();
     face->sweep = sweep_new();
@@ -94,11 +97,18 @@ static void end_loop(Program *program)
     }
 }
 
-static void *stop_on_signal(void *data)
+static void *obey_signals(void *data)
 {
     Program *program = data;
+    Signal signal;
 
-    if (signals_wait()) {
+    while ((signal = signals_wait()) == SIGNAL_RELOAD) {
+        daemon_tell("RELOADING=1");
+        configuration_reload(&program->face, program->options);
+        daemon_tell("READY=1");
+    }
+    if (signal == SIGNAL_END) {
+        daemon_tell("STOPPING=1");
         face_stop(&program->face);
         end_loop(program);
     }
@@ -112,11 +122,11 @@ static int serve(Program *program)
     fuse_loop_cfg_set_clone_fd(config, 1);
     program->loop = pthread_self();
     g_atomic_int_set(&program->looping, 1);
-    GThread *stopper = g_thread_new("signals", stop_on_signal, program);
+    GThread *obeyer = g_thread_new("signals", obey_signals, program);
     int result = fuse_session_loop_mt(program->face.session, config);
     g_atomic_int_set(&program->looping, 0);
     signals_cancel();
-    g_thread_join(stopper);
+    g_thread_join(obeyer);
     face_stop(&program->face);
     fuse_loop_cfg_destroy(config);
     return result < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -148,6 +158,8 @@ static int run(Engine *engine, struct fuse_session *session, Program *program,
     g_autoptr(GError) error = NULL;
 
     program->face.session = session;
+    program->options = options;
+    engine_configure(engine, options->config, "");
     face_start(&program->face, engine, options);
     engine_subscribe(engine, session_changed, &program->face);
     int result =

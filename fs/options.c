@@ -2,9 +2,9 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "fs/configuration.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEFAULT_URI "qemu:///system"
-
-enum { KEY_DROP = 1 };
+enum { KEY_DROP = 1, KEY_READ_ONLY };
 
 #define SET(text, field)                                                                           \
     {                                                                                              \
@@ -33,6 +31,8 @@ static const struct fuse_opt spec[] = {
                               front */
     SET("sync", sync),
     {"group=%s", offsetof(Options, group_name), 0},
+    {"config=%s", offsetof(Options, config_file), 0},
+    FUSE_OPT_KEY("ro", KEY_READ_ONLY), /* the kernel is to know it, too */
     /* Words of fstab that mount(8) may hand down and that mean nothing to a file system. */
     FUSE_OPT_KEY("defaults", KEY_DROP),
     FUSE_OPT_KEY("auto", KEY_DROP),
@@ -62,27 +62,12 @@ static int take_name(Options *options, const char *name)
 
 static int take(void *data, const char *arg, int key, struct fuse_args *out)
 {
+    Options *options = data;
+
+    options->read_only |= key == KEY_READ_ONLY;
     if (key == KEY_DROP || (key == FUSE_OPT_KEY_OPT && g_str_has_prefix(arg, "x-")))
         return 0;
-    return key == FUSE_OPT_KEY_NONOPT ? take_name(data, arg) : 1;
-}
-
-static bool find_group(Options *options, GError **error)
-{
-    guint64 number = 0;
-
-    options->group = getegid();
-    if (!options->group_name)
-        return true;
-    const struct group *group = getgrnam(options->group_name);
-    if (!group &&
-        !g_ascii_string_to_unsigned(options->group_name, 10, 0, (gid_t)-2, &number, NULL)) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "there is no group \"%s\": see getent group", options->group_name);
-        return false;
-    }
-    options->group = group ? group->gr_gid : (gid_t)number;
-    return true;
+    return key == FUSE_OPT_KEY_NONOPT ? take_name(options, arg) : 1;
 }
 
 /* A second tree would cover the first one, whose daemon would go on unseen. */
@@ -99,8 +84,9 @@ static bool find_mountpoint(Options *options, GError **error)
     struct stat info;
 
     if (!options->mountpoint) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "no mount point: vmsnapfs [URI] MOUNTPOINT");
+        g_set_error(
+            error, VMSNAPFS_ERROR, ERR_INVALID,
+            "no mount point: vmsnapfs [URI] MOUNTPOINT, or `mountpoint` in the configuration");
         return false;
     }
     g_autofree char *given = g_steal_pointer(&options->mountpoint);
@@ -140,6 +126,32 @@ static void add_own_arguments(Options *options)
     free(names);
 }
 
+static void make_absolute(char **path)
+{
+    g_autofree char *absolute = g_canonicalize_filename(*path, NULL);
+
+    free(*path);
+    *path = strdup(absolute); /* as libfuse makes them */
+}
+
+/* The command line comes before the file. The daemon's working directory is the root, and the file
+ * is read again. */
+static bool read_configuration(Options *options, GError **error)
+{
+    if (options->config_file)
+        make_absolute(&options->config_file);
+    options->config = configuration_read(options, error);
+    if (!options->config || !configuration_group(options, options->config, &options->group, error))
+        return false;
+    options->uri_given = options->uri;
+    options->mountpoint_given = options->mountpoint;
+    if (!options->uri)
+        options->uri = g_strdup(options->config->uri ? options->config->uri : DEFAULT_URI);
+    if (!options->mountpoint)
+        options->mountpoint = g_strdup(options->config->mountpoint);
+    return true;
+}
+
 bool options_parse(Options *options, int argc, char **argv, GError **error)
 {
     *options = (Options){.fuse = FUSE_ARGS_INIT(argc, argv)};
@@ -151,9 +163,7 @@ bool options_parse(Options *options, int argc, char **argv, GError **error)
     if (options->help || options->version || options->print_tree)
         return true;
     options->foreground |= options->debug;
-    if (!options->uri)
-        options->uri = g_strdup(DEFAULT_URI);
-    if (!find_group(options, error) || !find_mountpoint(options, error))
+    if (!read_configuration(options, error) || !find_mountpoint(options, error))
         return false;
     add_own_arguments(options);
     return true;
@@ -164,8 +174,9 @@ void options_clear(Options *options)
     fuse_opt_free_args(&options->fuse);
     g_clear_pointer(&options->uri, g_free);
     g_clear_pointer(&options->mountpoint, g_free);
-    free(options->group_name); /* libfuse's */
-    options->group_name = NULL;
+    g_clear_pointer(&options->config, config_unref);
+    g_clear_pointer(&options->config_file, free); /* this and the next: libfuse's */
+    g_clear_pointer(&options->group_name, free);
 }
 
 void options_print_help(void)
@@ -180,6 +191,7 @@ void options_print_help(void)
            "    -d              and print each FUSE operation\n"
            "    -o ro           change nothing\n"
            "    -o sync         rmdir of a snapshot answers when it is merged\n"
+           "    -o config=FILE  the configuration, instead of /etc/vmsnapfs.yaml\n"
            "    -o group=NAME   whose members may use the tree (with allow_other)\n"
            "    -o allow_other  let other users than the one who mounts in, as far as modes allow\n"
            "    -o ...          the other options of FUSE file systems, see mount.fuse3(8)\n"

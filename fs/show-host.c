@@ -89,6 +89,8 @@ char *show_host_status(const Place *place)
     show_key_number(out, "up", place->host->up);
     show_key_number(out, "stale", !place->host->up);
     show_key(out, "problem", place->host->problem);
+    show_key(out, "config", place->host->config);
+    show_key(out, "config_problem", place->host->config_problem);
     show_key_number(out, "vms", place->host->vms->len);
     show_key_number(out, "jobs", jobs);
     return g_string_free(out, FALSE);

@@ -1,5 +1,6 @@
 /* The one door to the engine: open, start, view, submit, subscribe. The face (fs/) includes this
- * and base/, model/names.h, model/catalog.h (state words, policy keys); nothing else.
+ * and base/, model/names.h, model/catalog.h (state words, policy keys), model/config.h; nothing
+ * else.
  *
  * Views are immutable and reference-counted: take one, read it without a lock, drop it. Everything
  * in a view is borrowed from it. Strings are never NULL unless said. */
@@ -7,6 +8,7 @@
 
 #include "base/error.h"
 #include "model/catalog.h"
+#include "model/config.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -64,9 +66,11 @@ typedef struct {
 typedef struct {
     gint references; /* private */
     char *uri;
-    bool up;        /* libvirt answers */
-    char *problem;  /* why not, or what else keeps it from working as it should, or "" */
-    GPtrArray *vms; /* of VmView *, by name */
+    bool up;              /* libvirt answers */
+    char *problem;        /* why not, or what else keeps it from working as it should, or "" */
+    char *config;         /* the configuration file in force, or "" */
+    char *config_problem; /* why not all of what that file now says is in force, or "" */
+    GPtrArray *vms;       /* of VmView *, by name */
 } HostView;
 
 HostView *engine_view(Engine *engine); /* a reference: drop with host_view_unref */
@@ -155,6 +159,14 @@ void engine_report(Engine *engine, const char *vm_uuid, uid_t uid, pid_t pid, co
 char *engine_errors(Engine *engine, const char *vm_uuid);
 /* Changes with every line of that ring. */
 uint64_t engine_errors_sequence(Engine *engine, const char *vm_uuid);
+
+/* ---- configuration ---- */
+
+/* From now on that configuration is in force; @problem says what in it is not ("" if all is). Any
+ * time, from one thread at a time. */
+void engine_configure(Engine *engine, const Config *config, const char *problem);
+/* It could not be read again: what was in force stays, and @error is shown and reported. */
+void engine_configure_failed(Engine *engine, const char *path, const GError *error);
 
 /* ---- changes ---- */
 

@@ -55,7 +55,14 @@ const char *catalog_policy(const Catalog *catalog, const char *key)
     const PolicyKey *policy = find(key);
     const char *value = policy ? g_hash_table_lookup(catalog->policy, key) : NULL;
 
+    if (policy && !value && catalog->defaults)
+        value = g_hash_table_lookup(catalog->defaults, key);
     return value || !policy ? value : policy->value;
+}
+
+bool catalog_policy_drops(const char *value)
+{
+    return !value[0] || !strcmp(value, POLICY_DEFAULT);
 }
 
 static char *check_word(const PolicyKey *policy, const char *value, GError **error)

@@ -144,6 +144,7 @@ void catalog_free(Catalog *catalog)
     g_ptr_array_unref(catalog->disks);
     g_ptr_array_unref(catalog->snapshots);
     g_hash_table_unref(catalog->policy);
+    g_clear_pointer(&catalog->defaults, g_hash_table_unref);
     g_hash_table_unref(catalog->unknown);
     g_free(catalog);
 }
@@ -208,6 +209,7 @@ Catalog *catalog_copy(const Catalog *catalog)
     for (guint i = 0; i < catalog->snapshots->len; i++)
         g_ptr_array_add(copy->snapshots, snapshot_copy(catalog->snapshots->pdata[i]));
     copy_strings(catalog->policy, copy->policy);
+    copy->defaults = catalog->defaults ? g_hash_table_ref(catalog->defaults) : NULL;
     copy_strings(catalog->unknown, copy->unknown);
     return copy;
 }

@@ -216,8 +216,14 @@ static bool apply_mode(const Step *step, Catalog *catalog, GError **error)
 static bool apply_policy(const Step *step, Catalog *catalog, GError **error)
 {
     const char *key = step_get(step, "key");
-    char *value = catalog_policy_check(key, step_get(step, "value"), error);
+    const char *given = step_get(step, "value");
+    bool drops = catalog_policy_default(key) && catalog_policy_drops(given);
 
+    if (drops) {
+        g_hash_table_remove(catalog->policy, key);
+        return true;
+    }
+    char *value = catalog_policy_check(key, given, error);
     if (value)
         g_hash_table_replace(catalog->policy, g_strdup(key), value);
     return value != NULL;

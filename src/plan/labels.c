@@ -95,13 +95,17 @@ Plan *plan_mode(const Catalog *catalog, const char *snapshot_id, mode_t mode, GE
 
 Plan *plan_policy(const Catalog *catalog, const char *key, const char *value, GError **error)
 {
-    g_autofree char *normal = catalog_policy_check(key, value, error);
+    bool drops = catalog_policy_default(key) && catalog_policy_drops(value);
+    g_autofree char *normal =
+        drops ? g_strdup(POLICY_DEFAULT) : catalog_policy_check(key, value, error);
     Plan *plan;
     Step *step;
 
     if (!normal)
         return NULL;
     plan = plan_new(PLAN_LABEL, NULL);
+    if (drops && !g_hash_table_contains(catalog->policy, key))
+        return plan;
     step = plan_add(plan, STEP_RECORD_POLICY);
     step_set(step, "key", key);
     step_set(step, "value", normal);

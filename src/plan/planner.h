@@ -97,6 +97,8 @@ Plan *plan_rename(const Catalog *catalog, const char *snapshot_id, const char *n
 Plan *plan_describe(const Catalog *catalog, const char *snapshot_id, const char *text,
                     GError **error);
 Plan *plan_mode(const Catalog *catalog, const char *snapshot_id, mode_t mode, GError **error);
+/* @value "default" or "": the VM's own value goes. A plan without steps if there is nothing to do.
+ */
 Plan *plan_policy(const Catalog *catalog, const char *key, const char *value, GError **error);
 
 /* The next work that removals have left: the first snapshot in state removing, or hidden one that

@@ -109,7 +109,7 @@ static const StepInfo infos[N_STEP_KINDS] = {
                           .keys = KEYS(ONE("snapshot", VALUE_ID), ONE("mode", VALUE_MODE)),
                           .record = true},
     [STEP_RECORD_POLICY] = {.word = "record-policy",
-                            .doc = "a policy has another value",
+                            .doc = "a policy has another value, or none (\"default\")",
                             .keys = KEYS(ONE("key", VALUE_WORD), ONE("value", VALUE_TEXT)),
                             .record = true},
     [STEP_RECORD_REMOVING] = {.word = "record-removing",

@@ -3,8 +3,8 @@
  * The parts: engine.c is the door's life, submit.c what comes in, engine-host.c the list of VMs and
  * the hypervisor's events, engine-vm.c one VM and what is published, queue.c the order of work on
  * one VM, work.c what a request does, power.c the state file, merge.c the work that removals leave,
- * merge-jobs.c its jobs, job.c one job, refresh.c and view.c the views, retry.c what is tried
- * again, events.c the JSON lines, errors.c the rings.
+ * merge-jobs.c its jobs, job.c one job, configure.c the configuration, refresh.c and view.c the
+ * views, retry.c what is tried again, events.c the JSON lines, errors.c the rings.
  *
  * Locks, outermost first:
  *   engine->lock   the table of VMs, queues, job lists, tickets, the views' pointers
@@ -55,8 +55,10 @@ struct Engine {
     GMutex lock;
     GCond changed; /* active, listed or an EngineVm's opened changed */
     HostView *view;
-    GHashTable *vms;     /* uuid → EngineVm; one that vanished stays, with present=false */
-    GHashTable *tickets; /* &Work.ticket → Work not yet answered */
+    Config *config;       /* never NULL */
+    char *config_problem; /* never NULL */
+    GHashTable *vms;      /* uuid → EngineVm; one that vanished stays, with present=false */
+    GHashTable *tickets;  /* &Work.ticket → Work not yet answered */
     uint64_t last_ticket;
     unsigned last_job;
     uint64_t last_event; /* counts block job events and wake-ups, see EngineVm.event */
@@ -298,7 +300,7 @@ VmView *view_first(const HvDomain *domain);
 /* Same facts; what is inside is shared. */
 VmView *view_copy(const VmView *view);
 void view_set_jobs(VmView *view, GPtrArray *jobs);
-HostView *view_host(const char *uri, bool up, const char *problem, GPtrArray *vms);
+HostView *view_host(const Engine *engine, GPtrArray *vms); /* @vms is taken */
 
 /* ---- events.c: JSON objects, new strings ---- */
 

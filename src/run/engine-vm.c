@@ -17,6 +17,7 @@ EngineVm *engine_vm_new(Engine *engine, const char *uuid, const char *name)
     vm->cancelled = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_queue_init(&vm->queue);
     g_cond_init(&vm->changed);
+    vm_configure(vm->vm, engine->config);
     return vm;
 }
 
@@ -137,7 +138,7 @@ void engine_publish_locked(Engine *engine)
     while (g_hash_table_iter_next(&iter, NULL, &vm))
         if (((EngineVm *)vm)->present && ((EngineVm *)vm)->shown)
             g_ptr_array_add(vms, vm_view_ref(((EngineVm *)vm)->view));
-    engine->view = view_host(engine->uri, engine->up, engine->problem, vms);
+    engine->view = view_host(engine, vms);
     host_view_unref(old);
 }
 

@@ -74,6 +74,8 @@ static Engine *engine_make(const char *uri)
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)engine_vm_unref);
     engine->tickets = g_hash_table_new(g_int64_hash, g_int64_equal);
     engine->problem = g_strdup("");
+    engine->config = config_new();
+    engine->config_problem = g_strdup("");
     world_init_real(&engine->world);
     engine_publish_locked(engine);
     return engine;
@@ -262,6 +264,8 @@ void engine_free(Engine *engine)
     g_mutex_clear(&engine->lock);
     g_cond_clear(&engine->changed);
     g_free(engine->problem);
+    config_unref(engine->config);
+    g_free(engine->config_problem);
     g_free(engine->remote);
     g_free(engine->uri);
     g_free(engine);

@@ -14,6 +14,7 @@ static void swap_locked(Vm *vm, Catalog *catalog, GBytes *text)
 {
     catalog_free(vm->catalog);
     vm->catalog = catalog;
+    vm_apply_config_locked(vm);
     g_clear_pointer(&vm->text, g_bytes_unref);
     vm->text = text;
 }

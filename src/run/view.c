@@ -67,6 +67,8 @@ void host_view_unref(HostView *view)
         return;
     g_free(view->uri);
     g_free(view->problem);
+    g_free(view->config);
+    g_free(view->config_problem);
     g_ptr_array_unref(view->vms);
     g_free(view);
 }
@@ -324,14 +326,16 @@ static gint by_name(gconstpointer a, gconstpointer b)
     return strcmp((*x)->name, (*y)->name);
 }
 
-HostView *view_host(const char *uri, bool up, const char *problem, GPtrArray *vms)
+HostView *view_host(const Engine *engine, GPtrArray *vms)
 {
     HostView *view = g_new0(HostView, 1);
 
     view->references = 1;
-    view->uri = g_strdup(uri);
-    view->up = up;
-    view->problem = g_strdup(problem);
+    view->uri = g_strdup(engine->uri);
+    view->up = engine->up;
+    view->problem = g_strdup(engine->problem);
+    view->config = g_strdup(engine->config->path);
+    view->config_problem = g_strdup(engine->config_problem);
     view->vms = vms;
     g_ptr_array_sort(vms, by_name);
     return view;

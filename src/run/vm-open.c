@@ -17,6 +17,7 @@ Vm *vm_new(const World *world, const char *uuid, const char *name)
     vm->uuid = g_strdup(uuid);
     vm->name = g_strdup(name);
     vm->catalog = catalog_new(uuid, name);
+    vm->config = config_new();
     g_mutex_init(&vm->turn);
     g_mutex_init(&vm->definition);
     g_mutex_init(&vm->lock);
@@ -32,6 +33,7 @@ void vm_free(Vm *vm)
     g_mutex_clear(&vm->definition);
     g_mutex_clear(&vm->lock);
     catalog_free(vm->catalog);
+    config_unref(vm->config);
     g_free(vm->uuid);
     g_free(vm->name);
     g_free(vm->home);
@@ -75,10 +77,39 @@ char *vm_problem(Vm *vm)
 void vm_learn_name(Vm *vm, const char *name)
 {
     g_mutex_lock(&vm->lock);
-    if (name && g_strcmp0(vm->name, name) != 0)
+    if (name && g_strcmp0(vm->name, name) != 0) {
         str_set(&vm->name, name);
+        vm_apply_config_locked(vm);
+    }
     g_mutex_unlock(&vm->lock);
 }
+
+/* ---- configuration ---- */
+
+void vm_apply_config_locked(Vm *vm)
+{
+    g_clear_pointer(&vm->catalog->defaults, g_hash_table_unref);
+    vm->catalog->defaults = config_policy(vm->config, vm->uuid, vm->name);
+}
+
+void vm_configure(Vm *vm, const Config *config)
+{
+    g_mutex_lock(&vm->lock);
+    config_unref(vm->config);
+    vm->config = config_ref(config);
+    vm_apply_config_locked(vm);
+    g_mutex_unlock(&vm->lock);
+}
+
+Config *vm_config(Vm *vm)
+{
+    g_mutex_lock(&vm->lock);
+    Config *config = config_ref(vm->config);
+    g_mutex_unlock(&vm->lock);
+    return config;
+}
+
+/* ---- looking ---- */
 
 Observation *vm_observe(Vm *vm, GError **error)
 {

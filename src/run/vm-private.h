@@ -24,6 +24,7 @@ struct Vm {
     GBytes *text;          /* of catalog.yaml when it said what `catalog` says; NULL: to be read */
     char *problem;         /* why the catalog cannot be used; NULL if it can */
     bool loaded;           /* the home was looked for, and the catalog there (if any) was read */
+    Config *config;        /* never NULL */
     FilesLock *store_lock; /* held by the operation that has the turn */
 };
 
@@ -42,6 +43,9 @@ typedef struct {
 
 /* The name that libvirt has for it now, for sentences and the catalog. */
 void vm_learn_name(Vm *vm, const char *name);
+/* Give the catalog what the configuration says for this VM. After any of the two was replaced, and
+ * when the name changed. */
+void vm_apply_config_locked(Vm *vm);
 
 /* Take the turn and the store's lock, find and read the catalog, recover what was interrupted. On
  * failure nothing is held. Always followed by operation_end(). */

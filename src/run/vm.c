@@ -181,10 +181,10 @@ static bool change_label(Vm *vm, LabelPlanner planner, const Label *label, const
     if (!operation_begin(&op, vm, operation, NULL, error))
         return false;
     g_autofree char *home = vm_home(vm);
-    bool placed = home || planner != plan_label_policy ||
+    bool placed = home || planner != plan_label_policy || catalog_policy_drops(label->text) ||
                   ((op.seen = vm_observe(vm, error)) != NULL && ensure_home(&op, error));
     bool changed = placed && apply_label(vm, planner, label, error);
-    if (changed && !home)
+    if (changed && !home && op.seen)
         locate_publish(vm, op.seen);
     operation_end(&op);
     return changed;

@@ -7,6 +7,7 @@
  * calls. One *operation* at a time is the caller's duty (the engine's queue); label operations may
  * run beside a merge. */
 #pragma once
+#include "model/config.h"
 #include "run/world.h"
 
 typedef struct Vm Vm;
@@ -14,6 +15,10 @@ typedef struct Vm Vm;
 Vm *vm_new(const World *world, const char *uuid, const char *name);
 void vm_free(Vm *vm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Vm, vm_free)
+
+/* What the configuration says, from now on; none at first. Any time, also beside an operation. */
+void vm_configure(Vm *vm, const Config *config);
+Config *vm_config(Vm *vm); /* a reference, never NULL */
 
 /* What an operation asks on its way. All may be NULL. */
 typedef struct {

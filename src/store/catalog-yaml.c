@@ -3,7 +3,7 @@
 #include "store/store.h"
 
 #include "base/str.h"
-#include "base/yaml.h"
+#include "model/config.h"
 #include "model/names.h"
 #include <string.h>
 
@@ -229,24 +229,7 @@ static bool read_snapshots(const YamlNode *list, Catalog *catalog, GError **erro
 
 static bool read_policy(const YamlNode *map, Catalog *catalog, GError **error)
 {
-    if (!map)
-        return true;
-    if (!yaml_is_map(map, error))
-        return false;
-    for (guint i = 0; i < map->keys->len; i++) {
-        const YamlNode *key = map->keys->pdata[i];
-        const char *value;
-        g_autoptr(GError) why = NULL;
-        g_autofree char *normal = NULL;
-
-        if (!yaml_text(map->items->pdata[i], &value, error))
-            return false;
-        normal = catalog_policy_check(key->text, value, &why);
-        if (!normal)
-            return yaml_error(key, error, "%s", why->message);
-        g_hash_table_insert(catalog->policy, g_strdup(key->text), g_steal_pointer(&normal));
-    }
-    return true;
+    return !map || policy_read(map, catalog->policy, error);
 }
 
 static void keep_unknown(const YamlNode *map, Catalog *catalog)

@@ -47,9 +47,9 @@ host_file() {
     [[ -t 0 ]] || cat >> "$WORK/host.yaml"
 }
 
-# mount_tree [OPTION…]: in the foreground, so that $DAEMON is its pid.
+# mount_tree [OPTION…]: in the foreground, so that $DAEMON is its pid; without the configuration that this machine may have.
 mount_tree() {
-    "$PROGRAM" -f "$@" "fake://$WORK/host.yaml" "$MNT" > "$WORK/log" 2>&1 &
+    "$PROGRAM" -f -o config=/dev/null "$@" "fake://$WORK/host.yaml" "$MNT" > "$WORK/log" 2>&1 &
     DAEMON=$!
     wait_until "the tree is served" is_served || { cat "$WORK/log"; exit 1; }
 }

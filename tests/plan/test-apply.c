@@ -92,6 +92,9 @@ static void labels_change_only_themselves(void **state)
     assert_string_equal(scene_snapshot(scene, "new name")->description, "a\nb");
     assert_true(snapshot_is_held(scene_snapshot(scene, "new name")));
     assert_string_equal(catalog_policy(scene->catalog, "max_depth"), "7");
+    apply_taken(scene, make(STEP_RECORD_POLICY, "key", "max_depth", "value", "default", NULL));
+    assert_string_equal(catalog_policy(scene->catalog, "max_depth"), "100");
+    assert_int_equal(g_hash_table_size(scene->catalog->policy), 0);
 }
 
 static void a_warning_stands_once(void **state)

@@ -473,6 +473,25 @@ static void labels_are_refused_with_the_right_reason(void **state)
     assert_null(plan_policy(scene->catalog, "nosuchkey", "1", &error));
     assert_non_null(error);
     g_clear_error(&error);
+    assert_null(plan_policy(scene->catalog, "nosuchkey", "default", &error));
+    assert_non_null(error);
+    g_clear_error(&error);
+}
+
+static void a_policy_is_dropped_only_where_it_was_set(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    static const char *const words[] = {"", "default"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(words); i++) {
+        g_autoptr(Plan) nothing = plan_policy(scene->catalog, "start", words[i], NULL);
+        assert_int_equal(nothing->steps->len, 0);
+        g_hash_table_insert(scene->catalog->policy, g_strdup("start"), g_strdup("3"));
+        g_autoptr(Plan) dropped = plan_policy(scene->catalog, "start", words[i], NULL);
+        assert_int_equal(dropped->steps->len, 1);
+        assert_string_equal(step_get(dropped->steps->pdata[0], "value"), "default");
+        g_hash_table_remove_all(scene->catalog->policy);
+    }
 }
 
 /* --- choices --- */
@@ -850,6 +869,7 @@ int main(void)
         cmocka_unit_test(a_merge_cut_anywhere_is_recovered),
         cmocka_unit_test(an_overlay_that_somebody_uses_is_never_undone),
         cmocka_unit_test(what_the_guest_wrote_to_an_unstored_overlay_is_kept),
+        cmocka_unit_test(a_policy_is_dropped_only_where_it_was_set),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -427,7 +427,7 @@ static void a_wrong_value_is_refused_with_its_place(void **state)
         {"mode: \"0750\"", "mode: \"0790\"", "line 37, column 9"},
         {"disks:\n  - disk: diskvdaaaa\n    layer: layervdaaa", "disks: none",
          "line 38, column 10"},
-        {"bandwidth: \"52428800\"", "bandwidth: fast", "line 57, column 3"},
+        {"bandwidth: \"52428800\"", "bandwidth: fast", "line 57, column 14"},
         {"bandwidth: \"52428800\"", "colour: red", "line 57, column 3"},
         {"current: snapgoodbb", "current: nobody", "the catalog is damaged"},
     };

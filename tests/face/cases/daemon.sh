@@ -58,7 +58,7 @@ a_lazy_unmount_ends_it_when_the_last_user_has_gone() {
     exec 9<&-
     wait_until "it ends" is_over "$pid"
 }
-sighup_is_ignored_and_sigterm_unmounts() {
+sighup_does_not_end_it_and_sigterm_unmounts() {
     local pid
     mountpoint -q "$MNT" || start "$URI" "$MNT"
     pid=$(daemon_pid)
@@ -135,7 +135,7 @@ nothing_is_in_the_mount_when_it_is_idle() {
 }
 
 for name in help_version_and_tree_are_printed what_is_wrong_is_said_at_once it_returns_when_every_vm_is_listed \
-    sighup_is_ignored_and_sigterm_unmounts umount_ends_it a_second_mount_on_the_same_place_is_refused \
+    sighup_does_not_end_it_and_sigterm_unmounts umount_ends_it a_second_mount_on_the_same_place_is_refused \
     what_is_in_the_mount_point_comes_back a_lazy_unmount_ends_it_when_the_last_user_has_gone it_is_a_mount_helper a_read_only_mount_changes_nothing \
     with_sync_rmdir_answers_when_merged a_host_that_is_down_is_no_error sigint_ends_it_in_the_foreground \
     nothing_is_in_the_mount_when_it_is_idle; do
