@@ -51,6 +51,8 @@ struct Engine {
     unsigned revert_wait_ms; /* how long a revert may take, from its request to its commit point */
     unsigned cancel_wait_ms; /* how long cancelling a job may take */
     unsigned done_kept_ms;   /* how long a job that went well is shown */
+    unsigned answer_wait_ms; /* how long any other request may wait for its turn, and a create for
+                                its first effect */
 
     GMutex lock;
     GCond changed; /* active, listed or an EngineVm's opened changed */
@@ -85,6 +87,8 @@ struct Work {
     int64_t answer_by; /* monotonic µs; 0: whenever */
     gint interrupted;  /* atomic */
     bool queued;       /* engine->lock: in its VM's queue */
+    bool begun;        /* engine->lock: its first effect is on its way */
+    bool answered;     /* engine->lock: its caller was told that it is given up */
     GError *outcome;   /* of a work that is answered without being run */
 };
 
@@ -104,6 +108,7 @@ struct EngineVm {
     Retry retry;        /* of opening it if unopened, else of looking at it */
     GQueue queue;       /* of Work */
     bool main, side;    /* something is in the lane */
+    Work *running;      /* the request in the main lane until it is answered; NULL */
     bool watching;      /* somebody looks that nothing waits in the queue for too long */
     bool main_merges;   /* what is in the main lane is a finish */
     bool changing;      /* the chain is being changed by create or revert: drift means nothing */
@@ -185,7 +190,10 @@ void queue_start_locked(EngineVm *vm);
 void queue_refuse_locked(EngineVm *vm, Work *work, GError *error);
 /* Answer in time who said by when; to be called for a new one. */
 void queue_watch_locked(EngineVm *vm);
-/* queue_refuse_locked for all of them. */
+/* Answer @work with @error (taken), which says that nothing was changed, if that can still be made
+ * true: it waits in the queue, or it is being looked at whether and how it can be done. */
+void queue_give_up_locked(EngineVm *vm, Work *work, GError *error);
+/* queue_refuse_locked for all of them, with copies of @error. */
 void queue_refuse_all_locked(EngineVm *vm, const GError *error);
 
 /* ---- work.c ---- */

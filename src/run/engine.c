@@ -13,6 +13,7 @@
 #define REVERT_WAIT_MS   10000 /* the kernel keeps others out of the VM's directory meanwhile */
 #define CANCEL_WAIT_MS   10000 /* likewise, of the VM's jobs */
 #define DONE_KEPT_MS     (10 * 60 * 1000)
+#define ANSWER_WAIT_MS   90000
 #define FAKE_POLL_MS     20
 
 /* ---- the pool ---- */
@@ -68,6 +69,7 @@ static Engine *engine_make(const char *uri)
     engine->revert_wait_ms = REVERT_WAIT_MS;
     engine->cancel_wait_ms = CANCEL_WAIT_MS;
     engine->done_kept_ms = DONE_KEPT_MS;
+    engine->answer_wait_ms = ANSWER_WAIT_MS;
     g_mutex_init(&engine->lock);
     g_cond_init(&engine->changed);
     engine->vms =

@@ -3,7 +3,7 @@
 #include "run/definition.h"
 
 #define PIVOT_TRIES 5 /* QEMU refuses a pivot for a moment while a mirror catches up */
-#define LOOK_TRIES  3 /* one lost answer of a question is no reason to give a merge up */
+#define ASK_TRIES   3 /* one lost answer of a question is no reason to give a merge up */
 
 typedef struct {
     Operation *op;
@@ -11,7 +11,7 @@ typedef struct {
     bool active;
     uint64_t bandwidth; /* as last given to the job */
     uint64_t total;     /* bytes, as last seen */
-    unsigned failed_looks, failed_pivots;
+    unsigned failed_pivots;
 } Lane;
 
 typedef enum { LANE_GOES_ON, LANE_DONE, LANE_FAILED } LaneState;
@@ -23,12 +23,46 @@ static bool lane_fail(const Lane *lane, ErrorCode code, const char *why, GError 
     return false;
 }
 
+/* ---- questions ---- */
+
+typedef bool (*Question)(const Lane *lane, void *answer, GError **error);
+
+/* What failed for a moment only is asked again; a libvirt that is gone, or a merge that is to end,
+ * is not. */
+static bool lane_ask(const Lane *lane, Question question, void *answer, GError **error)
+{
+    for (unsigned tries = 1;; tries++) {
+        g_autoptr(GError) cause = NULL;
+
+        if (question(lane, answer, &cause))
+            return true;
+        if (tries == ASK_TRIES || error_is(cause, ERR_HOST_DOWN) ||
+            error_is(cause, ERR_INTERRUPTED) || operation_stopped(lane->op, NULL)) {
+            g_propagate_error(error, g_steal_pointer(&cause));
+            return false;
+        }
+        operation_wait(lane->op);
+    }
+}
+
+static bool question_chain(const Lane *lane, void *answer, GError **error)
+{
+    return definition_live_chain(lane->op, lane->target, lane->top, lane->base, answer, error);
+}
+
+static bool question_job(const Lane *lane, void *answer, GError **error)
+{
+    Hypervisor *hv = lane->op->vm->world->hv;
+
+    return hv->ops->block_job(hv, lane->op->vm->uuid, lane->target, answer, error);
+}
+
 /* The chain decides what became of the merge. True: it is done. */
 static bool lane_settled(const Lane *lane, const char *why, GError **error)
 {
     ChainState state;
 
-    if (!definition_live_chain(lane->op, lane->target, lane->top, lane->base, &state, error))
+    if (!lane_ask(lane, question_chain, &state, error))
         return false;
     switch (state) {
     case CHAIN_MERGED:
@@ -57,10 +91,9 @@ static const char *lane_job_kind(const Lane *lane)
  * asked. */
 static bool lane_adopt(const Lane *lane, bool *out_running, GError **error)
 {
-    Hypervisor *hv = lane->op->vm->world->hv;
     BlockJobFacts *job = NULL;
 
-    if (!hv->ops->block_job(hv, lane->op->vm->uuid, lane->target, &job, error))
+    if (!lane_ask(lane, question_job, &job, error))
         return false;
     *out_running = job && g_strcmp0(job->kind, lane_job_kind(lane)) == 0;
     if (job && !*out_running) {
@@ -170,16 +203,8 @@ static LaneState lane_pivot(Lane *lane, GError **error)
 
 static LaneState lane_lost_sight(Lane *lane, GError *cause, GError **error)
 {
-    bool passing = !error_is(cause, ERR_HOST_DOWN) && !error_is(cause, ERR_INTERRUPTED);
-    ChainState state;
-
-    if (passing &&
-        definition_live_chain(lane->op, lane->target, lane->top, lane->base, &state, NULL) &&
-        state == CHAIN_BEFORE && ++lane->failed_looks < LOOK_TRIES) {
-        g_error_free(cause);
-        return LANE_GOES_ON;
-    }
-    if (passing && lane_settled(lane, "", NULL)) {
+    if (!error_is(cause, ERR_HOST_DOWN) && !error_is(cause, ERR_INTERRUPTED) &&
+        lane_settled(lane, "", NULL)) {
         g_error_free(cause);
         return LANE_DONE;
     }
@@ -189,11 +214,10 @@ static LaneState lane_lost_sight(Lane *lane, GError *cause, GError **error)
 
 static LaneState lane_look(Lane *lane, GError **error)
 {
-    Vm *vm = lane->op->vm;
     BlockJobFacts *job = NULL;
     GError *cause = NULL;
 
-    if (!vm->world->hv->ops->block_job(vm->world->hv, vm->uuid, lane->target, &job, &cause))
+    if (!lane_ask(lane, question_job, &job, &cause))
         return lane_lost_sight(lane, cause, error);
     if (!job)
         return lane_settled(lane, "ended early: QEMU gave its block job up; see libvirt's log",
@@ -234,7 +258,7 @@ bool lane_commit_live(Operation *op, const Step *step, GError **error)
     };
     ChainState state;
 
-    if (!definition_live_chain(op, lane.target, lane.top, lane.base, &state, error))
+    if (!lane_ask(&lane, question_chain, &state, error))
         return false;
     if (state != CHAIN_MERGED) {
         if (state != CHAIN_BEFORE)

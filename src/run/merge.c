@@ -174,8 +174,19 @@ static void conclude_success(EngineVm *vm, EngineJob *job)
 /* A host that is down will tell when it is up; one that is up has to be asked again. */
 static void wait_for_host(EngineVm *vm, const GError *error)
 {
-    if (!host_lost(vm->engine, error->message))
+    if (!error_is(error, ERR_HOST_DOWN) || !host_lost(vm->engine, error->message))
         host_open_failed(vm, error, g_get_monotonic_time());
+}
+
+/* It could not even be begun, or its end could not be seen: the removal is as accepted as before,
+ * and has not failed. */
+static bool is_open_still(const Merge *merge)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(merge->vm->vm);
+    const Snapshot *snapshot =
+        merge->job ? catalog_snapshot(catalog, job_snapshot(merge->job)) : NULL;
+
+    return snapshot && snapshot->state == SNAPSHOT_REMOVING && !is_cancelled(merge);
 }
 
 /* How vm_finish answered; returns whether to look for more. */
@@ -183,12 +194,13 @@ static bool conclude(Merge *merge, bool finished, bool done, const GError *error
 {
     bool host_down = error_is(error, ERR_HOST_DOWN);
     bool parked = error_is(error, ERR_INTERRUPTED) && hook_park(merge);
+    bool open = !finished && !parked && !host_down && is_open_still(merge);
 
     if (finished && !done)
         merge_end_settled(merge->vm, NULL);
-    if (host_down || parked || (finished && !done)) {
+    if (host_down || parked || open || (finished && !done)) {
         leave_job(merge->vm, merge->job, error);
-        if (host_down)
+        if (host_down || open)
             wait_for_host(merge->vm, error);
         return false;
     }

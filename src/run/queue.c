@@ -62,6 +62,59 @@ static GList *first_finish(EngineVm *vm)
     return link;
 }
 
+/* ---- giving up ---- */
+
+void queue_refuse_locked(EngineVm *vm, Work *work, GError *error)
+{
+    g_queue_remove(&vm->queue, work);
+    work->queued = false;
+    work->outcome = error;
+    engine_push_locked(vm->engine, work_answer_task, vm, work);
+}
+
+/* The caller need not wait until libvirt or an image lock, for which @work waits, answers: it will
+ * find that it was interrupted before it changes anything. */
+static void answer_early_locked(EngineVm *vm, Work *work, GError *error)
+{
+    Request *request = request_new(work->request->kind, work->request->vm);
+    Work *answer = work_new(WORK_REQUEST, request, work->done, work->data);
+
+    request->uid = work->request->uid;
+    request->pid = work->request->pid;
+    request->operation = g_strdup(work->request->operation);
+    answer->since = work->since;
+    answer->outcome = error;
+    work->answered = true;
+    g_atomic_int_set(&work->interrupted, 1);
+    g_hash_table_remove(vm->engine->tickets, &work->ticket);
+    engine_push_locked(vm->engine, work_answer_task, vm, answer);
+}
+
+/* Only what asks before its first effect whether it is still wanted. */
+static bool has_not_begun(const EngineVm *vm, const Work *work)
+{
+    return vm->running == work && !work->begun && !work->answered &&
+           (work->request->kind == REQUEST_CREATE || work->request->kind == REQUEST_REVERT);
+}
+
+void queue_give_up_locked(EngineVm *vm, Work *work, GError *error)
+{
+    if (work->queued)
+        queue_refuse_locked(vm, work, error);
+    else if (has_not_begun(vm, work))
+        answer_early_locked(vm, work, error);
+    else
+        g_error_free(error);
+}
+
+void queue_refuse_all_locked(EngineVm *vm, const GError *error)
+{
+    Work *work = NULL;
+
+    while ((work = g_queue_peek_head(&vm->queue)))
+        queue_refuse_locked(vm, work, g_error_copy(error));
+}
+
 /* ---- who cannot wait long ---- */
 
 static Work *sooner(Work *first, Work *work)
@@ -69,10 +122,10 @@ static Work *sooner(Work *first, Work *work)
     return work->answer_by && (!first || work->answer_by < first->answer_by) ? work : first;
 }
 
-/* In the queue, or waiting for a job to stop. */
+/* In the queue, not yet begun, or waiting for a job to stop. */
 static Work *first_due(EngineVm *vm)
 {
-    Work *first = NULL;
+    Work *first = vm->running && has_not_begun(vm, vm->running) ? vm->running : NULL;
 
     for (GList *link = vm->queue.head; link; link = link->next)
         first = sooner(first, link->data);
@@ -84,11 +137,16 @@ static Work *first_due(EngineVm *vm)
     return first;
 }
 
-static GError *waited_error(EngineVm *vm)
+static GError *waited_error(const EngineVm *vm, const Work *work)
 {
-    return g_error_new(VMSNAPFS_ERROR, ERR_BUSY,
-                       "VM %s was busy with another operation for too long; nothing was changed, "
-                       "try again when that has ended",
+    if (work->queued)
+        return g_error_new(VMSNAPFS_ERROR, ERR_BUSY,
+                           "VM %s was busy with another operation for too long; nothing was "
+                           "changed, try again when that has ended",
+                           vm->name);
+    return g_error_new(VMSNAPFS_ERROR, ERR_TIMEOUT,
+                       "VM %s was not changed: libvirt or the VM's storage does not answer; look "
+                       "at its status and at libvirt's log, and try again when they do",
                        vm->name);
 }
 
@@ -102,10 +160,10 @@ static GError *cancel_error(EngineVm *vm, const Work *work)
 
 static void refuse_due_locked(EngineVm *vm, Work *work)
 {
-    if (work->queued)
-        queue_refuse_locked(vm, work, waited_error(vm));
-    else if (merge_take_waiter_locked(vm, work))
+    if (merge_take_waiter_locked(vm, work))
         queue_refuse_locked(vm, work, cancel_error(vm, work));
+    else
+        queue_give_up_locked(vm, work, waited_error(vm, work));
 }
 
 static void watch_queue(Engine *engine, EngineVm *vm, Work *unused)
@@ -122,7 +180,6 @@ static void watch_queue(Engine *engine, EngineVm *vm, Work *unused)
     g_mutex_unlock(&engine->lock);
 }
 
-/* What was begun looks at the time itself. */
 void queue_watch_locked(EngineVm *vm)
 {
     if (vm->watching || !first_due(vm))
@@ -173,6 +230,8 @@ static void leave_lane(Engine *engine, EngineVm *vm, bool *lane)
 {
     g_mutex_lock(&engine->lock);
     *lane = false;
+    if (lane == &vm->main)
+        vm->running = NULL; /* one that its job answers */
     vm->main_merges &= vm->main;
     queue_start_locked(vm);
     g_mutex_unlock(&engine->lock);
@@ -203,6 +262,8 @@ static void put_in_lane(EngineVm *vm, Work *work, bool *lane, EngineTask run)
     g_queue_remove(&vm->queue, work);
     work->queued = false;
     *lane = true;
+    if (lane == &vm->main && work->kind == WORK_REQUEST)
+        vm->running = work;
     vm->main_merges |= work->kind == WORK_FINISH;
     engine_push_locked(vm->engine, run, vm, work);
 }
@@ -217,20 +278,4 @@ void queue_start_locked(EngineVm *vm)
         put_in_lane(vm, work, &vm->main, run_main);
     if (vm->main_merges && (work = next_beside(vm)))
         put_in_lane(vm, work, &vm->side, run_side);
-}
-
-void queue_refuse_locked(EngineVm *vm, Work *work, GError *error)
-{
-    g_queue_remove(&vm->queue, work);
-    work->queued = false;
-    work->outcome = error;
-    engine_push_locked(vm->engine, work_answer_task, vm, work);
-}
-
-void queue_refuse_all_locked(EngineVm *vm, const GError *error)
-{
-    Work *work = NULL;
-
-    while ((work = g_queue_peek_head(&vm->queue)))
-        queue_refuse_locked(vm, work, g_error_copy(error));
 }

@@ -90,8 +90,10 @@ static GError *refuse_locked(Engine *engine, EngineVm *vm, const Work *work)
 
 static void take_locked(Engine *engine, EngineVm *vm, Work *work)
 {
-    if (work->request->kind == REQUEST_REVERT)
-        work->answer_by = work->since + engine->revert_wait_ms * G_TIME_SPAN_MILLISECOND;
+    unsigned wait_ms =
+        work->request->kind == REQUEST_REVERT ? engine->revert_wait_ms : engine->answer_wait_ms;
+
+    work->answer_by = work->since + wait_ms * G_TIME_SPAN_MILLISECOND;
     g_hash_table_insert(engine->tickets, &work->ticket, work);
     if (task_beside(work))
         engine_push_locked(engine, task_beside(work), vm, work);
@@ -123,14 +125,15 @@ uint64_t engine_submit(Engine *engine, Request *request, EngineDone done, void *
 
 /* The removal is accepted, and nothing of it is undone; who gave up waiting for its merge (sync) is
  * told that it worked, and the merge goes on. */
-static void stop_waiting_locked(EngineVm *vm, Work *work)
+static bool stop_waiting_locked(EngineVm *vm, Work *work)
 {
     if (work->request->kind != REQUEST_REMOVE || !merge_take_waiter_locked(vm, work))
-        return;
+        return false;
     g_autofree char *operation = g_steal_pointer(&work->request->operation);
     work->request->operation =
         g_strconcat(operation, " (interrupted; its merge goes on as a job)", NULL);
     queue_refuse_locked(vm, work, NULL);
+    return true;
 }
 
 void engine_interrupt(Engine *engine, uint64_t ticket)
@@ -140,14 +143,12 @@ void engine_interrupt(Engine *engine, uint64_t ticket)
     EngineVm *vm = work ? g_hash_table_lookup(engine->vms, work->request->vm) : NULL;
     if (work)
         g_atomic_int_set(&work->interrupted, 1);
-    if (vm && work->queued)
-        queue_refuse_locked(vm, work,
-                            g_error_new(VMSNAPFS_ERROR, ERR_INTERRUPTED,
-                                        "The caller was interrupted before VM %s was free; "
-                                        "nothing was changed",
-                                        vm->name));
-    else if (vm)
-        stop_waiting_locked(vm, work);
+    if (vm && !stop_waiting_locked(vm, work))
+        queue_give_up_locked(vm, work,
+                             g_error_new(VMSNAPFS_ERROR, ERR_INTERRUPTED,
+                                         "The caller was interrupted before anything was changed "
+                                         "on VM %s",
+                                         vm->name));
     if (vm)
         engine_vm_wake_locked(vm);
     g_mutex_unlock(&engine->lock);

@@ -102,10 +102,12 @@ static void mark_failed(Operation *op, const char *id, const GError *failure)
     step_free(step);
 }
 
-/* Is it worth planning again at once? The VM was started or stopped under the merge, or all that is
- * left to do is to strike the snapshot out. */
-static bool situation_changed(Operation *op, const char *id, bool was_off)
+/* Is it worth planning again at once? An answer was lost, the VM was started or stopped under the
+ * merge, or all that is left to do is to strike the snapshot out. */
+static bool situation_changed(Operation *op, const char *id, bool was_off, const GError *failure)
 {
+    if (error_is(failure, ERR_TIMEOUT) && !operation_stopped(op, NULL))
+        return true;
     g_autoptr(Observation) now = vm_observe(op->vm, NULL);
     g_autoptr(Catalog) catalog = vm_catalog(op->vm);
     const Snapshot *snapshot = catalog_snapshot(catalog, id);
@@ -125,7 +127,7 @@ static FinishState run_merge(Operation *op, Plan *plan, const char *id, bool may
         return FINISH_DONE;
     FinishState state = FINISH_FAILED;
     if (may_repeat && failure_is_final(op, failure) && !error_is(failure, ERR_INTERRUPTED) &&
-        situation_changed(op, id, was_off))
+        situation_changed(op, id, was_off, failure))
         state = FINISH_AGAIN;
     else
         mark_failed(op, id, failure);

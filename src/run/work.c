@@ -8,16 +8,27 @@
 
 /* ---- answering ---- */
 
+/* From here on nobody finds it any more. True: its caller was told already. */
+static bool forget_ticket(Engine *engine, EngineVm *vm, Work *work)
+{
+    g_mutex_lock(&engine->lock);
+    bool answered = work->answered;
+    g_hash_table_remove(engine->tickets, &work->ticket);
+    if (vm && vm->running == work)
+        vm->running = NULL;
+    if (vm && vm->watching)
+        g_cond_broadcast(&vm->changed);
+    g_mutex_unlock(&engine->lock);
+    return answered;
+}
+
 void work_answer(Engine *engine, EngineVm *vm, Work *work, const GError *error)
 {
-    if (work->kind == WORK_REQUEST) {
+    if (work->kind == WORK_REQUEST && !forget_ticket(engine, vm, work)) {
         const Request *request = work->request;
 
         errors_operation(engine, vm, request->uid, request->pid, request->operation, error,
                          work->since);
-        g_mutex_lock(&engine->lock);
-        g_hash_table_remove(engine->tickets, &work->ticket);
-        g_mutex_unlock(&engine->lock);
         if (work->done)
             work->done(error, work->data);
     }
@@ -47,15 +58,17 @@ typedef struct {
     Work *work;
 } Running;
 
+/* Asked before each effect up to the commit point: who is told no has it done. */
 static bool hook_interrupted(void *data)
 {
     const Running *running = data;
     Engine *engine = running->vm->engine;
 
     g_mutex_lock(&engine->lock);
-    bool stopping = engine->stopping;
+    bool interrupted = engine->stopping || g_atomic_int_get(&running->work->interrupted);
+    running->work->begun |= !interrupted;
     g_mutex_unlock(&engine->lock);
-    return stopping || g_atomic_int_get(&running->work->interrupted);
+    return interrupted;
 }
 
 static void set_changing(EngineVm *vm, bool changing)

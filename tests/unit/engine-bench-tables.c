@@ -16,10 +16,10 @@ static bool is_now(char *const *which, const char *uuid)
     return same;
 }
 
-static bool fails(const bool *which, GError **error)
+static bool list_fails(GError **error)
 {
     g_mutex_lock(&the_bench->lock);
-    bool fails = *which;
+    bool fails = the_bench->lists_fail;
     g_mutex_unlock(&the_bench->lock);
     if (fails)
         g_set_error_literal(error, VMSNAPFS_ERROR, ERR_TIMEOUT, "libvirt does not answer");
@@ -34,9 +34,38 @@ void bench_fail(Bench *bench, bool lists, bool looks)
     g_mutex_unlock(&bench->lock);
 }
 
+void bench_lose_question(Bench *bench, unsigned n)
+{
+    g_mutex_lock(&bench->lock);
+    bench->questions = 0;
+    bench->lost_question = n;
+    g_mutex_unlock(&bench->lock);
+}
+
+void bench_hang(Bench *bench, bool hangs)
+{
+    g_mutex_lock(&bench->lock);
+    bench->hangs = hangs;
+    g_cond_broadcast(&bench->changed);
+    g_mutex_unlock(&bench->lock);
+}
+
+/* A question about a domain: waits while libvirt hangs; false if its answer is lost. */
+static bool ask(GError **error)
+{
+    g_mutex_lock(&the_bench->lock);
+    while (the_bench->hangs)
+        g_cond_wait(&the_bench->changed, &the_bench->lock);
+    bool lost = ++the_bench->questions == the_bench->lost_question || the_bench->looks_fail;
+    g_mutex_unlock(&the_bench->lock);
+    if (lost)
+        g_set_error_literal(error, VMSNAPFS_ERROR, ERR_TIMEOUT, "libvirt does not answer");
+    return !lost;
+}
+
 static GPtrArray *list(Hypervisor *hv, GError **error)
 {
-    if (fails(&the_bench->lists_fail, error))
+    if (list_fails(error))
         return NULL;
     GPtrArray *list = fake_hv->list(hv, error);
 
@@ -56,7 +85,7 @@ static bool inspect(Hypervisor *hv, const char *uuid, HvDomain **out_domain, cha
                     char **out_inactive, char **out_foreign_job, unsigned *out_snapshots,
                     GError **error)
 {
-    if (fails(&the_bench->looks_fail, error))
+    if (!ask(error))
         return false;
     if (is_now(&the_bench->hidden_vm, uuid)) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "no such domain");
@@ -87,6 +116,12 @@ static bool block_abort(Hypervisor *hv, const char *uuid, const char *target, GE
         g_cond_wait(&the_bench->changed, &the_bench->lock);
     g_mutex_unlock(&the_bench->lock);
     return fake_hv->block_abort(hv, uuid, target, error);
+}
+
+static bool block_job(Hypervisor *hv, const char *uuid, const char *target, BlockJobFacts **out_job,
+                      GError **error)
+{
+    return ask(error) && fake_hv->block_job(hv, uuid, target, out_job, error);
 }
 
 static void set_vm(Bench *bench, char **which, const char *uuid)
@@ -201,6 +236,7 @@ void bench_wrap_tables(Bench *bench)
     bench->hv_ops.list = list;
     bench->hv_ops.inspect = inspect;
     bench->hv_ops.block_abort = block_abort;
+    bench->hv_ops.block_job = block_job;
     bench->hv->ops = &bench->hv_ops;
     bench->image_ops = *fake_images;
     bench->image_ops.lock = lock;

@@ -25,11 +25,13 @@ typedef struct {
     Engine *engine;
     HvOps hv_ops; /* those of the fakes, with the troubles below */
     ImageOps image_ops;
-    GMutex lock;                 /* guards what follows */
-    char *hidden_vm;             /* a uuid that the hypervisor says is not defined */
-    char *garbled_vm;            /* a uuid whose definition is no XML */
-    bool lists_fail, looks_fail; /* libvirt answers with an error */
-    bool aborts_hang;            /* libvirt does not answer when a block job is to end */
+    GMutex lock;                       /* guards what follows */
+    char *hidden_vm;                   /* a uuid that the hypervisor says is not defined */
+    char *garbled_vm;                  /* a uuid whose definition is no XML */
+    bool lists_fail, looks_fail;       /* libvirt answers with an error */
+    unsigned questions, lost_question; /* about domains and jobs so far; the one not answered */
+    bool hangs;                        /* libvirt does not answer at all, for now */
+    bool aborts_hang;                  /* libvirt does not answer when a block job is to end */
     GHashTable *busy;    /* path → for how many more milliseconds another program has its lock */
     GHashTable *grabbed; /* paths that another program locks as soon as they are free */
     GHashTable *locks;   /* ImageLock → path: what the engine holds */
@@ -56,6 +58,10 @@ void bench_garble(Bench *bench, const char *uuid);
 void bench_fail(Bench *bench, bool lists, bool looks);
 /* From now on libvirt does not answer when a block job is to be ended; false: it does so now. */
 void bench_hang_aborts(Bench *bench, bool hang);
+/* The @n-th question about a domain or its block jobs from now on is answered with an error. */
+void bench_lose_question(Bench *bench, unsigned n);
+/* While @hangs, who asks about a domain or its block jobs waits. */
+void bench_hang(Bench *bench, bool hangs);
 /* Another program has QEMU's lock on @path for @milliseconds, of which only those count that
  * somebody waits; 0: not any more. */
 #define FOR_EVER G_MAXUINT
