@@ -29,6 +29,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* mount(8) calls us without one, and libvirt's driver and we look for QEMU's programs. */
+#define STANDARD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 typedef struct {
     Face face;
     const Options *options;
@@ -206,6 +209,7 @@ int main(int argc, char **argv)
     g_autoptr(GError) error = NULL;
 
     setlocale(LC_CTYPE, "");
+    g_setenv("PATH", STANDARD_PATH, FALSE);
     daemon_log_setup();
     if (!options_parse(&options, argc, argv, &error))
         return fail(error);
@@ -215,7 +219,7 @@ int main(int argc, char **argv)
         printf("vmsnapfs %s, FUSE library %s\n", VERSION, fuse_pkgversion());
     else if (options.print_tree)
         print_tree();
-    else
+    else if (!options.fake)
         return start(&options);
     return EXIT_SUCCESS;
 }

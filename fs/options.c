@@ -12,12 +12,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEY_DROP = 1, KEY_READ_ONLY };
+enum { KEY_DROP = 1, KEY_READ_ONLY, KEY_REMOUNT };
 
 #define SET(text, field)                                                                           \
     {                                                                                              \
         text, offsetof(Options, field), 1                                                          \
     }
+
+#define DROP(text) FUSE_OPT_KEY(text, KEY_DROP)
+
+/* Of mount(8) to the programs that it calls for a type, whose name begins with mount. */
+static const struct fuse_opt helper_spec[] = {
+    SET("-f", fake), DROP("-n"), DROP("-s"), DROP("-v"), DROP("-t "), FUSE_OPT_END,
+};
 
 static const struct fuse_opt spec[] = {
     SET("-h", help),
@@ -33,17 +40,31 @@ static const struct fuse_opt spec[] = {
     {"group=%s", offsetof(Options, group_name), 0},
     {"config=%s", offsetof(Options, config_file), 0},
     FUSE_OPT_KEY("ro", KEY_READ_ONLY), /* the kernel is to know it, too */
-    /* Words of fstab that mount(8) may hand down and that mean nothing to a file system. */
-    FUSE_OPT_KEY("defaults", KEY_DROP),
-    FUSE_OPT_KEY("auto", KEY_DROP),
-    FUSE_OPT_KEY("noauto", KEY_DROP),
-    FUSE_OPT_KEY("nofail", KEY_DROP),
-    FUSE_OPT_KEY("_netdev", KEY_DROP),
-    FUSE_OPT_KEY("user", KEY_DROP),
-    FUSE_OPT_KEY("users", KEY_DROP),
-    FUSE_OPT_KEY("nouser", KEY_DROP),
-    FUSE_OPT_KEY("owner", KEY_DROP),
-    FUSE_OPT_KEY("x-", KEY_DROP),
+    FUSE_OPT_KEY("remount", KEY_REMOUNT),
+    /* Words of fstab(5) that mount(8) hands down: for it, for systemd, or for kernels' file
+     * systems. What is not here and means nothing to libfuse is an error. */
+    DROP("defaults"),
+    DROP("auto"),
+    DROP("noauto"),
+    DROP("nofail"),
+    DROP("_netdev"),
+    DROP("user"),
+    DROP("users"),
+    DROP("nouser"),
+    DROP("owner"),
+    DROP("group"),
+    DROP("comment="),
+    DROP("silent"),
+    DROP("loud"),
+    DROP("relatime"),
+    DROP("norelatime"),
+    DROP("strictatime"),
+    DROP("nostrictatime"),
+    DROP("diratime"),
+    DROP("nodiratime"),
+    DROP("lazytime"),
+    DROP("nolazytime"),
+    DROP("x-"),
     FUSE_OPT_END,
 };
 
@@ -65,6 +86,7 @@ static int take(void *data, const char *arg, int key, struct fuse_args *out)
     Options *options = data;
 
     options->read_only |= key == KEY_READ_ONLY;
+    options->remount |= key == KEY_REMOUNT;
     if (key == KEY_DROP || (key == FUSE_OPT_KEY_OPT && g_str_has_prefix(arg, "x-")))
         return 0;
     return key == FUSE_OPT_KEY_NONOPT ? take_name(options, arg) : 1;
@@ -126,6 +148,11 @@ static void add_own_arguments(Options *options)
     free(names);
 }
 
+static int drop(void *data, const char *arg, int key, struct fuse_args *out)
+{
+    return key != KEY_DROP;
+}
+
 static void make_absolute(char **path)
 {
     g_autofree char *absolute = g_canonicalize_filename(*path, NULL);
@@ -154,14 +181,24 @@ static bool read_configuration(Options *options, GError **error)
 
 bool options_parse(Options *options, int argc, char **argv, GError **error)
 {
+    g_autofree char *name = g_path_get_basename(argv[0]);
+    bool helper = g_str_has_prefix(name, "mount.");
+
     *options = (Options){.fuse = FUSE_ARGS_INIT(argc, argv)};
-    if (fuse_opt_parse(&options->fuse, options, spec, take) != 0) {
+    if ((helper && fuse_opt_parse(&options->fuse, options, helper_spec, drop) != 0) ||
+        fuse_opt_parse(&options->fuse, options, spec, take) != 0) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
                     "the command line cannot be understood: see vmsnapfs --help");
         return false;
     }
     if (options->help || options->version || options->print_tree)
         return true;
+    if (options->remount) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_UNSUPPORTED,
+                    "a mounted tree cannot be remounted: umount it and mount it again with the "
+                    "options that it is to have");
+        return false;
+    }
     options->foreground |= options->debug;
     if (!read_configuration(options, error) || !find_mountpoint(options, error))
         return false;

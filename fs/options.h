@@ -18,7 +18,8 @@ typedef struct {
     Config *config;                   /* as it was at the start */
     gid_t group;                      /* what it comes to */
     int foreground, debug, help, version, print_tree;
-    int sync, read_only;
+    int sync, read_only, remount;
+    int fake;              /* mount -f: only check */
     struct fuse_args fuse; /* for fuse_session_new */
 } Options;
 

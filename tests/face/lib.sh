@@ -56,7 +56,8 @@ mount_tree() {
 
 is_served() { kill -0 "$DAEMON" 2>/dev/null && quick test -e "$MNT/README"; }
 
-is_over() { ! kill -0 "$1" 2>/dev/null; }
+# Ended; whoever is to collect its status may take a while.
+is_over() { ! kill -0 "$1" 2> /dev/null || grep -q '^State:.Z' "/proc/$1/status" 2> /dev/null; }
 
 unmount_tree() {
     [[ -n $DAEMON ]] || return 0

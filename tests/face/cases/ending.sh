@@ -1,0 +1,106 @@
+# SIGTERM: what is pending is answered, what goes on is parked, the tree is unmounted; and the service manager is told.
+. "$FACE/lib.sh"
+# Numbers of x86_64, where this is tested: what a process or thread is in, as /proc tells root.
+READ=0 NANOSLEEP=230
+is_in() { grep -qsE "^$1 " "${@:2}"; }
+takes_its_time() { is_in $NANOSLEEP "/proc/$DAEMON"/task/*/syscall; } # in a call that slow_ms makes slow
+mount_slow() { # SLOW_MS
+    echo "slow_ms: $1" | host_file two.yaml
+    echo 'job_blocks_per_look: 0' >> "$WORK/host.yaml" # merges of running VMs stand still
+    mount_tree
+}
+take_pending() { # the snapshot is being taken, and who takes it waits
+    mkdir "$1/snapshots/pending" 2> "$WORK/pending" &
+    PENDING=$!
+    wait_until "the snapshot is being taken" takes_its_time
+}
+start_merge() { # VM
+    works mkdir "$1/snapshots/merging" && works rmdir "$1/snapshots/merging"
+    same "running jobs" 1 "$(quick ls "$MNT/.vmsnapfs/jobs" | wc -l)"
+}
+ends_in_order() {
+    local pid=$DAEMON
+    kill -TERM "$pid"
+    wait_until "the daemon ends" is_over "$pid" || return
+    wait "$pid"
+    same "exit status" 0 $?
+    DAEMON=
+    ! mountpoint -q "$MNT" || fail "still mounted"
+}
+
+a_merge_is_parked_and_mkdir_before_its_commit_point_gets_eintr() {
+    mount_slow '{overlay: 1500}'
+    start_merge "$MNT/db01"
+    cat "$MNT/db01/wait" > "$WORK/waited" 2> "$WORK/waiter" &
+    local waiter=$!
+    wait_until "somebody waits for the merge" is_in $READ "/proc/$waiter/syscall"
+    take_pending "$MNT/web01"
+    ends_in_order
+    wait "$PENDING"
+    same "status of mkdir" 1 $?
+    grep -q 'Interrupted system call' "$WORK/pending" || fail "mkdir said <$(cat "$WORK/pending")>"
+    grep -q 'mkdir web01/snapshots/pending EINTR: ' "$WORK/log" || fail "the log does not say it: $(tail -n 2 "$WORK/log")"
+    wait "$waiter"
+    same "status of who waited for the merge" 1 $?
+    same "what it printed" "" "$(cat "$WORK/waited")"
+    ! grep -q 'merg.*\(failed\|cancelled\)' "$WORK/log" || fail "the merge was not parked: $(grep merg "$WORK/log")"
+}
+past_its_commit_point_mkdir_gets_its_result() {
+    mount_slow '{snapshot: 1500}'
+    take_pending "$MNT/db01"
+    ends_in_order
+    wait "$PENDING"
+    same "status of mkdir, which said <$(cat "$WORK/pending")>" 0 $?
+    grep -q 'mkdir db01/snapshots/pending ok' "$WORK/log" || fail "the log does not say it: $(tail -n 2 "$WORK/log")"
+}
+a_removal_with_sync_is_accepted_and_gets_eintr() {
+    echo 'job_blocks_per_look: 0' | host_file two.yaml
+    mount_tree -o sync
+    works mkdir "$MNT/db01/snapshots/merging"
+    rmdir "$MNT/db01/snapshots/merging" 2> "$WORK/pending" &
+    PENDING=$!
+    wait_until "the merge runs" test -e "$MNT/.vmsnapfs/jobs/1"
+    ends_in_order
+    wait "$PENDING"
+    same "status of rmdir" 1 $?
+    grep -q 'EINTR: The daemon is ending; the removal is accepted' "$WORK/log" || fail "the log does not say it: $(tail -n 2 "$WORK/log")"
+}
+
+# What systemd does for Type=notify. It may name a socket in the file system or an abstract one.
+the_service_manager_is_told() {
+    local address listener
+    host_file two.yaml < /dev/null
+    for address in "$WORK/notify" "@$WORK/notify"; do
+        python3 - "$address" "$WORK/told" 2> "$WORK/listener" <<'P' &
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1].replace("@", "\0", 1))
+with open(sys.argv[2], "w") as out:
+    print("bound", file=out, flush=True)
+    for _ in range(4):
+        print(s.recv(100).decode(), file=out, flush=True)
+P
+        listener=$!
+        wait_until "somebody listens" is_told bound || { fail "$(cat "$WORK/listener")"; return; }
+        NOTIFY_SOCKET=$address mount_tree
+        wait_until "it is ready" is_told READY=1
+        kill -HUP "$DAEMON"
+        wait_until "it has reloaded" is_told $'RELOADING=1\nREADY=1'
+        unmount_tree
+        wait "$listener"
+        same "what was told" $'bound\nREADY=1\nRELOADING=1\nREADY=1\nSTOPPING=1' "$(cat "$WORK/told")"
+        rm -f "$WORK/told"
+    done
+}
+is_told() { [[ $(cat "$WORK/told" 2> /dev/null) == *"$1" ]]; }
+a_service_manager_that_is_gone_is_no_error() {
+    NOTIFY_SOCKET=$WORK/none mount_tree
+    works cat "$MNT/web01/state"
+    unmount_tree
+    grep -q 'cannot tell the service manager READY=1: No such file' "$WORK/log" || fail "the log does not say it: $(cat "$WORK/log")"
+}
+
+for name in a_merge_is_parked_and_mkdir_before_its_commit_point_gets_eintr past_its_commit_point_mkdir_gets_its_result \
+    a_removal_with_sync_is_accepted_and_gets_eintr the_service_manager_is_told a_service_manager_that_is_gone_is_no_error; do
+    test_case "$name"
+done
