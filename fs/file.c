@@ -124,11 +124,20 @@ void file_read(Face *face, File *file, fuse_req_t req, size_t size, off_t offset
     fuse_reply_buf(req, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
 }
 
-void file_truncate(File *file)
+char *file_value(const char *text, gsize length)
+{
+    return g_strndup(text, length > 0 && text[length - 1] == '\n' ? length - 1 : length);
+}
+
+bool file_cut(File *file, gsize size, char **out_value)
 {
     g_mutex_lock(&file->lock);
-    g_string_truncate(file->draft, 0);
+    bool enough = size <= file->draft->len;
+    *out_value = size < file->draft->len ? file_value(file->draft->str, size) : NULL;
+    if (enough)
+        g_string_truncate(file->draft, size);
     g_mutex_unlock(&file->lock);
+    return enough;
 }
 
 static bool check_data(const char *data, size_t size, GError **error)
@@ -142,11 +151,6 @@ static bool check_data(const char *data, size_t size, GError **error)
     return false;
 }
 
-static char *without_newline(const char *text, size_t length)
-{
-    return g_strndup(text, length > 0 && text[length - 1] == '\n' ? length - 1 : length);
-}
-
 /* Bash's printf writes line by line: each write puts its part in its place and asks for the whole.
  */
 static char *write_part(File *file, const char *data, size_t size, off_t offset, GError **error)
@@ -158,7 +162,7 @@ static char *write_part(File *file, const char *data, size_t size, off_t offset,
         return NULL;
     }
     g_string_overwrite_len(file->draft, (gsize)offset, data, (gssize)size);
-    return without_newline(file->draft->str, file->draft->len);
+    return file_value(file->draft->str, file->draft->len);
 }
 
 /* The kernel puts an appending write at the end of what the file reads: that is the value's offset
@@ -174,7 +178,7 @@ static char *write_whole(File *file, const char *data, size_t size, off_t offset
         return NULL;
     }
     file->written = true;
-    return without_newline(data, size);
+    return file_value(data, size);
 }
 
 char *file_write(File *file, const char *data, size_t size, off_t offset, GError **error)

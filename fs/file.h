@@ -23,8 +23,11 @@ void file_free(Face *face, File *file);
 void file_read(Face *face, File *file, fuse_req_t req, size_t size, off_t offset);
 /* NODE_LIVE: where it ends now. */
 off_t file_length(Face *face, File *file);
-/* Truncated to nothing, as the shell's > does. */
-void file_truncate(File *file);
+/* Truncated through this open file. false if what it would hold is shorter than @size; else
+ * @out_value is what it asks for (see file_value), NULL if nothing is cut off. */
+bool file_cut(File *file, gsize size, char **out_value);
+/* The value that @length bytes of @text ask for: without a newline at the end. */
+char *file_value(const char *text, gsize length);
 /* The value that a write of @size bytes at @offset asks for, without its trailing newline; NULL
  * with @error. */
 char *file_write(File *file, const char *data, size_t size, off_t offset, GError **error);

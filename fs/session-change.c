@@ -1,12 +1,11 @@
-/* Operations that change something: resolve, build one request from the node table, send it. What
- * no row of the table knows how to do is EPERM, with a sentence in `errors`. */
+/* Operations that make, remove and move: resolve, build one request from the node table, send it.
+ * What no row of the table knows how to do is EPERM, with a sentence in `errors`. */
 #include "fs/session.h"
 
 #include "fs/act.h"
-#include "fs/attr.h"
 #include "fs/errmap.h"
-#include "fs/file.h"
 #include "fs/requests.h"
+#include "fs/sweep.h"
 #include "fs/templinks.h"
 
 #include <errno.h>
@@ -25,6 +24,11 @@ void session_forbid(fuse_req_t req, const char *verb, const Node *node, const Pl
         g_error_new(VMSNAPFS_ERROR, ERR_FORBIDDEN, "\"%s\" %s", whole, sentence);
 
     act_refuse(session_face(req), req, place_uuid(place), operation, EPERM, error);
+}
+
+void session_refuse(fuse_req_t req, const Place *place, const char *operation, const GError *error)
+{
+    act_refuse(session_face(req), req, place_uuid(place), operation, errmap_errno(error), error);
 }
 
 /* ---- making ---- */
@@ -70,12 +74,6 @@ static Answer answer_new_entry(Face *face, const Inode *directory, const char *n
                     .holds_directory = true};
 }
 
-/* Answer with a refusal that building a request set. */
-static void refuse(fuse_req_t req, const Place *place, const char *operation, const GError *error)
-{
-    act_refuse(session_face(req), req, place_uuid(place), operation, errmap_errno(error), error);
-}
-
 void session_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
     g_autoptr(Inode) directory = NULL;
@@ -90,13 +88,19 @@ void session_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t m
                        "nowhere else");
         return;
     }
+    if (!sweep_allows_mkdir(session_face(req)->sweep, act_caller(req), directory->uuid, name)) {
+        session_forbid(req, "mkdir", directory->node, &place, name,
+                       "was not taken: this process was refused to move a snapshot here, and would "
+                       "now copy it; a snapshot belongs to its VM");
+        return;
+    }
     g_autofree char *operation = act_operation("mkdir", directory->node, &place, name);
     Request *request = directory->node->make(&place, name, mode, &error);
     if (request)
         act_submit(session_face(req), req, request, g_steal_pointer(&operation),
                    answer_new_entry(session_face(req), directory, name));
     else
-        refuse(req, &place, operation, error);
+        session_refuse(req, &place, operation, error);
 }
 
 static void forbid_new(fuse_req_t req, fuse_ino_t parent, const char *verb, const char *name)
@@ -153,7 +157,7 @@ void session_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, cons
         act_submit(face, req, request, g_steal_pointer(&operation),
                    answer_new_entry(face, directory, name));
     else
-        refuse(req, &place, operation, error);
+        session_refuse(req, &place, operation, error);
 }
 
 /* ---- removing ---- */
@@ -187,7 +191,7 @@ static void unlink_in_snapshot(fuse_req_t req, const Inode *directory, const Pla
             g_error_new(VMSNAPFS_ERROR, ERR_BUSY,
                         "snapshot \"%s\" of \"%s\" is held: release it with chmod u+w first",
                         snapshot->name, place->vm->name);
-        refuse(req, place, operation, error);
+        session_refuse(req, place, operation, error);
         return;
     }
     g_autoptr(Inode) inode = inodes_enter(face->inodes, node, place);
@@ -246,7 +250,7 @@ static void drop(fuse_req_t req, const Node *node, const Place *place)
     Request *request = node->drop(place, &error);
 
     if (!request) {
-        refuse(req, place, operation, error);
+        session_refuse(req, place, operation, error);
         return;
     }
     Inode *inode = inodes_enter(face->inodes, node, place);
@@ -343,6 +347,18 @@ static void move(fuse_req_t req, const Inode *directory, const Node *node, const
                    error);
 }
 
+static void forbid_move_away(fuse_req_t req, const Inode *directory, const Place *place,
+                             const char *name, fuse_ino_t new_parent, const char *new_name)
+{
+    Face *face = session_face(req);
+    g_autoptr(Inode) target = inodes_get(face->inodes, new_parent);
+
+    if (target)
+        sweep_refused_move(face->sweep, act_caller(req), target->uuid, new_name);
+    session_forbid(req, "mv", directory->node, place, name,
+                   "cannot be moved to another directory: a snapshot belongs to its VM");
+}
+
 void session_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
                     const char *new_name, unsigned int flags)
 {
@@ -362,103 +378,7 @@ void session_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_in
         session_forbid(req, "mv", directory->node, &place, name,
                        "cannot be moved: only snapshots can be renamed");
     else if (new_parent != parent)
-        session_forbid(req, "mv", directory->node, &place, name,
-                       "cannot be moved to another directory: a snapshot belongs to its VM");
+        forbid_move_away(req, directory, &place, name, new_parent, new_name);
     else
         move(req, directory, node, &place, name, new_name);
-}
-
-/* ---- attributes ---- */
-
-static void reply_attr_of(Face *face, fuse_req_t req, void *data)
-{
-    g_auto(Place) place = {0};
-    const Inode *inode = data;
-
-    if (inode_place(inode, face, &place))
-        session_reply_attr(req, inode->node, &place);
-    else
-        fuse_reply_err(req, ENOENT);
-}
-
-static void change_mode(fuse_req_t req, const Inode *inode, const Place *place, mode_t mode)
-{
-    Face *face = session_face(req);
-
-    act_submit(face, req, request_mode(place, mode),
-               act_operation("chmod", inode->node, place, NULL),
-               (Answer){.reply = reply_attr_of,
-                        .data = inodes_get(face->inodes, inode->id),
-                        .free_data = (GDestroyNotify)inode_unref});
-}
-
-/* What is set to something else than it is, and what for: chmod, chown and truncate to the present
- * value do nothing, and times are taken and forgotten (vim, cp -p, install and Ansible set them).
- */
-static bool changes_owner(const struct stat *now, const struct stat *wanted, int to_set)
-{
-    return (to_set & FUSE_SET_ATTR_UID && wanted->st_uid != now->st_uid) ||
-           (to_set & FUSE_SET_ATTR_GID && wanted->st_gid != now->st_gid);
-}
-
-static bool changes_mode(const struct stat *now, const struct stat *wanted, int to_set)
-{
-    return to_set & FUSE_SET_ATTR_MODE && (wanted->st_mode & 07777) != (now->st_mode & 07777);
-}
-
-void session_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_set,
-                     struct fuse_file_info *fi)
-{
-    g_autoptr(Inode) inode = NULL;
-    g_auto(Place) place = {0};
-    struct stat now;
-
-    if (!session_open_place(req, id, &inode, &place))
-        return;
-    const Node *node = inode->node;
-    bool truncates = to_set & FUSE_SET_ATTR_SIZE;
-    attr_fill(&now, node, &place);
-    if (truncates && (!node->store || attr->st_size != 0)) {
-        session_forbid(req, "truncate", node, &place, NULL,
-                       node->store ? "can only be truncated to nothing" : "is read only");
-        return;
-    }
-    if (truncates && fi && fi->fh)
-        file_truncate((File *)(uintptr_t)fi->fh);
-    if (changes_owner(&now, attr, to_set))
-        session_forbid(req, "chown", node, &place, NULL,
-                       "belongs to who made it: its owner and group cannot be changed");
-    else if (!changes_mode(&now, attr, to_set))
-        session_reply_attr(req, node, &place);
-    else if (node_in_snapshot(node) && node_is_directory(node))
-        change_mode(req, inode, &place, attr->st_mode);
-    else
-        session_forbid(req, "chmod", node, &place, NULL,
-                       "has a fixed mode: only a snapshot's directory can be held and released");
-}
-
-/* ---- writing ---- */
-
-static void reply_written(Face *face, fuse_req_t req, void *size)
-{
-    fuse_reply_write(req, GPOINTER_TO_SIZE(size));
-}
-
-void session_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t size, off_t offset,
-                   struct fuse_file_info *fi)
-{
-    g_autoptr(Inode) inode = NULL;
-    g_auto(Place) place = {0};
-    g_autoptr(GError) error = NULL;
-
-    if (!session_open_place(req, id, &inode, &place))
-        return;
-    g_autofree char *operation = act_operation("write", inode->node, &place, NULL);
-    g_autofree char *value = file_write((File *)(uintptr_t)fi->fh, data, size, offset, &error);
-    Request *request = value ? inode->node->store(&place, value, &error) : NULL;
-    if (request)
-        act_submit(session_face(req), req, request, g_steal_pointer(&operation),
-                   (Answer){.reply = reply_written, .data = GSIZE_TO_POINTER(size)});
-    else
-        refuse(req, &place, operation, error);
 }

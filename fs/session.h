@@ -1,4 +1,5 @@
-/* The FUSE operations. Reading ones are in session-read.c, changing ones in session-change.c. */
+/* The FUSE operations. Reading ones are in session-read.c, those that make, remove and
+ * move in session-change.c, those that set attributes and write in session-write.c. */
 #pragma once
 
 #include "fs/inode.h"
@@ -8,7 +9,7 @@ const struct fuse_lowlevel_ops *session_operations(void);
 /* From the engine: something changed. @data: the face. */
 void session_changed(ChangeKind kind, const char *uuid, const char *event, void *data);
 
-/* ---- shared by the two ---- */
+/* ---- shared by them ---- */
 
 Face *session_face(fuse_req_t req);
 /* The inode and its place, or an answer (ENOENT) and false. inode_unref and place_clear either way.
@@ -36,3 +37,5 @@ void session_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t size,
 /* The error outside any request of the engine, and the sentence that goes with it. */
 void session_forbid(fuse_req_t req, const char *verb, const Node *node, const Place *place,
                     const char *name, const char *sentence);
+/* Answer with a refusal that building a request set. */
+void session_refuse(fuse_req_t req, const Place *place, const char *operation, const GError *error);

@@ -13,6 +13,7 @@ typedef struct {
     GHashTable *lists;  /* uuid → when snapshots/ was last opened */
     GHashTable *opened; /* uuid/id → when it was last opened as a directory */
     GHashTable *read;   /* uuid/id → when a file of it was opened for reading */
+    GHashTable *moves;  /* uuid/name → until: where it was not allowed to move a snapshot to */
 } Sweeper;
 
 struct Sweep {
@@ -33,6 +34,7 @@ static void sweeper_free(void *data)
     g_hash_table_destroy(sweeper->lists);
     g_hash_table_destroy(sweeper->opened);
     g_hash_table_destroy(sweeper->read);
+    g_hash_table_destroy(sweeper->moves);
     g_free(sweeper);
 }
 
@@ -88,6 +90,7 @@ static Sweeper *sweeper_of(Sweep *sweep, const char *name, ProcessKey process)
     sweeper->lists = times_new();
     sweeper->opened = times_new();
     sweeper->read = times_new();
+    sweeper->moves = times_new();
     g_hash_table_insert(sweep->sweepers, g_strdup(name), sweeper);
     return sweeper;
 }
@@ -199,6 +202,25 @@ bool sweep_allows_rmdir(Sweep *sweep, Caller caller, const char *uuid, const cha
     Sweeper *sweeper = sweep_lock(sweep, caller);
     g_autofree char *key = snapshot_key(uuid, id);
     bool allowed = !is_armed(sweeper, uuid, key);
+
+    sweep_unlock(sweep);
+    return allowed;
+}
+
+void sweep_refused_move(Sweep *sweep, Caller caller, const char *uuid, const char *name)
+{
+    Sweeper *sweeper = sweep_lock(sweep, caller);
+    g_autofree char *key = snapshot_key(uuid, name);
+
+    times_set(sweeper->moves, key, g_get_monotonic_time() + WINDOW);
+    sweep_unlock(sweep);
+}
+
+bool sweep_allows_mkdir(Sweep *sweep, Caller caller, const char *uuid, const char *name)
+{
+    Sweeper *sweeper = sweep_lock(sweep, caller);
+    g_autofree char *key = snapshot_key(uuid, name);
+    bool allowed = times_get(sweeper->moves, key) <= g_get_monotonic_time();
 
     sweep_unlock(sweep);
     return allowed;

@@ -29,3 +29,8 @@ void sweep_read_snapshot(Sweep *sweep, Caller caller, const char *uuid, const ch
 /* May @caller unlink something in the snapshot, or remove it? A "no" renews itself. */
 bool sweep_allows_unlink(Sweep *sweep, Caller caller, const char *uuid, const char *id);
 bool sweep_allows_rmdir(Sweep *sweep, Caller caller, const char *uuid, const char *id);
+
+/* A move of a snapshot to @name of the VM @uuid was refused: Python's shutil.move and its like now
+ * make that directory to copy into it, and no snapshot shall be taken by that (design 2.2). */
+void sweep_refused_move(Sweep *sweep, Caller caller, const char *uuid, const char *name);
+bool sweep_allows_mkdir(Sweep *sweep, Caller caller, const char *uuid, const char *name);

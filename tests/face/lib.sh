@@ -138,10 +138,10 @@ said() { quick grep -qF -- "$2" "$MNT/$1/errors" || fail "errors of $1 do not sa
 # A fresh VM: no snapshots, no jobs.
 clean() {
     local vm=$1 name job
-    for name in $(quick ls "$MNT/$vm/snapshots"); do
+    while IFS= read -r name; do
         quick chmod u+w "$MNT/$vm/snapshots/$name"
         quick rmdir "$MNT/$vm/snapshots/$name"
-    done
+    done < <(quick ls "$MNT/$vm/snapshots")
     quick cat "$MNT/$vm/wait" > "$WORK/waited" 2>&1
     for job in $(quick ls "$MNT/$vm/jobs"); do quick rmdir "$MNT/$vm/jobs/$job"; done
 }

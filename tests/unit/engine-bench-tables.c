@@ -124,6 +124,40 @@ static bool block_job(Hypervisor *hv, const char *uuid, const char *target, Bloc
     return ask(error) && fake_hv->block_job(hv, uuid, target, out_job, error);
 }
 
+/* The engine has no lock of its own held in a call of the tables. */
+static void give_up_if_asked(void)
+{
+    g_mutex_lock(&the_bench->lock);
+    bool late = the_bench->late;
+    g_mutex_unlock(&the_bench->lock);
+    if (!late)
+        return;
+    g_mutex_lock(&the_bench->engine->lock);
+    uint64_t ticket = the_bench->engine->last_ticket;
+    g_mutex_unlock(&the_bench->engine->lock);
+    engine_interrupt(the_bench->engine, ticket);
+}
+
+static bool define(Hypervisor *hv, const char *uuid, const char *xml, GError **error)
+{
+    give_up_if_asked();
+    return fake_hv->define(hv, uuid, xml, error);
+}
+
+static bool snapshot(Hypervisor *hv, const char *uuid, const GPtrArray *switches,
+                     const GPtrArray *excluded, GError **error)
+{
+    give_up_if_asked();
+    return fake_hv->snapshot(hv, uuid, switches, excluded, error);
+}
+
+void bench_interrupt_at_commit(Bench *bench)
+{
+    g_mutex_lock(&bench->lock);
+    bench->late = true;
+    g_mutex_unlock(&bench->lock);
+}
+
 static void set_vm(Bench *bench, char **which, const char *uuid)
 {
     g_mutex_lock(&bench->lock);
@@ -237,6 +271,8 @@ void bench_wrap_tables(Bench *bench)
     bench->hv_ops.inspect = inspect;
     bench->hv_ops.block_abort = block_abort;
     bench->hv_ops.block_job = block_job;
+    bench->hv_ops.define = define;
+    bench->hv_ops.snapshot = snapshot;
     bench->hv->ops = &bench->hv_ops;
     bench->image_ops = *fake_images;
     bench->image_ops.lock = lock;

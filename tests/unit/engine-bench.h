@@ -32,6 +32,7 @@ typedef struct {
     unsigned questions, lost_question; /* about domains and jobs so far; the one not answered */
     bool hangs;                        /* libvirt does not answer at all, for now */
     bool aborts_hang;                  /* libvirt does not answer when a block job is to end */
+    bool late;                         /* the caller gives up in the middle of the commit point */
     GHashTable *busy;    /* path → for how many more milliseconds another program has its lock */
     GHashTable *grabbed; /* paths that another program locks as soon as they are free */
     GHashTable *locks;   /* ImageLock → path: what the engine holds */
@@ -62,6 +63,8 @@ void bench_hang_aborts(Bench *bench, bool hang);
 void bench_lose_question(Bench *bench, unsigned n);
 /* While @hangs, who asks about a domain or its block jobs waits. */
 void bench_hang(Bench *bench, bool hangs);
+/* From now on a snapshot or a definition makes the newest request's caller give up. */
+void bench_interrupt_at_commit(Bench *bench);
 /* Another program has QEMU's lock on @path for @milliseconds, of which only those count that
  * somebody waits; 0: not any more. */
 #define FOR_EVER G_MAXUINT

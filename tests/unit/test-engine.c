@@ -159,6 +159,30 @@ static void snapshots_are_found_again_by_the_next_daemon(void **state)
     assert_false(bench_has_event(bench, "\"snapshot-removed\""));
 }
 
+static const char *hold(Bench *bench, const char *name, mode_t mode)
+{
+    Request *request = bench_request(REQUEST_MODE, WEB, name);
+
+    request->mode = mode;
+    return bench_answer(bench_submit(bench, request));
+}
+
+static void a_hold_outlives_the_daemon(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    assert_string_equal(bench_create(bench, WEB, "second"), "ok");
+    assert_string_equal(hold(bench, "first", 0555), "ok");
+    bench_restart(bench);
+    assert_string_equal(bench_remove(bench, WEB, "first"), "EBUSY");
+    assert_string_equal(bench_revert(bench, WEB, "first"), "ok");
+    assert_string_equal(bench_remove(bench, WEB, "second"), "ok");
+    assert_string_equal(bench_remove(bench, WEB, "first"), "EBUSY");
+    assert_string_equal(hold(bench, "first", 0755), "ok");
+    assert_string_equal(bench_remove(bench, WEB, "first"), "ok");
+}
+
 /* ---- power ---- */
 
 static void the_state_file_moves_a_vm_through_its_states(void **state)
@@ -255,6 +279,22 @@ static void an_interrupted_create_is_undone(void **state)
     assert_listed(bench, WEB, "");
     g_autoptr(GPtrArray) after = simhost_images(bench->host);
     assert_int_equal(after->len, before->len);
+}
+
+/* Pitfall 25. */
+static void an_interrupt_at_the_point_of_no_return_comes_too_late(void **state)
+{
+    Bench *bench = *state;
+
+    bench_interrupt_at_commit(bench);
+    assert_string_equal(bench_create(bench, WEB, "off"), "ok");
+    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
+    assert_string_equal(bench_create(bench, WEB, "live"), "ok");
+    assert_string_equal(bench_power(bench, WEB, "off"), "ok");
+    assert_string_equal(bench_revert(bench, WEB, "off"), "ok");
+    assert_listed(bench, WEB, "off live");
+    g_autofree char *current = bench_current(bench, WEB);
+    assert_string_equal(current, "off");
 }
 
 static void an_unknown_ticket_interrupts_nothing(void **state)
@@ -473,6 +513,7 @@ int main(void)
         started(a_running_vm_is_not_reverted),
         started(what_is_not_there_is_refused_at_once),
         started(snapshots_are_found_again_by_the_next_daemon),
+        started(a_hold_outlives_the_daemon),
         started(the_state_file_moves_a_vm_through_its_states),
         started(a_guest_that_does_not_shut_down_is_a_timeout),
         started(waiting_for_a_shutdown_ends_when_the_guest_is_off),
@@ -480,6 +521,7 @@ int main(void)
         started(a_change_behind_our_back_is_seen),
         started(an_interrupted_request_that_waits_ends_without_effect),
         started(an_interrupted_create_is_undone),
+        started(an_interrupt_at_the_point_of_no_return_comes_too_late),
         started(an_unknown_ticket_interrupts_nothing),
         started(requests_on_one_vm_run_in_order),
         started(a_slow_vm_does_not_hold_up_another),
