@@ -3,7 +3,9 @@
  * Text changes behind the kernel's back, and `ls -l` promises its true length: the attributes of
  * files are asked for each time, which costs no more than rendering a few lines from a view.
  * Directories and names are kept for a second and the notifier shortens that; nothing goes wrong
- * while it is parked, since an object that is gone answers ENOENT by itself. */
+ * while it is parked, since an object that is gone answers ENOENT by itself. What comes and goes by
+ * itself is looked up each time, but the parent of a snapshot: who removes the snapshot (rm -r)
+ * must be able to unlink what the directory held a moment ago. */
 #include "fs/attr.h"
 
 #include "fs/stamps.h"
@@ -97,5 +99,7 @@ double attr_timeout(const Node *node)
 
 double attr_entry_timeout(const Node *node)
 {
-    return node->flags & NODE_FLEETING || node->present ? 0.0 : KEEP;
+    bool comes_and_goes = node->present && !node_in_snapshot(node);
+
+    return node->flags & NODE_FLEETING || comes_and_goes ? 0.0 : KEEP;
 }

@@ -43,6 +43,7 @@ struct Blocking {
     GHashTable *waiting; /* fuse_req_t → Waiting */
     GHashTable *readers; /* set of Reader */
     bool stopping;
+    uint64_t lost;
 };
 
 /* ---- answers ---- */
@@ -137,10 +138,11 @@ static void add_lost(Reader *reader)
     reader->lost = 0;
 }
 
-static void add_event(Reader *reader, const char *event)
+static void add_event(Blocking *blocking, Reader *reader, const char *event)
 {
     if (reader->text->len + strlen(event) > EVENTS_KEPT) {
         reader->lost++;
+        blocking->lost++;
         return;
     }
     add_lost(reader);
@@ -237,7 +239,7 @@ void blocking_changed(Blocking *blocking, const char *uuid, const char *event)
     g_hash_table_iter_init(&iter, blocking->readers);
     while (event && g_hash_table_iter_next(&iter, &reader, NULL))
         if (!((Reader *)reader)->uuid)
-            add_event(reader, event);
+            add_event(blocking, reader, event);
     bool anybody = g_hash_table_size(blocking->readers) > 0;
     g_mutex_unlock(&blocking->lock);
     if (anybody)
@@ -354,6 +356,22 @@ Blocking *blocking_new(Face *face)
     blocking->waiting = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     blocking->readers = g_hash_table_new(NULL, NULL);
     return blocking;
+}
+
+uint64_t blocking_lost(Blocking *blocking)
+{
+    g_mutex_lock(&blocking->lock);
+    uint64_t lost = blocking->lost;
+    g_mutex_unlock(&blocking->lock);
+    return lost;
+}
+
+unsigned blocking_readers(Blocking *blocking)
+{
+    g_mutex_lock(&blocking->lock);
+    unsigned readers = g_hash_table_size(blocking->readers);
+    g_mutex_unlock(&blocking->lock);
+    return readers;
 }
 
 void blocking_stop(Blocking *blocking)

@@ -8,6 +8,10 @@
 typedef struct Reader Reader; /* one open file */
 
 Blocking *blocking_new(Face *face);
+/* For stats: events that readers were too slow for, all together; who has `wait` or `events` open.
+ */
+uint64_t blocking_lost(Blocking *blocking);
+unsigned blocking_readers(Blocking *blocking);
 void blocking_free(Blocking *blocking);
 /* Answer everybody with EINTR, now and from now on. */
 void blocking_stop(Blocking *blocking);

@@ -73,6 +73,7 @@ static const Node nodes[] = {
      .scope = SCOPE_HOST,
      .mode = TEXT,
      .flags = NODE_UNLISTED | NODE_EVENTS},
+    {.pattern = ".vmsnapfs/stats", .scope = SCOPE_HOST, .mode = TEXT, .show = show_stats},
     {.pattern = ".vmsnapfs/by-uuid", .scope = SCOPE_HOST, .mode = DIRECTORY},
     {.pattern = ".vmsnapfs/by-uuid/<uuid>",
      .scope = SCOPE_UUID,
@@ -246,6 +247,25 @@ bool node_is_directory(const Node *node)
 bool node_is_present(const Node *node, const Place *place)
 {
     return !node->present || node->present(place);
+}
+
+const char *node_list(const Node *node)
+{
+    static const char *const lists[] = {"snapshots", "jobs"};
+    const char *rest = g_str_has_prefix(node->pattern, "<vm>/") ? node->pattern + 5 : "";
+
+    for (gsize i = 0; i < G_N_ELEMENTS(lists); i++)
+        if (g_str_has_prefix(rest, lists[i]) && strchr("/", rest[strlen(lists[i])]))
+            return lists[i];
+    return NULL;
+}
+
+bool node_is_known(const Node *directory, const char *name)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(nodes); i++)
+        if (node_is_child(&nodes[i], directory) && strcmp(node_leaf(&nodes[i]), name) == 0)
+            return true;
+    return false;
 }
 
 bool node_in_snapshot(const Node *node)

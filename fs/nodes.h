@@ -45,6 +45,10 @@ const char *node_leaf(const Node *node);
 bool node_is_named(const Node *node);
 bool node_is_directory(const Node *node);
 bool node_is_present(const Node *node, const Place *place);
+/* The list of removable things that it is, or that it is in: "snapshots", "jobs"; NULL. */
+const char *node_list(const Node *node);
+/* Is it a row of the table in @directory, whether present now or not? */
+bool node_is_known(const Node *directory, const char *name);
 /* Is it, or is it in, a listed snapshot? */
 bool node_in_snapshot(const Node *node);
 

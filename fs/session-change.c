@@ -175,28 +175,44 @@ static void forbid_sweep(fuse_req_t req, const char *verb, const Inode *director
     session_forbid(req, verb, directory->node, place, name, sentence);
 }
 
-static void unlink_in_snapshot(fuse_req_t req, const Inode *directory, const Place *place,
-                               const Node *node, const char *name)
+static bool is_held(const Place *place)
+{
+    return place->snapshot && !(place->snapshot->mode & 0200);
+}
+
+static void refuse_held(fuse_req_t req, const Inode *directory, const Place *place,
+                        const char *name)
+{
+    g_autofree char *operation = act_operation("unlink", directory->node, place, name);
+    g_autoptr(GError) error =
+        g_error_new(VMSNAPFS_ERROR, ERR_BUSY,
+                    "snapshot \"%s\" of \"%s\" is held: release it with chmod u+w first",
+                    place->snapshot->name, place->vm->name);
+
+    session_refuse(req, place, operation, error);
+}
+
+/* Of a snapshot or a job: rm -r begins like that, and its rmdir is what counts. @node is NULL for
+ * what was there a moment ago (the parent, when it was merged). */
+static void unlink_in_removable(fuse_req_t req, const Inode *directory, const Place *place,
+                                const Node *node, const char *name)
 {
     Face *face = session_face(req);
-    const SnapshotView *snapshot = place->snapshot;
 
-    if (!sweep_allows_unlink(face->sweep, act_caller(req), directory->uuid, directory->object)) {
+    if (!sweep_allows_unlink(face->sweep, act_caller(req), directory->uuid,
+                             node_list(directory->node), directory->object)) {
         session_forbid(req, "unlink", directory->node, place, name, guarded);
         return;
     }
-    if (!(snapshot->mode & 0200)) {
-        g_autofree char *operation = act_operation("unlink", directory->node, place, name);
-        g_autoptr(GError) error =
-            g_error_new(VMSNAPFS_ERROR, ERR_BUSY,
-                        "snapshot \"%s\" of \"%s\" is held: release it with chmod u+w first",
-                        snapshot->name, place->vm->name);
-        session_refuse(req, place, operation, error);
+    if (is_held(place)) {
+        refuse_held(req, directory, place, name);
         return;
     }
-    g_autoptr(Inode) inode = inodes_enter(face->inodes, node, place);
-    inodes_retire(face->inodes, inode);
-    inodes_forget(face->inodes, inode->id, 1);
+    if (node) {
+        g_autoptr(Inode) inode = inodes_enter(face->inodes, node, place);
+        inodes_retire(face->inodes, inode);
+        inodes_forget(face->inodes, inode->id, 1);
+    }
     fuse_reply_err(req, 0);
 }
 
@@ -211,9 +227,6 @@ static const char *why_not_unlinked(const Node *node)
     if (strcmp(node_leaf(node), "current") == 0)
         return "cannot be removed: it says where the VM is. To revert with an ln that removes it "
                "first (busybox): ln -s NEW x && mv -T x current";
-    if (node->scope == SCOPE_JOB)
-        return "cannot be removed by itself: rmdir the job's directory cancels a running job and "
-               "dismisses a finished one";
     return "cannot be removed: it is part of the tree";
 }
 
@@ -225,12 +238,13 @@ void session_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (!session_open_place(req, parent, &directory, &place))
         return;
     const Node *node = nodes_find(directory->node, &place, name);
-    if (!node)
+    bool removable = directory->node->drop && node_is_known(directory->node, name);
+    if (removable)
+        unlink_in_removable(req, directory, &place, node, name);
+    else if (!node)
         fuse_reply_err(req, ENOENT);
     else if (node->scope == SCOPE_LINK)
         unlink_link(req, &place);
-    else if (node_in_snapshot(node))
-        unlink_in_snapshot(req, directory, &place, node, name);
     else
         forbid_sweep(req, "unlink", directory, &place, name, why_not_unlinked(node));
 }
@@ -262,9 +276,16 @@ static void drop(fuse_req_t req, const Node *node, const Place *place)
                         .holds_directory = true});
 }
 
+static bool allows_drop(fuse_req_t req, const Node *node, const Place *place)
+{
+    g_autofree char *object = place_object(place, node->scope);
+
+    return sweep_allows_rmdir(session_face(req)->sweep, act_caller(req), place_uuid(place),
+                              node_list(node), object);
+}
+
 void session_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    Face *face = session_face(req);
     g_autoptr(Inode) directory = NULL;
     g_auto(Place) place = {0};
 
@@ -278,8 +299,7 @@ void session_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     else if (!node->drop)
         forbid_sweep(req, "rmdir", directory, &place, name,
                      "cannot be removed: only snapshots and jobs can");
-    else if (node_in_snapshot(node) &&
-             !sweep_allows_rmdir(face->sweep, act_caller(req), directory->uuid, place.snapshot->id))
+    else if (!allows_drop(req, node, &place))
         session_forbid(req, "rmdir", directory->node, &place, name, guarded);
     else
         drop(req, node, &place);

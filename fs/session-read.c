@@ -120,12 +120,11 @@ static void do_readlink(fuse_req_t req, fuse_ino_t id)
 
 static void tell_guard(fuse_req_t req, const Inode *inode)
 {
-    Sweep *sweep = session_face(req)->sweep;
+    const char *list = node_list(inode->node);
 
-    if (inode->node->make) /* snapshots/ */
-        sweep_opened_list(sweep, act_caller(req), inode->uuid);
-    else if (node_in_snapshot(inode->node))
-        sweep_opened_snapshot(sweep, act_caller(req), inode->uuid, inode->object);
+    if (list)
+        sweep_opened(session_face(req)->sweep, act_caller(req), inode->uuid, list,
+                     inode->object[0] ? inode->object : NULL);
 }
 
 static void close_directory(Face *face, void *directory)
@@ -189,8 +188,9 @@ static void do_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
         session_forbid(req, "open", inode->node, &place, NULL, "is read only");
         return;
     }
-    if ((fi->flags & O_ACCMODE) != O_WRONLY && node_in_snapshot(inode->node))
-        sweep_read_snapshot(face->sweep, act_caller(req), inode->uuid, inode->object);
+    const char *list = node_list(inode->node);
+    if ((fi->flags & O_ACCMODE) != O_WRONLY && list)
+        sweep_read(face->sweep, act_caller(req), inode->uuid, list, inode->object);
     File *file = file_new(face, inode, &place, fi->flags);
     if (inode->node->flags & NODE_LIVE)
         followers_add(face->followers, file, act_caller(req).pid);

@@ -1,5 +1,6 @@
 #include "fs/show.h"
 
+#include "fs/blocking.h"
 #include "model/names.h"
 
 #include <inttypes.h>
@@ -99,6 +100,20 @@ char *show_host_status(const Place *place)
 char *show_errors(const Place *place)
 {
     return engine_errors(place->face->engine, place->vm ? place->vm->uuid : NULL);
+}
+
+char *show_stats(const Place *place)
+{
+    g_autoptr(GArray) stats = engine_stats(place->face->engine);
+    GString *out = g_string_new(NULL);
+
+    for (guint i = 0; i < stats->len; i++) {
+        const EngineStat *stat = &g_array_index(stats, EngineStat, i);
+        show_key_number(out, stat->key, stat->value);
+    }
+    show_key_number(out, "events_lost", blocking_lost(place->face->blocking));
+    show_key_number(out, "readers", blocking_readers(place->face->blocking));
+    return g_string_free(out, FALSE);
 }
 
 char *show_by_uuid(const Place *place)

@@ -8,6 +8,7 @@ char *show_readme(const Place *place);
 char *show_version(const Place *place);
 char *show_host_status(const Place *place);
 char *show_errors(const Place *place);
+char *show_stats(const Place *place);
 char *show_by_uuid(const Place *place);
 char *show_job_link(const Place *place);
 

@@ -5,14 +5,14 @@
 #define WINDOW        (10 * G_TIME_SPAN_SECOND)
 #define MANY_SWEEPERS 256
 
-/* What one process did. Keys: "uuid" or "uuid/id"; values: when it stops to count (monotonic), or
- * was done. */
+/* What one process did. Keys: "uuid", "uuid/list" or "uuid/list/id"; values: when it stops to count
+ * (monotonic), or was done. */
 typedef struct {
     ProcessKey process;
-    GHashTable *armed;  /* uuid ("" all VMs), or uuid/id → until */
-    GHashTable *lists;  /* uuid → when snapshots/ was last opened */
-    GHashTable *opened; /* uuid/id → when it was last opened as a directory */
-    GHashTable *read;   /* uuid/id → when a file of it was opened for reading */
+    GHashTable *armed;  /* uuid ("" all VMs), or uuid/list/id → until */
+    GHashTable *lists;  /* uuid/list → when it was last opened */
+    GHashTable *opened; /* uuid/list/id → when it was last opened as a directory */
+    GHashTable *read;   /* uuid/list/id → when a file of it was opened for reading */
     GHashTable *moves;  /* uuid/name → until: where it was not allowed to move a snapshot to */
 } Sweeper;
 
@@ -114,9 +114,9 @@ static void sweep_unlock(Sweep *sweep)
     g_mutex_unlock(&sweep->lock);
 }
 
-static char *snapshot_key(const char *uuid, const char *id)
+static char *entry_key(const char *uuid, const char *list, const char *id)
 {
-    return g_strdup_printf("%s/%s", uuid, id);
+    return g_strconcat(uuid, "/", list, "/", id, NULL);
 }
 
 void sweep_refused(Sweep *sweep, Caller caller, const char *uuid)
@@ -128,43 +128,45 @@ void sweep_refused(Sweep *sweep, Caller caller, const char *uuid)
 }
 
 /* (b) holds from the moment when both are open. */
-static void arm_if_both(Sweeper *sweeper, const char *uuid, const char *key)
+static void arm_if_both(Sweeper *sweeper, const char *list, const char *key)
 {
-    gint64 list = times_get(sweeper->lists, uuid), snapshot = times_get(sweeper->opened, key);
-
-    if (list != G_MININT64 && snapshot != G_MININT64)
+    if (times_get(sweeper->lists, list) != G_MININT64 &&
+        times_get(sweeper->opened, key) != G_MININT64)
         times_set(sweeper->armed, key, g_get_monotonic_time() + WINDOW);
 }
 
-void sweep_opened_list(Sweep *sweep, Caller caller, const char *uuid)
+static void opened_list(Sweeper *sweeper, const char *list)
 {
-    Sweeper *sweeper = sweep_lock(sweep, caller);
-    g_autofree char *prefix = snapshot_key(uuid, "");
+    g_autofree char *prefix = g_strconcat(list, "/", NULL);
     GHashTableIter iter;
     void *key;
 
-    times_set(sweeper->lists, uuid, g_get_monotonic_time());
+    times_set(sweeper->lists, list, g_get_monotonic_time());
     g_hash_table_iter_init(&iter, sweeper->opened);
     while (g_hash_table_iter_next(&iter, &key, NULL))
         if (g_str_has_prefix(key, prefix))
-            arm_if_both(sweeper, uuid, key);
+            arm_if_both(sweeper, list, key);
+}
+
+void sweep_opened(Sweep *sweep, Caller caller, const char *uuid, const char *list, const char *id)
+{
+    Sweeper *sweeper = sweep_lock(sweep, caller);
+    g_autofree char *list_key = g_strconcat(uuid, "/", list, NULL);
+    g_autofree char *key = id ? entry_key(uuid, list, id) : NULL;
+
+    if (key) {
+        times_set(sweeper->opened, key, g_get_monotonic_time());
+        arm_if_both(sweeper, list_key, key);
+    } else {
+        opened_list(sweeper, list_key);
+    }
     sweep_unlock(sweep);
 }
 
-void sweep_opened_snapshot(Sweep *sweep, Caller caller, const char *uuid, const char *id)
+void sweep_read(Sweep *sweep, Caller caller, const char *uuid, const char *list, const char *id)
 {
     Sweeper *sweeper = sweep_lock(sweep, caller);
-    g_autofree char *key = snapshot_key(uuid, id);
-
-    times_set(sweeper->opened, key, g_get_monotonic_time());
-    arm_if_both(sweeper, uuid, key);
-    sweep_unlock(sweep);
-}
-
-void sweep_read_snapshot(Sweep *sweep, Caller caller, const char *uuid, const char *id)
-{
-    Sweeper *sweeper = sweep_lock(sweep, caller);
-    g_autofree char *key = snapshot_key(uuid, id);
+    g_autofree char *key = entry_key(uuid, list, id);
 
     times_set(sweeper->read, key, g_get_monotonic_time());
     sweep_unlock(sweep);
@@ -185,10 +187,11 @@ static bool is_armed(Sweeper *sweeper, const char *uuid, const char *key)
     return armed;
 }
 
-bool sweep_allows_unlink(Sweep *sweep, Caller caller, const char *uuid, const char *id)
+bool sweep_allows_unlink(Sweep *sweep, Caller caller, const char *uuid, const char *list,
+                         const char *id)
 {
     Sweeper *sweeper = sweep_lock(sweep, caller);
-    g_autofree char *key = snapshot_key(uuid, id);
+    g_autofree char *key = entry_key(uuid, list, id);
 
     if (g_hash_table_remove(sweeper->read, key))
         times_set(sweeper->armed, key, g_get_monotonic_time() + WINDOW);
@@ -197,10 +200,11 @@ bool sweep_allows_unlink(Sweep *sweep, Caller caller, const char *uuid, const ch
     return allowed;
 }
 
-bool sweep_allows_rmdir(Sweep *sweep, Caller caller, const char *uuid, const char *id)
+bool sweep_allows_rmdir(Sweep *sweep, Caller caller, const char *uuid, const char *list,
+                        const char *id)
 {
     Sweeper *sweeper = sweep_lock(sweep, caller);
-    g_autofree char *key = snapshot_key(uuid, id);
+    g_autofree char *key = entry_key(uuid, list, id);
     bool allowed = !is_armed(sweeper, uuid, key);
 
     sweep_unlock(sweep);
@@ -210,7 +214,7 @@ bool sweep_allows_rmdir(Sweep *sweep, Caller caller, const char *uuid, const cha
 void sweep_refused_move(Sweep *sweep, Caller caller, const char *uuid, const char *name)
 {
     Sweeper *sweeper = sweep_lock(sweep, caller);
-    g_autofree char *key = snapshot_key(uuid, name);
+    g_autofree char *key = g_strconcat(uuid, "/", name, NULL);
 
     times_set(sweeper->moves, key, g_get_monotonic_time() + WINDOW);
     sweep_unlock(sweep);
@@ -219,7 +223,7 @@ void sweep_refused_move(Sweep *sweep, Caller caller, const char *uuid, const cha
 bool sweep_allows_mkdir(Sweep *sweep, Caller caller, const char *uuid, const char *name)
 {
     Sweeper *sweeper = sweep_lock(sweep, caller);
-    g_autofree char *key = snapshot_key(uuid, name);
+    g_autofree char *key = g_strconcat(uuid, "/", name, NULL);
     bool allowed = times_get(sweeper->moves, key) <= g_get_monotonic_time();
 
     sweep_unlock(sweep);

@@ -4,8 +4,9 @@
  * Per process and VM, unlink inside a snapshot and rmdir of it are refused for ten seconds, renewed
  * by each refusal, after (a) an unlink or rmdir outside snapshots/ was refused to it (at root
  * level: for all VMs), (b) it opened both snapshots/ and that snapshot as directories, (c) it
- * opened a file of that snapshot for reading and then unlinked one there. A process is its thread
- * group and start time; one that /proc does not know is judged by its uid. Thread-safe. */
+ * opened a file of that snapshot for reading and then unlinked one there. The same goes for jobs/
+ * and each job. A process is its thread group and start time; one that /proc does not know is
+ * judged by its uid. Thread-safe. */
 #pragma once
 
 #include "fs/face.h"
@@ -20,15 +21,18 @@ void sweep_free(Sweep *sweep);
 
 /* (a); @uuid "" for all VMs. */
 void sweep_refused(Sweep *sweep, Caller caller, const char *uuid);
-/* (b): snapshots/ of a VM was opened as a directory; or the snapshot @id was. */
-void sweep_opened_list(Sweep *sweep, Caller caller, const char *uuid);
-void sweep_opened_snapshot(Sweep *sweep, Caller caller, const char *uuid, const char *id);
-/* (c): a file of the snapshot was opened for reading. */
-void sweep_read_snapshot(Sweep *sweep, Caller caller, const char *uuid, const char *id);
+/* Of what follows, @list is "snapshots" or "jobs", and @id one in it. */
 
-/* May @caller unlink something in the snapshot, or remove it? A "no" renews itself. */
-bool sweep_allows_unlink(Sweep *sweep, Caller caller, const char *uuid, const char *id);
-bool sweep_allows_rmdir(Sweep *sweep, Caller caller, const char *uuid, const char *id);
+/* (b): the list of a VM was opened as a directory (@id NULL), or one in it was. */
+void sweep_opened(Sweep *sweep, Caller caller, const char *uuid, const char *list, const char *id);
+/* (c): a file in it was opened for reading. */
+void sweep_read(Sweep *sweep, Caller caller, const char *uuid, const char *list, const char *id);
+
+/* May @caller unlink something in it, or remove it? A "no" renews itself. */
+bool sweep_allows_unlink(Sweep *sweep, Caller caller, const char *uuid, const char *list,
+                         const char *id);
+bool sweep_allows_rmdir(Sweep *sweep, Caller caller, const char *uuid, const char *list,
+                        const char *id);
 
 /* A move of a snapshot to @name of the VM @uuid was refused: Python's shutil.move and its like now
  * make that directory to copy into it, and no snapshot shall be taken by that (design 2.2). */

@@ -120,6 +120,7 @@ typedef enum {
                               finished one */
     REQUEST_JOB_BANDWIDTH, /* job, number bytes/s */
     REQUEST_RESCAN,        /* look at the VM again; answered when the fresh view is out */
+    REQUEST_KINDS          /* how many there are */
 } RequestKind;
 
 typedef struct {
@@ -167,6 +168,16 @@ uint64_t engine_errors_sequence(Engine *engine, const char *vm_uuid);
 void engine_configure(Engine *engine, const Config *config, const char *problem);
 /* It could not be read again: what was in force stays, and @error is shown and reported. */
 void engine_configure_failed(Engine *engine, const char *path, const GError *error);
+
+/* ---- numbers ---- */
+
+typedef struct {
+    char key[32]; /* a word of a-z and _ */
+    uint64_t value;
+} EngineStat;
+/* What is counted, since the start or as it is now, always in the same order. Keys are only ever
+ * added. Of EngineStat; yours. */
+GArray *engine_stats(Engine *engine);
 
 /* ---- changes ---- */
 

@@ -37,6 +37,7 @@ static SimHost *host_up(Hypervisor *hv, GError **error)
 {
     SimHost *host = ((FakeHypervisor *)hv)->host;
 
+    hv->calls++;
     if (!simhost_is_down(host))
         return host;
     g_set_error_literal(error, VMSNAPFS_ERROR, ERR_HOST_DOWN,

@@ -86,7 +86,15 @@ typedef struct {
 
 struct Hypervisor {
     const HvOps *ops;
+    _Atomic uint64_t calls; /* that libvirt was asked to answer; hv_calls() */
 };
+
+/* How many questions and effects libvirt was asked for: for finding out that none was. Reconnecting
+ * and what libvirt tells by itself do not count. */
+static inline uint64_t hv_calls(Hypervisor *hv)
+{
+    return hv->calls;
+}
 
 /* Does @uri mean this machine, whose files we see? False for other transports than a UNIX socket,
  * even to this machine. */

@@ -118,6 +118,7 @@ bool libvirt_call_run(LibvirtCall *call, unsigned seconds, GError **error)
 static bool run_connected(Hypervisor *hv, LibvirtCall *call, bool effect, unsigned seconds,
                           GError **error)
 {
+    hv->calls++;
     call->name = call->uuid ? libvirt_hv_name((LibvirtHv *)hv, call->uuid) : NULL;
     call->connection = libvirt_connection_get((LibvirtHv *)hv, effect, error);
     if (call->connection)

@@ -59,6 +59,9 @@ static void host_down(Engine *engine, const char *why)
     g_hash_table_iter_init(&iter, engine->vms);
     while (was_up && g_hash_table_iter_next(&iter, NULL, &vm)) {
         make_stale_locked(vm);
+        if (((EngineVm *)vm)->present && ((EngineVm *)vm)->shown)
+            g_ptr_array_add(news.events,
+                            event_make("stale", ((EngineVm *)vm)->view, "stale", "1", NULL));
         g_ptr_array_add(news.vms, g_strdup(((EngineVm *)vm)->uuid));
     }
     engine_publish_locked(engine);

@@ -4,7 +4,8 @@
  * the hypervisor's events, engine-vm.c one VM and what is published, queue.c the order of work on
  * one VM, work.c what a request does, power.c the state file, merge.c the work that removals leave,
  * merge-jobs.c its jobs, job.c one job, configure.c the configuration, refresh.c and view.c the
- * views, retry.c what is tried again, events.c the JSON lines, errors.c the rings.
+ * views, retry.c what is tried again, events.c the JSON lines, errors.c the rings, stats.c the
+ * counters.
  *
  * Locks, outermost first:
  *   engine->lock   the table of VMs, queues, job lists, tickets, the views' pointers
@@ -34,6 +35,14 @@ typedef struct {
     unsigned failures; /* in a row */
 } Retry;
 
+/* Counted since the start, without a lock; see engine_stats. */
+typedef struct {
+    int64_t since; /* monotonic µs */
+    _Atomic uint64_t requests[REQUEST_KINDS], failures[REQUEST_KINDS];
+    _Atomic uint64_t jobs[JOB_CANCELLED + 1]; /* by how they ended */
+    _Atomic uint64_t bytes_merged, errors, events;
+} Stats;
+
 struct Engine {
     /* Constant while threads run. */
     char *uri;
@@ -44,6 +53,7 @@ struct Engine {
     Errors *errors;
     EngineChange change;
     void *change_data;
+    Stats stats;
     GThreadPool *pool;
     unsigned retry_ms;         /* the first wait before something is tried again */
     unsigned start_wait_ms;    /* how long engine_start waits for the VMs' first views */
@@ -196,6 +206,10 @@ void queue_give_up_locked(EngineVm *vm, Work *work, GError *error);
 /* queue_refuse_locked for all of them, with copies of @error. */
 void queue_refuse_all_locked(EngineVm *vm, const GError *error);
 
+/* ---- submit.c ---- */
+
+const char *request_kind_name(RequestKind kind); /* "create" */
+
 /* ---- work.c ---- */
 
 /* Do it; false: it is answered later, by its job. */
@@ -282,6 +296,12 @@ void merge_run(EngineVm *vm);
 bool retry_later_locked(Engine *engine, Retry *retry);
 /* It has worked, or need not be tried. */
 void retry_not_locked(Retry *retry);
+
+/* ---- stats.c ---- */
+
+void stats_count_request(Stats *stats, RequestKind kind, bool failed);
+/* One that has ended. */
+void stats_count_job(Stats *stats, EngineJob *job);
 
 /* ---- refresh.c ---- */
 

@@ -51,6 +51,7 @@ void engine_emit(Engine *engine, ChangeKind kind, const char *vm_uuid, char *eve
 {
     g_autofree char *text = event;
 
+    engine->stats.events += event != NULL;
     if (engine->change)
         engine->change(kind, vm_uuid, text, engine->change_data);
 }
@@ -63,6 +64,7 @@ static Engine *engine_make(const char *uri)
 
     engine->uri = g_strdup(uri);
     engine->errors = errors_new();
+    engine->stats.since = g_get_monotonic_time();
     engine->retry_ms = RETRY_MS;
     engine->start_wait_ms = START_WAIT_MS;
     engine->shutdown_wait_ms = SHUTDOWN_WAIT_MS;

@@ -165,6 +165,7 @@ void errors_operation(Engine *engine, EngineVm *vm, uid_t uid, pid_t pid, const 
     if (!error)
         return;
 
+    engine->stats.errors++;
     g_autoptr(VmView) view = vm ? engine_vm_view(vm) : NULL;
     g_autofree char *number = g_strdup_printf("%" G_GUINT64_FORMAT, sequence);
     engine_emit(engine, CHANGE_ERRORS, vm ? vm->uuid : NULL,

@@ -5,6 +5,7 @@
 
 #include <json-glib/json-glib.h>
 #include <stdarg.h>
+#include <string.h>
 
 static void add_text(JsonBuilder *builder, const char *key, const char *value)
 {
@@ -66,48 +67,168 @@ char *event_of_job(const char *type, const VmView *vm, EngineJob *job)
     add_text(builder, "kind", engine_job_kind(job));
     add_text(builder, "target", engine_job_target(job));
     add_text(builder, "state", states[engine_job_state(job)]);
+    json_builder_set_member_name(builder, "bandwidth");
+    json_builder_add_int_value(builder, (gint64)engine_job_bandwidth(job));
     if (*result)
         add_text(builder, "result", result);
     return end(builder);
 }
 
-static void add_snapshot_events(GPtrArray *events, const SnapshotView *was, const SnapshotView *is,
-                                const VmView *vm)
-{
-    bool was_listed = was && !was->hidden;
-    bool is_listed = is && !is->hidden;
+/* ---- snapshots ---- */
 
-    if (!was && is_listed)
-        g_ptr_array_add(events, event_make("snapshot-created", vm, "snapshot", is->name, "id",
-                                           is->id, "consistency", is->consistency, NULL));
-    else if (was && !was_listed && is_listed)
-        g_ptr_array_add(events, event_make("snapshot-failed", vm, "snapshot", is->name, "id",
-                                           is->id, "message", is->error, NULL));
-    else if (was_listed && !is_listed)
-        g_ptr_array_add(
-            events, event_make("snapshot-removed", vm, "snapshot", was->name, "id", was->id, NULL));
-    else if (was_listed && is_listed && g_strcmp0(was->name, is->name) != 0)
+static bool is_listed(const SnapshotView *snapshot)
+{
+    return snapshot && !snapshot->hidden;
+}
+
+static bool is_held(const SnapshotView *snapshot)
+{
+    return !(snapshot->mode & 0200);
+}
+
+/* Whether it is in the list, and whether it is there at all. */
+static void add_coming_and_going(GPtrArray *events, const SnapshotView *was, const SnapshotView *is,
+                                 const VmView *vm)
+{
+    const SnapshotView *any = is ? is : was;
+    const char *name = any->name, *id = any->id;
+
+    if (!was && is_listed(is))
+        g_ptr_array_add(events, event_make("snapshot-created", vm, "snapshot", name, "id", id,
+                                           "consistency", is->consistency, NULL));
+    if (is_listed(was) && !is_listed(is))
+        g_ptr_array_add(events,
+                        is && is->state == SNAPSHOT_READY
+                            ? event_make("snapshot-hidden", vm, "snapshot", name, "id", id, NULL)
+                            : event_make("snapshot-removed", vm, "snapshot", name, "id", id, NULL));
+    if (was && !is)
+        g_ptr_array_add(events, event_make("snapshot-gone", vm, "snapshot", name, "id", id, NULL));
+    if (was && is && was->state != SNAPSHOT_FAILED && is->state == SNAPSHOT_FAILED)
+        g_ptr_array_add(events, event_make("snapshot-failed", vm, "snapshot", name, "id", id,
+                                           "message", is->error, NULL));
+}
+
+static void add_mode(GPtrArray *events, const SnapshotView *was, const SnapshotView *is,
+                     const VmView *vm)
+{
+    g_autofree char *mode = g_strdup_printf("%04o", (unsigned)is->mode & 0777);
+
+    if (is_held(is) && !is_held(was))
+        g_ptr_array_add(events, event_make("snapshot-held", vm, "snapshot", is->name, "id", is->id,
+                                           "mode", mode, NULL));
+    else if (is_held(was) && !is_held(is))
+        g_ptr_array_add(events, event_make("snapshot-released", vm, "snapshot", is->name, "id",
+                                           is->id, "mode", mode, NULL));
+    else if (was->mode != is->mode)
+        g_ptr_array_add(events, event_make("snapshot-mode", vm, "snapshot", is->name, "id", is->id,
+                                           "mode", mode, NULL));
+}
+
+static void add_labels(GPtrArray *events, const SnapshotView *was, const SnapshotView *is,
+                       const VmView *vm)
+{
+    if (g_strcmp0(was->name, is->name) != 0)
         g_ptr_array_add(events, event_make("snapshot-renamed", vm, "snapshot", is->name, "id",
                                            is->id, "from", was->name, NULL));
+    if (g_strcmp0(was->description, is->description) != 0)
+        g_ptr_array_add(events, event_make("snapshot-described", vm, "snapshot", is->name, "id",
+                                           is->id, "description", is->description, NULL));
+    if (g_strcmp0(was->warnings, is->warnings) != 0)
+        g_ptr_array_add(events, event_make("snapshot-warned", vm, "snapshot", is->name, "id",
+                                           is->id, "warnings", is->warnings, NULL));
+    add_mode(events, was, is, vm);
+}
+
+static void add_snapshots(GPtrArray *events, const VmView *before, const VmView *after)
+{
+    for (guint i = 0; i < before->snapshots->len; i++) {
+        const SnapshotView *was = before->snapshots->pdata[i];
+        const SnapshotView *is = vm_view_snapshot(after, was->id);
+        add_coming_and_going(events, was, is, after);
+        if (is)
+            add_labels(events, was, is, after);
+    }
+    for (guint i = 0; i < after->snapshots->len; i++) {
+        const SnapshotView *is = after->snapshots->pdata[i];
+        if (!vm_view_snapshot(before, is->id))
+            add_coming_and_going(events, NULL, is, after);
+    }
+}
+
+/* ---- disks ---- */
+
+static const DiskView *disk_of(const VmView *vm, const char *target)
+{
+    for (guint i = 0; i < vm->disks->len; i++)
+        if (strcmp(((const DiskView *)vm->disks->pdata[i])->target, target) == 0)
+            return vm->disks->pdata[i];
+    return NULL;
+}
+
+static void add_disks(GPtrArray *events, const VmView *before, const VmView *after)
+{
+    for (guint i = 0; i < before->disks->len; i++) {
+        const DiskView *was = before->disks->pdata[i];
+        if (!disk_of(after, was->target))
+            g_ptr_array_add(events, event_make("disk-detached", after, "disk", was->target, NULL));
+    }
+    for (guint i = 0; i < after->disks->len; i++) {
+        const DiskView *is = after->disks->pdata[i], *was = disk_of(before, is->target);
+        g_autofree char *capacity = g_strdup_printf("%" G_GUINT64_FORMAT, is->capacity);
+        if (!was)
+            g_ptr_array_add(events, event_make("disk-attached", after, "disk", is->target,
+                                               "capacity", capacity, NULL));
+        else if (was->capacity != is->capacity)
+            g_ptr_array_add(events, event_make("disk-resized", after, "disk", is->target,
+                                               "capacity", capacity, NULL));
+    }
+}
+
+/* ---- the VM itself ---- */
+
+static const char *current_name(const VmView *vm)
+{
+    const SnapshotView *current = vm->current ? vm_view_snapshot(vm, vm->current) : NULL;
+
+    return current ? current->name : "";
+}
+
+static void add_policies(GPtrArray *events, const VmView *before, const VmView *after)
+{
+    for (const char *const *key = catalog_policy_keys(); *key; key++) {
+        const char *was = g_hash_table_lookup(before->policy, *key);
+        const char *is = g_hash_table_lookup(after->policy, *key);
+        if (g_strcmp0(was, is) != 0)
+            g_ptr_array_add(
+                events, event_make("policy", after, "key", *key, "value", is, "from", was, NULL));
+    }
+}
+
+static void add_condition(GPtrArray *events, const VmView *before, const VmView *after)
+{
+    if (g_strcmp0(before->state, after->state) != 0)
+        g_ptr_array_add(
+            events, event_make("state", after, "state", after->state, "from", before->state, NULL));
+    if (before->stale != after->stale)
+        g_ptr_array_add(events,
+                        event_make("stale", after, "stale", after->stale ? "1" : "0", NULL));
+    if (g_strcmp0(before->drift, after->drift) != 0)
+        g_ptr_array_add(events, event_make("drift", after, "drift", after->drift, NULL));
+    if (g_strcmp0(before->problem, after->problem) != 0 || before->read_only != after->read_only)
+        g_ptr_array_add(events, event_make("problem", after, "problem", after->problem, "read_only",
+                                           after->read_only ? "1" : "0", NULL));
+    if (g_strcmp0(before->current, after->current) != 0)
+        g_ptr_array_add(events, event_make("current", after, "snapshot", current_name(after), "id",
+                                           after->current, NULL));
 }
 
 GPtrArray *events_between(const VmView *before, const VmView *after)
 {
     GPtrArray *events = g_ptr_array_new_with_free_func(g_free);
 
-    if (g_strcmp0(before->state, after->state) != 0)
-        g_ptr_array_add(
-            events, event_make("state", after, "state", after->state, "from", before->state, NULL));
-    if (g_strcmp0(before->drift, after->drift) != 0)
-        g_ptr_array_add(events, event_make("drift", after, "drift", after->drift, NULL));
-    for (guint i = 0; i < before->snapshots->len; i++) {
-        const SnapshotView *was = before->snapshots->pdata[i];
-        add_snapshot_events(events, was, vm_view_snapshot(after, was->id), after);
-    }
-    for (guint i = 0; i < after->snapshots->len; i++) {
-        const SnapshotView *is = after->snapshots->pdata[i];
-        if (!vm_view_snapshot(before, is->id))
-            add_snapshot_events(events, NULL, is, after);
-    }
+    add_condition(events, before, after);
+    add_policies(events, before, after);
+    add_disks(events, before, after);
+    add_snapshots(events, before, after);
     return events;
 }

@@ -237,6 +237,7 @@ void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error
     g_autoptr(VmView) view = vm_view_ref(vm->view);
     g_mutex_unlock(&engine->lock);
 
+    stats_count_job(&engine->stats, job);
     log_job(vm, job, view, error);
     engine_emit(engine, CHANGE_JOBS, vm->uuid, event_of_job("job-ended", view, job));
     merge_answer_all(vm, waiters, error);

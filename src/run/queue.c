@@ -48,6 +48,7 @@ static bool may_run_beside(const Work *work)
     case REQUEST_JOB_DROP:
     case REQUEST_JOB_BANDWIDTH:
     case REQUEST_RESCAN:
+    case REQUEST_KINDS:
         return false;
     }
     return false;

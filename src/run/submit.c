@@ -22,24 +22,25 @@ void request_free(Request *request)
     g_free(request);
 }
 
-static const char *kind_name(RequestKind kind)
+const char *request_kind_name(RequestKind kind)
 {
     static const char *const names[] = {
         [REQUEST_CREATE] = "create",     [REQUEST_RENAME] = "rename",
         [REQUEST_REMOVE] = "remove",     [REQUEST_REVERT] = "revert",
         [REQUEST_DESCRIBE] = "describe", [REQUEST_MODE] = "mode",
         [REQUEST_POLICY] = "policy",     [REQUEST_POWER] = "power",
-        [REQUEST_JOB_DROP] = "drop-job", [REQUEST_JOB_BANDWIDTH] = "bandwidth",
+        [REQUEST_JOB_DROP] = "job_drop", [REQUEST_JOB_BANDWIDTH] = "job_bandwidth",
         [REQUEST_RESCAN] = "rescan",
     };
 
+    G_STATIC_ASSERT(G_N_ELEMENTS(names) == REQUEST_KINDS);
     return names[kind];
 }
 
 /* For a caller who does not say what he calls it. */
 static char *describe_locked(EngineVm *vm, const Request *request)
 {
-    return g_strdup_printf("%s %s%s%s", kind_name(request->kind), vm ? vm->name : "(no VM)",
+    return g_strdup_printf("%s %s%s%s", request_kind_name(request->kind), vm ? vm->name : "(no VM)",
                            request->name ? " " : "", request->name ? request->name : "");
 }
 

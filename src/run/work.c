@@ -29,6 +29,7 @@ void work_answer(Engine *engine, EngineVm *vm, Work *work, const GError *error)
 
         errors_operation(engine, vm, request->uid, request->pid, request->operation, error,
                          work->since);
+        stats_count_request(&engine->stats, request->kind, error != NULL);
         if (work->done)
             work->done(error, work->data);
     }
@@ -339,6 +340,13 @@ static void end_unbegun(EngineVm *vm, EngineJob *job)
     merge_end(vm, job, JOB_CANCELLED, error);
 }
 
+static void tell_job(EngineVm *vm, const char *type, EngineJob *job)
+{
+    g_autoptr(VmView) view = engine_vm_view(vm);
+
+    engine_emit(vm->engine, CHANGE_JOBS, vm->uuid, event_of_job(type, view, job));
+}
+
 void work_drop_job(Engine *engine, EngineVm *vm, Work *work)
 {
     g_autoptr(GError) error = NULL;
@@ -352,7 +360,7 @@ void work_drop_job(Engine *engine, EngineVm *vm, Work *work)
     if (result == DROP_UNBEGUN)
         end_unbegun(vm, job);
     if (result == DROP_DISMISSED)
-        engine_emit(engine, CHANGE_JOBS, vm->uuid, NULL);
+        tell_job(vm, "job-dismissed", job);
     if (result != DROP_WAITS)
         work_answer(engine, vm, work, error);
 }
@@ -372,7 +380,7 @@ void work_set_bandwidth(Engine *engine, EngineVm *vm, Work *work)
     }
     g_mutex_unlock(&engine->lock);
     if (!error)
-        engine_emit(engine, CHANGE_JOBS, vm->uuid, NULL);
+        tell_job(vm, "job-limited", job);
     work_answer(engine, vm, work, error);
 }
 
