@@ -102,6 +102,20 @@ static bool fake_inspect(Hypervisor *hv, const char *uuid, HvDomain **out_domain
     return true;
 }
 
+static bool fake_definitions(Hypervisor *hv, const char *uuid, char **out_live, char **out_inactive,
+                             char **out_saved, GError **error)
+{
+    SimHost *host = host_up(hv, error);
+    g_auto(SimFacts) facts = {0};
+
+    if (!host || !simhost_inspect(host, uuid, &facts, error))
+        return false;
+    *out_live = g_steal_pointer(&facts.live);
+    *out_inactive = g_steal_pointer(&facts.inactive);
+    *out_saved = g_steal_pointer(&facts.saved);
+    return true;
+}
+
 static bool fake_block_job(Hypervisor *hv, const char *uuid, const char *target,
                            BlockJobFacts **out_job, GError **error)
 {
@@ -292,6 +306,7 @@ static void fake_free(Hypervisor *hv)
 static const HvOps fake_ops = {
     .list = fake_list,
     .inspect = fake_inspect,
+    .definitions = fake_definitions,
     .block_job = fake_block_job,
     .define = fake_define,
     .snapshot = fake_snapshot,

@@ -50,6 +50,14 @@ static bool faulty_inspect(Hypervisor *hv, const char *uuid, HvDomain **out_doma
                                       out_foreign_job, out_snapshots, error);
 }
 
+static bool faulty_definitions(Hypervisor *hv, const char *uuid, char **out_live,
+                               char **out_inactive, char **out_saved, GError **error)
+{
+    return is_alive(hv, "definitions", error) &&
+           inner_of(hv)->ops->definitions(inner_of(hv), uuid, out_live, out_inactive, out_saved,
+                                          error);
+}
+
 static bool faulty_block_job(Hypervisor *hv, const char *uuid, const char *target,
                              BlockJobFacts **out_job, GError **error)
 {
@@ -149,6 +157,7 @@ static void faulty_free(Hypervisor *hv)
 static const HvOps faulty_ops = {
     .list = faulty_list,
     .inspect = faulty_inspect,
+    .definitions = faulty_definitions,
     .block_job = faulty_block_job,
     .define = faulty_define,
     .snapshot = faulty_snapshot,

@@ -42,6 +42,11 @@ typedef struct {
     bool (*inspect)(Hypervisor *hv, const char *uuid, HvDomain **out_domain, char **out_live,
                     char **out_inactive, char **out_foreign_job, unsigned *out_snapshots,
                     GError **error);
+    /* The definitions of one domain that name files: live (NULL when off), inactive (NULL when
+     * transient) and the one in its managed save image, which its next start would use (NULL if
+     * there is none). Asks for no job, so a busy domain answers, too. Secrets may be left out. */
+    bool (*definitions)(Hypervisor *hv, const char *uuid, char **out_live, char **out_inactive,
+                        char **out_saved, GError **error);
     /* Block job on @target: true with *out_job NULL if there is none. kind "active-commit",
      * "commit", "copy", "pull", "backup", "unknown". ready only from the READY event's state or
      * <mirror ready='yes'>, never from the numbers. */

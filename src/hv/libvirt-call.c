@@ -33,6 +33,7 @@ static void clear_answers(LibvirtCall *call)
     g_clear_pointer(&call->job, block_job_facts_free);
     g_free(call->live);
     g_free(call->inactive);
+    g_free(call->saved);
     g_free(call->foreign_job);
     g_clear_error(&call->error);
 }

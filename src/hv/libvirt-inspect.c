@@ -224,7 +224,9 @@ static bool read_all(LibvirtCall *call, virDomainPtr domain, bool active, GError
            read_xml(call, domain, VIR_DOMAIN_XML_INACTIVE, &call->inactive, error);
 }
 
-static bool run_inspect(LibvirtCall *call, GError **error)
+typedef bool (*Reader)(LibvirtCall *call, virDomainPtr domain, bool active, GError **error);
+
+static bool read_steadily(LibvirtCall *call, Reader read, GError **error)
 {
     g_autoptr(virDomain) domain = libvirt_call_domain(call, error);
 
@@ -235,7 +237,7 @@ static bool run_inspect(LibvirtCall *call, GError **error)
 
         if (before < 0)
             return libvirt_call_failed(call, error);
-        if (!read_all(call, domain, before, error))
+        if (!read(call, domain, before, error))
             return false;
         if (virDomainIsActive(domain) == before)
             return true;
@@ -244,6 +246,11 @@ static bool run_inspect(LibvirtCall *call, GError **error)
                 "cannot inspect domain %s: it starts and stops all the time; try again",
                 call->name);
     return false;
+}
+
+static bool run_inspect(LibvirtCall *call, GError **error)
+{
+    return read_steadily(call, read_all, error);
 }
 
 bool libvirt_inspect(Hypervisor *hv, const char *uuid, HvDomain **out_domain, char **out_live,
@@ -260,5 +267,50 @@ bool libvirt_inspect(Hypervisor *hv, const char *uuid, HvDomain **out_domain, ch
     *out_inactive = g_steal_pointer(&call->inactive);
     *out_foreign_job = g_steal_pointer(&call->foreign_job);
     *out_snapshots = call->snapshots;
+    return true;
+}
+
+/* --- definitions --- */
+
+static bool read_saved(LibvirtCall *call, virDomainPtr domain, GError **error)
+{
+    int saved = virDomainHasManagedSaveImage(domain, 0);
+
+    g_clear_pointer(&call->saved, g_free);
+    if (saved > 0)
+        call->saved = virDomainManagedSaveGetXMLDesc(domain, 0);
+    return saved == 0 || call->saved || libvirt_call_failed(call, error);
+}
+
+static bool read_definitions(LibvirtCall *call, virDomainPtr domain, bool active, GError **error)
+{
+    int persistent = virDomainIsPersistent(domain);
+
+    g_clear_pointer(&call->live, g_free);
+    g_clear_pointer(&call->inactive, g_free);
+    if (persistent < 0)
+        return libvirt_call_failed(call, error);
+    return (!active || read_xml(call, domain, 0, &call->live, error)) &&
+           (!persistent ||
+            read_xml(call, domain, VIR_DOMAIN_XML_INACTIVE, &call->inactive, error)) &&
+           read_saved(call, domain, error);
+}
+
+static bool run_definitions(LibvirtCall *call, GError **error)
+{
+    return read_steadily(call, read_definitions, error);
+}
+
+bool libvirt_definitions(Hypervisor *hv, const char *uuid, char **out_live, char **out_inactive,
+                         char **out_saved, GError **error)
+{
+    g_autoptr(LibvirtCall) call =
+        libvirt_call_new("read the definitions of", uuid, run_definitions);
+
+    if (!libvirt_call_query(hv, call, error))
+        return false;
+    *out_live = g_steal_pointer(&call->live);
+    *out_inactive = g_steal_pointer(&call->inactive);
+    *out_saved = g_steal_pointer(&call->saved);
     return true;
 }

@@ -90,7 +90,7 @@ struct LibvirtCall {
     /* The answers: the helper's until the call is done, the caller's afterwards. */
     GPtrArray *domains;
     HvDomain *domain;
-    char *live, *inactive, *foreign_job;
+    char *live, *inactive, *saved, *foreign_job;
     unsigned snapshots;
     BlockJobFacts *job;
 
@@ -159,6 +159,9 @@ GPtrArray *libvirt_list(Hypervisor *hv, GError **error);
 bool libvirt_inspect(Hypervisor *hv, const char *uuid, HvDomain **out_domain, char **out_live,
                      char **out_inactive, char **out_foreign_job, unsigned *out_snapshots,
                      GError **error);
+
+bool libvirt_definitions(Hypervisor *hv, const char *uuid, char **out_live, char **out_inactive,
+                         char **out_saved, GError **error);
 
 /* --- libvirt-job.c --- */
 

@@ -62,6 +62,7 @@ static void libvirt_free(Hypervisor *base)
 static const HvOps libvirt_ops = {
     .list = libvirt_list,
     .inspect = libvirt_inspect,
+    .definitions = libvirt_definitions,
     .block_job = libvirt_block_job,
     .define = libvirt_define,
     .snapshot = libvirt_snapshot,

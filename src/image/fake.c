@@ -44,6 +44,35 @@ static ImageFacts *fake_inspect(Images *images, const char *path)
     return facts;
 }
 
+/* A header is all that is asked for, so it is changed when that is. */
+static bool fake_identify(Images *images, const char *path, ImageIdentity *out_identity)
+{
+    g_auto(SimImageFacts) found = {0};
+
+    if (!simhost_image_facts(host_of(images), path, &found))
+        return false;
+    *out_identity = (ImageIdentity){
+        .device = 1,
+        .inode = found.inode,
+        .changed = found.backing ? (int64_t)g_str_hash(found.backing) + 1 : -1,
+    };
+    return true;
+}
+
+static GPtrArray *fake_list(Images *images, const char *directory, GError **error)
+{
+    g_autoptr(GPtrArray) all = simhost_images(host_of(images));
+    GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
+
+    for (unsigned i = 0; i < all->len; i++) {
+        g_autofree char *parent = g_path_get_dirname(all->pdata[i]);
+
+        if (g_str_equal(parent, directory))
+            g_ptr_array_add(paths, g_strdup(all->pdata[i]));
+    }
+    return paths;
+}
+
 static bool fake_create_overlay(Images *images, const char *path, const char *backing,
                                 const char *backing_format, uint64_t capacity, GError **error)
 {
@@ -136,6 +165,8 @@ static void fake_free(Images *images)
 
 static const ImageOps fake_ops = {
     .inspect = fake_inspect,
+    .identify = fake_identify,
+    .list = fake_list,
     .create_overlay = fake_create_overlay,
     .commit = fake_commit,
     .repoint = fake_repoint,

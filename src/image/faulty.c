@@ -34,6 +34,23 @@ static ImageFacts *faulty_inspect(Images *images, const char *path)
     return facts;
 }
 
+static bool faulty_identify(Images *images, const char *path, ImageIdentity *out_identity)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_after(faulty->fault, "image identify", NULL) &&
+           faulty->inner->ops->identify(faulty->inner, path, out_identity);
+}
+
+static GPtrArray *faulty_list(Images *images, const char *directory, GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_after(faulty->fault, "image list", error)
+               ? faulty->inner->ops->list(faulty->inner, directory, error)
+               : NULL;
+}
+
 static bool faulty_create_overlay(Images *images, const char *path, const char *backing,
                                   const char *backing_format, uint64_t capacity, GError **error)
 {
@@ -144,6 +161,8 @@ static void faulty_free(Images *images)
 
 static const ImageOps faulty_ops = {
     .inspect = faulty_inspect,
+    .identify = faulty_identify,
+    .list = faulty_list,
     .create_overlay = faulty_create_overlay,
     .commit = faulty_commit,
     .repoint = faulty_repoint,

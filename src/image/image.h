@@ -11,6 +11,13 @@
 typedef struct Images Images;
 typedef struct ImageLock ImageLock;
 
+/* Which file it is. */
+typedef struct {
+    uint64_t device, inode;
+    int64_t changed; /* another number after a change (its ctime); 0: it may change again and keep
+                        its number */
+} ImageIdentity;
+
 /* Called now and then from the working thread; @total is 0 while unknown. Returns false to stop the
  * work. */
 typedef bool (*ImageProgress)(uint64_t done, uint64_t total, void *data);
@@ -20,6 +27,12 @@ typedef struct {
      * if there is no file (no error). A header that cannot be read sets facts->error. Never fails.
      */
     ImageFacts *(*inspect)(Images *images, const char *path);
+
+    /* Which regular file @path is, links followed. False: none, or it cannot be looked at. */
+    bool (*identify)(Images *images, const char *path, ImageIdentity *out_identity);
+    /* The paths of what is in @directory (not below it), of char *; yours. An absent one is empty.
+     */
+    GPtrArray *(*list)(Images *images, const char *directory, GError **error);
 
     /* Make @path, a qcow2 overlay of @capacity bytes on @backing (@backing_format): through a
      * temporary name beside it and link(2), so it is whole or absent; owner, group, mode and label

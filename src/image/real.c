@@ -6,20 +6,58 @@
 #include "image/overlay.h"
 #include "image/tool.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define UNLINK_WAIT_MS 5000
+#define STEADY_S                                                                                   \
+    2 /* a ctime is a few milliseconds coarse, on other hosts' storage perhaps a second */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImageFacts, image_facts_free)
 
 static ImageFacts *real_inspect(Images *images, const char *path)
 {
     return header_inspect(path);
+}
+
+static bool real_identify(Images *images, const char *path, ImageIdentity *out_identity)
+{
+    struct stat status;
+
+    if (stat(path, &status) < 0 || !S_ISREG(status.st_mode))
+        return false;
+    *out_identity = (ImageIdentity){.device = status.st_dev, .inode = status.st_ino};
+    if (time(NULL) - status.st_ctim.tv_sec >= STEADY_S)
+        out_identity->changed =
+            status.st_ctim.tv_sec * INT64_C(1000000000) + status.st_ctim.tv_nsec;
+    return true;
+}
+
+static GPtrArray *real_list(Images *images, const char *directory, GError **error)
+{
+    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    DIR *stream = opendir(directory);
+    struct dirent *entry;
+
+    if (!stream && (errno == ENOENT || errno == ENOTDIR))
+        return g_steal_pointer(&paths);
+    errno = stream ? 0 : errno;
+    while (stream && (errno = 0, entry = readdir(stream)))
+        if (entry->d_type != DT_DIR)
+            g_ptr_array_add(paths, g_build_filename(directory, entry->d_name, NULL));
+    int failure = errno;
+    if (stream)
+        closedir(stream);
+    if (!failure)
+        return g_steal_pointer(&paths);
+    error_set_errno(error, failure, "Cannot list the images in %s", directory);
+    return NULL;
 }
 
 static bool real_create_overlay(Images *images, const char *path, const char *backing,
@@ -174,6 +212,8 @@ Images *image_real(void)
 {
     static const ImageOps ops = {
         .inspect = real_inspect,
+        .identify = real_identify,
+        .list = real_list,
         .create_overlay = real_create_overlay,
         .commit = real_commit,
         .repoint = real_repoint,

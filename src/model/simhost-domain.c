@@ -88,6 +88,7 @@ void sim_domain_free(SimDomain *domain)
     g_free(domain->uuid);
     g_free(domain->name);
     g_free(domain->foreign_job);
+    g_free(domain->saved);
     sim_definition_free(domain->live);
     sim_definition_free(domain->inactive);
     g_hash_table_unref(domain->jobs);
@@ -184,7 +185,12 @@ void simhost_set_managed_save(SimHost *host, const char *uuid, bool managed_save
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
-    sim_known_domain(host, uuid)->managed_save = managed_save;
+    SimDomain *domain = sim_known_domain(host, uuid);
+
+    domain->managed_save = managed_save;
+    g_clear_pointer(&domain->saved, g_free);
+    if (managed_save && domain->inactive)
+        domain->saved = sim_xml(domain, domain->inactive, NULL);
 }
 
 void simhost_set_foreign(SimHost *host, const char *uuid, const char *job, unsigned snapshots)
@@ -213,6 +219,7 @@ void sim_facts_clear(SimFacts *facts)
     g_free(facts->foreign_job);
     g_free(facts->live);
     g_free(facts->inactive);
+    g_free(facts->saved);
     *facts = (SimFacts){0};
 }
 
@@ -233,6 +240,7 @@ bool simhost_inspect(SimHost *host, const char *uuid, SimFacts *out_facts, GErro
         .foreign_job = g_strdup(domain->foreign_job),
         .live = domain->live ? sim_xml(domain, domain->live, domain->jobs) : NULL,
         .inactive = domain->inactive ? sim_xml(domain, domain->inactive, NULL) : NULL,
+        .saved = domain->managed_save ? g_strdup(domain->saved) : NULL,
     };
     return true;
 }

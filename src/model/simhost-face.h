@@ -32,7 +32,7 @@ typedef struct {
     bool persistent, managed_save;
     unsigned snapshots;
     char *foreign_job;
-    char *live, *inactive; /* XML, NULL where there is none */
+    char *live, *inactive, *saved; /* XML, NULL where there is none */
 } SimFacts;
 void sim_facts_clear(SimFacts *facts);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SimFacts, sim_facts_clear)

@@ -44,6 +44,7 @@ typedef struct {
     DomainState state;
     bool uefi, managed_save, deaf;
     char *foreign_job;
+    char *saved; /* the definition in the managed save image */
     unsigned snapshots;
     SimDefinition *live;     /* NULL when off; its disks have their whole chain */
     SimDefinition *inactive; /* NULL when transient */

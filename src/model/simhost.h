@@ -48,6 +48,7 @@ void simhost_grow(SimHost *host, const char *uuid, const char *target, uint64_t 
 void simhost_set_uefi(SimHost *host, const char *uuid, bool uefi);
 /* Without a persistent definition (only while it runs). */
 void simhost_set_transient(SimHost *host, const char *uuid);
+/* The image holds the persistent definition as it is now. */
 void simhost_set_managed_save(SimHost *host, const char *uuid, bool managed_save);
 /* The guest does not obey a shutdown. */
 void simhost_set_deaf(SimHost *host, const char *uuid, bool deaf);

@@ -35,6 +35,17 @@ bool check_disk(const Observation *observation, const DomainDisk *disk, GError *
 /* What the definition states below the disk is what the headers say (rule 7). */
 bool check_stated_chain(const Observation *observation, const DomainDisk *disk, GError **error);
 
+/* Rule 11: nobody else uses the layers of @disk that removing @snapshot would write to or unlink:
+ * its own and that of its dependant. ERR_BUSY names who does. */
+bool check_disk_unused(const Observation *observation, const Snapshot *snapshot, const Disk *disk,
+                       GError **error);
+/* The same on all disks of @snapshot. */
+bool check_unused(const Catalog *catalog, const Observation *observation, const Snapshot *snapshot,
+                  GError **error);
+
+/* A step that warns on the snapshot @id that a revert left @path, which @who uses; yours. */
+Step *kept_warning(const char *id, const char *path, const char *who);
+
 /* Room that a plan takes, by directory. */
 typedef struct {
     char *directory;

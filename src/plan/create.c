@@ -127,13 +127,20 @@ static bool check_quota(const Catalog *catalog, const Observation *observation, 
                   observation_name(observation), (unsigned)count, (unsigned)limit);
 }
 
-static bool check_depth(const Catalog *catalog, const Observation *observation, GError **error)
+static uint64_t depth_limit(const Catalog *catalog)
 {
-    const Domain *domain = observation_domain(observation);
     uint64_t limit = policy_number(catalog, "max_depth");
 
-    if (limit == 0 || limit > DEPTH_LIMIT)
-        limit = DEPTH_LIMIT;
+    return limit == 0 ? DEPTH_LIMIT : MIN(limit, DEPTH_LIMIT);
+}
+
+/* The deepest chain of the disks that take part, and which disk has it. */
+static unsigned deepest(const Observation *observation, const DomainDisk **out_disk)
+{
+    const Domain *domain = observation_domain(observation);
+    unsigned most = 0;
+
+    *out_disk = NULL;
     for (unsigned i = 0; i < domain->disks->len; i++) {
         const DomainDisk *disk = domain->disks->pdata[i];
         g_autoptr(GPtrArray) chain = NULL;
@@ -141,13 +148,45 @@ static bool check_depth(const Catalog *catalog, const Observation *observation, 
         if (domain_disk_excluded(disk))
             continue;
         chain = observation_chain(observation, disk->path);
-        if (chain->len + 1 > limit)
-            return refuse(error, ERR_DEPTH,
-                          "disk %s of VM %s has a chain of %u images already, and policy/max_depth "
-                          "allows %u; remove snapshots first",
-                          disk->target, observation_name(observation), chain->len, (unsigned)limit);
+        if (chain->len > most) {
+            most = chain->len;
+            *out_disk = disk;
+        }
     }
-    return true;
+    return most;
+}
+
+static bool check_depth(const Catalog *catalog, const Observation *observation, GError **error)
+{
+    uint64_t limit = depth_limit(catalog);
+    const DomainDisk *disk;
+    unsigned depth = deepest(observation, &disk);
+
+    if (depth + 1 <= limit)
+        return true;
+    return refuse(error, ERR_DEPTH,
+                  "disk %s of VM %s has a chain of %u images already, and policy/max_depth (at "
+                  "most %u) allows %u; remove snapshots first",
+                  disk->target, observation_name(observation), depth, DEPTH_LIMIT, (unsigned)limit);
+}
+
+/* Said on the snapshot while there is still time to do something about it. */
+static void add_depth_warning(Plan *plan, const Catalog *catalog, const Observation *observation)
+{
+    uint64_t limit = depth_limit(catalog);
+    const DomainDisk *disk;
+    unsigned depth = deepest(observation, &disk) + 1;
+    g_autofree char *text = NULL;
+    Step *step;
+
+    if (depth * 4 < limit * 3)
+        return;
+    text = g_strdup_printf("disk %s has a chain of %u images since this snapshot, and "
+                           "policy/max_depth allows %u: remove snapshots that are not needed",
+                           disk->target, depth, (unsigned)limit);
+    step = plan_add(plan, STEP_RECORD_WARNING);
+    step_set(step, "snapshot", plan->snapshot);
+    step_set(step, "text", text);
 }
 
 static bool check_space(const Observation *observation, GError **error)
@@ -368,5 +407,6 @@ Plan *plan_create(const Catalog *catalog, const Observation *observation,
         add_definition(plan, STEP_SETTLE, parts);
     move_steps(plan, attach);
     add_record(plan, view, observation, request, parts);
+    add_depth_warning(plan, catalog, observation);
     return check_record(plan, catalog, error) ? g_steal_pointer(&plan) : NULL;
 }

@@ -39,6 +39,7 @@ Observation *observation_new(void)
     observation->jobs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                               (GDestroyNotify)block_job_facts_free);
     observation->free_space = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    observation->users = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     observation->lost = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return observation;
 }
@@ -53,6 +54,7 @@ void observation_free(Observation *observation)
     g_hash_table_unref(observation->files);
     g_hash_table_unref(observation->jobs);
     g_hash_table_unref(observation->free_space);
+    g_hash_table_unref(observation->users);
     g_hash_table_unref(observation->lost);
     g_free(observation);
 }
@@ -60,6 +62,23 @@ void observation_free(Observation *observation)
 const ImageFacts *observation_file(const Observation *observation, const char *path)
 {
     return path ? g_hash_table_lookup(observation->files, path) : NULL;
+}
+
+char *file_key(uint64_t device, uint64_t inode)
+{
+    return g_strdup_printf("%" G_GINT64_MODIFIER "x:%" G_GINT64_MODIFIER "x", (guint64)device,
+                           (guint64)inode);
+}
+
+const char *observation_user(const Observation *observation, const char *path)
+{
+    const ImageFacts *facts = observation_file(observation, path);
+    g_autofree char *key = NULL;
+
+    if (!facts || !facts->exists || g_hash_table_size(observation->users) == 0)
+        return NULL;
+    key = file_key(facts->device, facts->inode);
+    return g_hash_table_lookup(observation->users, key);
 }
 
 const Domain *observation_domain(const Observation *observation)

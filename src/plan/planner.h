@@ -45,6 +45,9 @@ typedef struct {
                           the chains below them by header */
     GHashTable *jobs;  /* target → BlockJobFacts: block jobs now in QEMU */
     GHashTable *free_space; /* directory → guint64 * bytes available to us */
+    GHashTable
+        *users; /* rule 11: file_key() → who uses that file besides this VM's catalogued disks
+                   ("disk vda of VM db (off)"); empty where nobody was asked */
     GHashTable *lost; /* target → the file that libvirt names: it lost track of this disk, see
                          observation_trust_locks */
 } Observation;
@@ -53,6 +56,11 @@ void observation_free(Observation *observation);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Observation, observation_free)
 const ImageFacts *observation_file(const Observation *observation,
                                    const char *path); /* NULL if not looked at */
+/* A file by what it is, not by its name: links and bind mounts give it others. Yours. */
+char *file_key(uint64_t device, uint64_t inode);
+/* Who uses the file @path (looked at) besides this VM; borrowed, NULL: nobody that could be seen.
+ */
+const char *observation_user(const Observation *observation, const char *path);
 /* The definition that counts now: live if there is one, else inactive. */
 const Domain *observation_domain(const Observation *observation);
 bool observation_is_off(const Observation *observation); /* state off and no managed save */

@@ -64,7 +64,8 @@ static bool is_held(const Recovery *recovery, const char *path)
 
     return catalog_disk_of_path(recovery->view, path, NULL) ||
            chain_holds(recovery, observation->live, false, path) ||
-           chain_holds(recovery, observation->inactive, true, path) || header_holds(recovery, path);
+           chain_holds(recovery, observation->inactive, true, path) ||
+           header_holds(recovery, path) || observation_user(observation, path);
 }
 
 /* --- pushing single steps on --- */
@@ -105,6 +106,22 @@ static void push_record(Recovery *recovery, const Step *step)
     copy_step(recovery, step);
     catalog_free(recovery->view);
     recovery->view = g_steal_pointer(&after);
+}
+
+/* An old layer of a revert that somebody else came to use stays (rule 11). */
+static void push_farewell(Recovery *recovery, const Step *step)
+{
+    const char *path = step_get(step, "path");
+    const char *who = observation_user(recovery->observation, path);
+    Step *warning;
+
+    if (!who || recovery->journal->kind != PLAN_REVERT) {
+        push_unlink(recovery, path, step->lane);
+        return;
+    }
+    warning = kept_warning(recovery->journal->snapshot, path, who);
+    push_record(recovery, warning);
+    step_free(warning);
 }
 
 static void push_repoint(Recovery *recovery, const Step *step)
@@ -166,7 +183,7 @@ static void push_step(Recovery *recovery, const Step *step)
     if (step_is_record(step))
         push_record(recovery, step);
     else if (step->kind == STEP_UNLINK)
-        push_unlink(recovery, step_get(step, "path"), step->lane);
+        push_farewell(recovery, step);
     else if (step->kind == STEP_REPOINT)
         push_repoint(recovery, step);
     else if (step->kind == STEP_SETTLE || step->kind == STEP_REDEFINE)

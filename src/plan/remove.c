@@ -76,6 +76,10 @@ static bool check_lane(const Merge *merge, GPtrArray *room, GError **error)
 
     if (!check_job(merge, &own, error))
         return false;
+    /* What is done, or being written already, cannot be spared any more. */
+    if (merge->tool != MERGE_DONE && !own &&
+        !check_disk_unused(merge->observation, merge->snapshot, merge->disk, error))
+        return false;
     if (merge->tool == MERGE_DROP || merge->tool == MERGE_DONE)
         return true;
     if (!check_sizes(merge, error))
@@ -185,6 +189,9 @@ Plan *plan_remove(const Catalog *catalog, const Observation *observation, const 
         return NULL;
     }
     hide = snapshot->state == SNAPSHOT_READY && catalog_dependants(catalog, snapshot) > 1;
+    if (snapshot->state == SNAPSHOT_READY && !hide &&
+        !check_unused(catalog, observation, snapshot, error))
+        return NULL;
     add_about(plan, hide ? STEP_RECORD_HIDDEN : STEP_RECORD_REMOVING);
     if (!hide && !check_feasible(catalog, observation, plan->steps->pdata[0], error))
         return NULL;
@@ -194,7 +201,7 @@ Plan *plan_remove(const Catalog *catalog, const Observation *observation, const 
 /* --- the next work --- */
 
 /* One whose layers came to be needed twice waits, whatever it is called: merging would ruin the
- * others (W0). */
+ * others (W0). A hidden one that another VM needs waits likewise (rule 11). */
 static Plan *plan_first(const Catalog *catalog, const Observation *observation, bool removing,
                         GError **problem)
 {
@@ -203,7 +210,8 @@ static Plan *plan_first(const Catalog *catalog, const Observation *observation, 
         Plan *plan;
 
         if (!is_work(snapshot) || (snapshot->state == SNAPSHOT_REMOVING) != removing ||
-            catalog_dependants(catalog, snapshot) > 1)
+            catalog_dependants(catalog, snapshot) > 1 ||
+            (!removing && !check_unused(catalog, observation, snapshot, NULL)))
             continue;
         plan = plan_merge(catalog, observation, snapshot, *problem ? NULL : problem);
         if (plan)

@@ -206,6 +206,18 @@ static void add_warnings(Plan *plan, const Catalog *catalog, const Domain *domai
     }
 }
 
+/* An old active layer that somebody else uses stays, and is nobody's of ours any more (rule 11). */
+static void add_farewell(Plan *plan, const Observation *observation, const Turn *turn)
+{
+    const char *path = disk_active(turn->disk)->path;
+    const char *who = observation_user(observation, path);
+
+    if (who)
+        g_ptr_array_add(plan->steps, kept_warning(plan->snapshot, path, who));
+    else
+        step_set(plan_add(plan, STEP_UNLINK), "path", path);
+}
+
 static bool check_request(const Catalog *catalog, const Observation *observation,
                           const Snapshot *snapshot, GError **error)
 {
@@ -236,7 +248,6 @@ Plan *plan_revert(const Catalog *catalog, const Observation *observation, const 
     add_record(plan, turns);
     add_warnings(plan, catalog, observation->inactive, snapshot);
     for (unsigned i = 0; i < turns->len; i++)
-        step_set(plan_add(plan, STEP_UNLINK), "path",
-                 disk_active(((Turn *)turns->pdata[i])->disk)->path);
+        add_farewell(plan, observation, turns->pdata[i]);
     return plan;
 }

@@ -3,6 +3,7 @@
 #include "run/engine-priv.h"
 
 #include "base/str.h"
+#include "run/users.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -356,6 +357,7 @@ void host_event(HvEventKind kind, const char *uuid, const char *target, void *da
 {
     Engine *engine = data;
 
+    users_changed(engine->world.users, uuid);
     switch (kind) {
     case HV_EVENT_DOMAIN:
         domain_changed(engine, uuid);

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "hv/fake.h"
 #include "image/fake.h"
+#include "run/users.h"
 
 #include <string.h>
 
@@ -81,6 +82,7 @@ static Engine *engine_make(const char *uri)
     engine->config = config_new();
     engine->config_problem = g_strdup("");
     world_init_real(&engine->world);
+    engine->world.users = users_new();
     engine_publish_locked(engine);
     return engine;
 }
@@ -264,6 +266,7 @@ void engine_free(Engine *engine)
         images_free(engine->world.images);
         hv_free(engine->world.hv);
     }
+    users_free(engine->world.users);
     errors_free(engine->errors);
     g_mutex_clear(&engine->lock);
     g_cond_clear(&engine->changed);

@@ -2,6 +2,7 @@
 
 #include "run/executor.h"
 #include "run/ledger.h"
+#include "run/users.h"
 
 /* What an interrupted plan made may be known to nobody else: look at every file that it names. */
 static void look_at_plan(Operation *op, const Plan *plan)
@@ -29,6 +30,8 @@ static bool recover_plan(Operation *op, const Plan *interrupted, GError **error)
     if (!operation_look(op, error))
         return false;
     look_at_plan(op, interrupted);
+    if (!users_observe(op->vm, USERS_ASKED, op->seen, error))
+        return false;
     catalog = vm_catalog(op->vm);
     observation_trust_locks(op->seen, catalog, interrupted);
     plan = plan_recover(catalog, op->seen, interrupted, error);

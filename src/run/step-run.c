@@ -3,6 +3,7 @@
 #include "run/definition.h"
 #include "run/lane.h"
 #include "run/ledger.h"
+#include "run/users.h"
 
 typedef bool (*StepRun)(Operation *op, const Step *step, GError **error);
 
@@ -60,14 +61,16 @@ static bool run_repoint(Operation *op, const Step *step, GError **error)
     return !held || guard_hold(op->guard, path, error);
 }
 
-/* A file that a QEMU left open is not waited for. */
+/* Somebody may have come to use it since it was planned. A file that a QEMU left open is not waited
+ * for. */
 static bool run_unlink(Operation *op, const Step *step, GError **error)
 {
     Images *images = op->vm->world->images;
     const char *path = step_get(step, "path");
     const char *beside = step_get(step, "beside");
 
-    return (beside || guard_await_free(op->guard, path, error)) &&
+    return users_check_none(op->vm, path, NULL, error) &&
+           (beside || guard_await_free(op->guard, path, error)) &&
            images->ops->unlink(images, path, beside, error);
 }
 

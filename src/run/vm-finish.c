@@ -2,6 +2,7 @@
 #include "run/executor.h"
 #include "run/ledger.h"
 #include "run/locate.h"
+#include "run/users.h"
 
 #define FINISH_TRIES                                                                               \
     3 /* how often the VM may be started or stopped under one merge before it counts as failed */
@@ -33,6 +34,22 @@ static bool has_pending(Vm *vm)
 
 /* ---- accepting ---- */
 
+/* Planned with what is known of other users; what would be refused is planned again with what is so
+ * now. */
+static Plan *plan_removal(Operation *op, const Catalog *catalog, const char *id, GError **error)
+{
+    Plan *plan;
+
+    if (!users_observe(op->vm, USERS_KNOWN, op->seen, error))
+        return NULL;
+    plan = plan_remove(catalog, op->seen, id, NULL);
+    if (plan)
+        return plan;
+    return users_observe(op->vm, USERS_ASKED, op->seen, error)
+               ? plan_remove(catalog, op->seen, id, error)
+               : NULL;
+}
+
 static bool accept_removal(Operation *op, const char *name, bool *out_work, GError **error)
 {
     g_autoptr(Catalog) catalog = vm_catalog(op->vm);
@@ -44,7 +61,7 @@ static bool accept_removal(Operation *op, const char *name, bool *out_work, GErr
                     op->vm_name, name);
         return false;
     }
-    plan = plan_remove(catalog, op->seen, snapshot->id, error);
+    plan = plan_removal(op, catalog, snapshot->id, error);
     if (!plan || !executor_run(op, plan, error))
         return false;
     *out_work = has_pending(op->vm);
@@ -168,7 +185,8 @@ static FinishState finish_once(Vm *vm, const VmHooks *hooks, bool may_repeat, ch
     guard_be_patient(op.guard);
     if (!has_pending(vm))
         state = FINISH_NOTHING;
-    else if (operation_look(&op, error) && operation_attach(&op, error))
+    else if (operation_look(&op, error) && operation_attach(&op, error) &&
+             users_observe(vm, USERS_ASKED, op.seen, error))
         state = finish_piece(&op, may_repeat, out_name, error);
     operation_end(&op);
     return state;
@@ -222,7 +240,8 @@ static char *next_work(Vm *vm, GPtrArray **out_targets, GError **error)
     g_autoptr(Observation) seen = NULL;
     g_autoptr(GError) failure = NULL;
 
-    if (!(seen = vm_observe(vm, error)))
+    if (!(seen = vm_observe(vm, error)) ||
+        (has_pending(vm) && !users_observe(vm, USERS_KNOWN, seen, error)))
         return NULL;
     g_autoptr(Catalog) catalog = vm_catalog(vm);
     g_autoptr(Plan) plan = plan_next(catalog, seen, &failure);

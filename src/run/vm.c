@@ -3,6 +3,7 @@
 #include "run/executor.h"
 #include "run/ledger.h"
 #include "run/locate.h"
+#include "run/users.h"
 #include "model/names.h"
 
 /* A snapshot by name as it is now; a copy of its id. */
@@ -101,7 +102,9 @@ bool vm_revert(Vm *vm, const char *name, const char *operation, const VmHooks *h
         random[i] = world_random(vm->world);
     g_autofree char *id = find_named(vm, name, error);
     g_autoptr(Catalog) catalog = vm_catalog(vm);
-    Plan *plan = id ? plan_revert(catalog, op.seen, id, random, error) : NULL;
+    Plan *plan = id && users_observe(vm, USERS_ASKED, op.seen, error)
+                     ? plan_revert(catalog, op.seen, id, random, error)
+                     : NULL;
     bool reverted = plan && executor_run(&op, plan, error);
     if (reverted)
         locate_publish(vm, op.seen);

@@ -4,10 +4,13 @@
 #include "image/image.h"
 #include "store/store.h"
 
+typedef struct Users Users; /* run/users.h */
+
 typedef struct {
     Hypervisor *hv;
     Images *images;
     Files *files;
+    Users *users;               /* what is known of other users of image files */
     int64_t (*now)(void *data); /* microseconds since the epoch */
     uint64_t (*random)(void *data);
     void *data;

@@ -4,6 +4,7 @@
 #include "hv/faulty.h"
 #include "image/fake.h"
 #include "image/faulty.h"
+#include "run/users.h"
 #include "store/faulty.h"
 
 static const char *const targets[] = {"vda", "vdb"};
@@ -104,6 +105,7 @@ Lab *lab_new(unsigned disks, uint64_t seed)
                          .now = now_of_world,
                          .random = random_of_world,
                          .data = lab,
+                         .users = users_new(),
                          .serial = true};
     lab->contents = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, contents_unref);
     simhost_add_domain(lab->host, LAB_UUID, "web01", DOMAIN_OFF);
@@ -117,6 +119,7 @@ void lab_free(Lab *lab)
     if (!lab)
         return;
     vm_free(lab->vm);
+    users_free(lab->world.users);
     hv_free(lab->faulty_hv);
     images_free(lab->faulty_images);
     files_free(lab->faulty_files);

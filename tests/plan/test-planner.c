@@ -299,6 +299,33 @@ static void clone_of_s1(Scene *scene)
     str_set(&facts->backing_format, "qcow2");
 }
 
+/* Another VM has an overlay on the file @path, which it knows by another name. */
+static void be_used(Scene *scene, const char *path)
+{
+    const ImageFacts *facts = scene_file(scene, path);
+
+    g_hash_table_replace(scene->seen->users, file_key(facts->device, facts->inode),
+                         g_strdup("disk vdx of VM other (off)"));
+}
+
+static void base_used_by_another(Scene *scene)
+{
+    take_s1(scene);
+    be_used(scene, "/images/web01-vda.qcow2");
+}
+
+static void active_used_by_another(Scene *scene)
+{
+    take_s1(scene);
+    be_used(scene, active_path(scene));
+}
+
+static void used_by_another_and_failed(Scene *scene)
+{
+    base_used_by_another(scene);
+    scene_snapshot(scene, "s1")->state = SNAPSHOT_FAILED;
+}
+
 static void only_live_after_s1(Scene *scene)
 {
     run_after_s1(scene);
@@ -410,6 +437,11 @@ static void removing_is_refused_with_the_right_reason(void **state)
         {"lost layer", lose_layer, ERR_DRIFT, "missing"},
         {"only in the running VM", only_live_after_s1, ERR_DRIFT, "only in one"},
         {"linked clone (E-37)", clone_of_s1, ERR_DRIFT, "another image"},
+        {"base used by another VM (rule 11, E-37)", base_used_by_another, ERR_BUSY,
+         "VM other (off)"},
+        {"active used by another VM", active_used_by_another, ERR_BUSY, "VM other (off)"},
+        {"a failed one that another VM uses", used_by_another_and_failed, ERR_BUSY,
+         "VM other (off)"},
         {"shrunk", shrink, ERR_UNSUPPORTED, "smaller"},
         {"no room", fill_after_s1, ERR_NO_SPACE, "/images"},
     };
@@ -599,6 +631,102 @@ static void e_31_twenty_children_end_in_one_merge(void **state)
         scene_remove(scene, name);
     }
     assert_int_equal(scene->catalog->snapshots->len, 0);
+}
+
+static const Step *find_step(const Plan *plan, StepKind kind)
+{
+    for (unsigned i = 0; i < plan->steps->len; i++)
+        if (((Step *)plan->steps->pdata[i])->kind == kind)
+            return plan->steps->pdata[i];
+    return NULL;
+}
+
+/* Rule 11: it is nobody's of ours any more, and it stays. */
+static void a_revert_keeps_an_old_layer_that_another_vm_uses(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(Plan) plan = NULL;
+
+    active_used_by_another(scene);
+    plan = scene_plan_revert(scene, "s1", NULL);
+    assert_non_null(plan);
+    assert_null(find_step(plan, STEP_UNLINK));
+    assert_non_null(
+        strstr(step_get(find_step(plan, STEP_RECORD_WARNING), "text"), active_path(scene)));
+}
+
+/* The user came after the revert had begun: its recovery keeps the file likewise. */
+static void a_recovered_revert_keeps_an_old_layer_that_another_vm_uses(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(Plan) plan = NULL, recovery = NULL;
+
+    take_s1(scene);
+    plan = scene_plan_revert(scene, "s1", NULL);
+    be_used(scene, active_path(scene));
+    for (unsigned i = 0; i < plan->commit; i++)
+        scene_run_step(scene, plan->steps->pdata[i]);
+    recovery = plan_recover(scene->catalog, scene->seen, plan, NULL);
+    assert_non_null(find_step(recovery, STEP_RECORD_REVERT));
+    assert_null(find_step(recovery, STEP_UNLINK));
+    assert_non_null(find_step(recovery, STEP_RECORD_WARNING));
+}
+
+/* A user counts as a dependant: the hidden one waits, and nothing has failed. */
+static void a_hidden_one_that_another_vm_uses_is_no_work(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Plan) plan = NULL;
+
+    hide_s1(scene);
+    be_used(scene, "/images/web01-vda.qcow2");
+    scene_remove(scene, "s2");
+    assert_non_null(scene_snapshot(scene, "s1"));
+    assert_null(plan_next(scene->catalog, scene->seen, &error));
+    assert_null(error);
+    g_hash_table_remove_all(scene->seen->users);
+    plan = plan_next(scene->catalog, scene->seen, &error);
+    assert_non_null(plan);
+    scene_run(scene, plan);
+    assert_int_equal(scene->catalog->snapshots->len, 0);
+}
+
+/* Pitfall 17: it is said while there is still time. */
+static void a_deep_chain_is_warned_of_before_it_is_refused(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(GError) error = NULL;
+
+    g_hash_table_insert(scene->catalog->policy, g_strdup("max_depth"), g_strdup("8"));
+    for (unsigned depth = 2; depth <= 8; depth++) {
+        g_autofree char *name = g_strdup_printf("s%u", depth);
+
+        scene_create(scene, name);
+        if (depth < 6)
+            assert_string_equal(scene_snapshot(scene, name)->warnings, "");
+        else
+            assert_non_null(strstr(scene_snapshot(scene, name)->warnings, "policy/max_depth"));
+    }
+    assert_null(scene_plan_create(scene, "s9", &error));
+    assert_true(error_is(error, ERR_DEPTH));
+}
+
+/* libvirt's own limit stands above every policy. */
+static void no_chain_grows_beyond_libvirts_limit(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(GError) error = NULL;
+
+    g_hash_table_insert(scene->catalog->policy, g_strdup("max_depth"), g_strdup("0"));
+    for (unsigned depth = 2; depth <= 200; depth++) {
+        g_autofree char *name = g_strdup_printf("s%u", depth);
+
+        scene_create(scene, name);
+    }
+    assert_null(scene_plan_create(scene, "more", &error));
+    assert_true(error_is(error, ERR_DEPTH));
+    assert_non_null(strstr(error->message, "200"));
 }
 
 static void a_foreign_golden_image_below_stays_out_of_the_catalog(void **state)
@@ -860,6 +988,11 @@ int main(void)
         cmocka_unit_test(s_11_the_long_story_ends_with_one_file),
         cmocka_unit_test(s_12_and_s_24_hidden_snapshots_count_as_dependants),
         cmocka_unit_test(e_31_twenty_children_end_in_one_merge),
+        cmocka_unit_test(a_revert_keeps_an_old_layer_that_another_vm_uses),
+        cmocka_unit_test(a_recovered_revert_keeps_an_old_layer_that_another_vm_uses),
+        cmocka_unit_test(a_hidden_one_that_another_vm_uses_is_no_work),
+        cmocka_unit_test(a_deep_chain_is_warned_of_before_it_is_refused),
+        cmocka_unit_test(no_chain_grows_beyond_libvirts_limit),
         cmocka_unit_test(a_foreign_golden_image_below_stays_out_of_the_catalog),
         cmocka_unit_test(a_failed_removal_can_be_removed_again),
         cmocka_unit_test(a_removal_that_cannot_go_on_does_not_hold_up_the_others),

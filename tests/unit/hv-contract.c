@@ -96,12 +96,37 @@ static void an_unknown_machine_is_not_found(void **state)
         ok = powers[i](hv, UNKNOWN, &error);
         assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
     }
+    ok = hv->ops->definitions(hv, UNKNOWN, &facts.live_xml, &facts.inactive_xml, &facts.foreign_job,
+                              &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
     ok = hv->ops->block_job(hv, UNKNOWN, "vda", &job, &error);
     assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
     ok = hv->ops->block_abort(hv, UNKNOWN, "vda", &error);
     assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
     ok = hv->ops->set_metadata(hv, UNKNOWN, "/home", 1, &error);
     assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
+}
+
+static void assert_names_vda(char *xml, bool expected)
+{
+    g_autofree char *text = xml;
+    g_autoptr(Domain) domain = text ? domain_parse(text, NULL) : NULL;
+
+    assert_int_equal(text != NULL, expected);
+    if (expected)
+        assert_non_null(domain_disk(domain, "vda")->path);
+}
+
+/* Each definition is there exactly when there is one, and says what its disks are. */
+static void assert_definitions(const char *uuid, bool live, bool saved)
+{
+    char *xml[3] = {NULL, NULL, NULL};
+    GError *error = NULL;
+
+    assert_worked(hv->ops->definitions(hv, uuid, &xml[0], &xml[1], &xml[2], &error), error);
+    assert_names_vda(xml[0], live);
+    assert_names_vda(xml[1], true);
+    assert_names_vda(xml[2], saved);
 }
 
 static void a_managed_save_image_is_seen(void **state)
@@ -115,12 +140,16 @@ static void a_managed_save_image_is_seen(void **state)
         assert_int_equal(facts.domain->state, DOMAIN_OFF);
         assert_true(facts.domain->managed_save);
     }
+    assert_definitions(uuid, false, true);
     contract->drop_save(contract->host, uuid);
     {
         g_auto(Facts) facts = inspect(uuid);
 
         assert_false(facts.domain->managed_save);
     }
+    assert_definitions(uuid, false, false);
+    power(hv->ops->start, uuid);
+    assert_definitions(uuid, true, false);
 }
 
 /* --- power and definitions --- */

@@ -1,0 +1,246 @@
+#include "run/users-known.h"
+
+#define HEADERS_MAX 100000         /* then all are forgotten: files come and go */
+#define FRESH_US    G_USEC_PER_SEC /* what was read so lately need not be asked again */
+
+/* A definition is current if nothing was heard of its domain since it was asked for. */
+typedef struct {
+    guint64 events, asked; /* how many events there were, and had been when it was asked */
+    int64_t at;            /* when it was asked, monotonic µs */
+    GPtrArray *uses;       /* NULL: never read; not changed once it is here */
+} KnownDomain;
+
+typedef struct {
+    int64_t changed;
+    char *below;
+    bool raw;
+} KnownHeader;
+
+struct Users {
+    GMutex lock;         /* guards the rest; held for loads and stores only */
+    GHashTable *domains; /* uuid → KnownDomain */
+    GHashTable *headers; /* file_key() → KnownHeader */
+    guint64 events;      /* about any domain */
+};
+
+static void use_free(Use *use)
+{
+    g_free(use->path);
+    g_free(use->who);
+    g_free(use->source);
+    g_free(use);
+}
+
+static void known_domain_free(KnownDomain *known)
+{
+    g_clear_pointer(&known->uses, g_ptr_array_unref);
+    g_free(known);
+}
+
+static void known_header_free(KnownHeader *known)
+{
+    g_free(known->below);
+    g_free(known);
+}
+
+Users *users_new(void)
+{
+    Users *users = g_new0(Users, 1);
+
+    g_mutex_init(&users->lock);
+    users->domains =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)known_domain_free);
+    users->headers =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)known_header_free);
+    return users;
+}
+
+void users_free(Users *users)
+{
+    if (!users)
+        return;
+    g_hash_table_unref(users->domains);
+    g_hash_table_unref(users->headers);
+    g_mutex_clear(&users->lock);
+    g_free(users);
+}
+
+/* ---- definitions ---- */
+
+static KnownDomain *obtain_locked(Users *users, const char *uuid)
+{
+    KnownDomain *known = g_hash_table_lookup(users->domains, uuid);
+
+    if (!known) {
+        known = g_new0(KnownDomain, 1);
+        g_hash_table_insert(users->domains, g_strdup(uuid), known);
+    }
+    return known;
+}
+
+void users_changed(Users *users, const char *uuid)
+{
+    g_mutex_lock(&users->lock);
+    if (uuid)
+        obtain_locked(users, uuid)->events++;
+    else
+        users->events++;
+    g_mutex_unlock(&users->lock);
+}
+
+void users_forget_others(Users *users, const GPtrArray *domains)
+{
+    g_autoptr(GHashTable) listed = g_hash_table_new(g_str_hash, g_str_equal);
+    GHashTableIter iter;
+    gpointer uuid;
+
+    for (guint i = 0; i < domains->len; i++)
+        g_hash_table_add(listed, ((HvDomain *)domains->pdata[i])->uuid);
+    g_mutex_lock(&users->lock);
+    g_hash_table_iter_init(&iter, users->domains);
+    while (g_hash_table_iter_next(&iter, &uuid, NULL))
+        if (!g_hash_table_contains(listed, uuid))
+            g_hash_table_iter_remove(&iter);
+    g_mutex_unlock(&users->lock);
+}
+
+static void add_use(GPtrArray *uses, const DomainDisk *disk, const char *path, const char *who)
+{
+    Use *use;
+
+    if (!path || !g_path_is_absolute(path))
+        return;
+    use = g_new0(Use, 1);
+    use->path = g_strdup(path);
+    use->who = g_strdup(who);
+    use->source = g_strdup(disk->path);
+    use->raw = path == disk->path && g_strcmp0(disk->format, "raw") == 0;
+    g_ptr_array_add(uses, use);
+}
+
+/* Also what the definition states below the disk, which libvirt believes more than the headers, and
+ * what a block job copies to. */
+static void add_disk(GPtrArray *uses, const DomainDisk *disk, const HvDomain *domain,
+                     const char *state)
+{
+    g_autofree char *who = NULL;
+
+    if (g_strcmp0(disk->type, "file") != 0)
+        return;
+    who = g_strdup_printf("disk %s of VM %s (%s)", disk->target, domain->name, state);
+    add_use(uses, disk, disk->path, who);
+    for (guint i = 0; i < disk->chain->len; i++)
+        add_use(uses, disk, ((ChainLink *)disk->chain->pdata[i])->path, who);
+    add_use(uses, disk, disk->mirror_path, who);
+}
+
+static bool add_definition(GPtrArray *uses, const char *xml, const HvDomain *domain,
+                           const char *state, GError **error)
+{
+    g_autoptr(Domain) definition = xml ? domain_parse(xml, error) : NULL;
+
+    for (guint i = 0; definition && i < definition->disks->len; i++)
+        add_disk(uses, definition->disks->pdata[i], domain, state);
+    return definition || !xml;
+}
+
+static GPtrArray *read_uses(const World *world, const HvDomain *domain, GError **error)
+{
+    g_autoptr(GPtrArray) uses = g_ptr_array_new_with_free_func((GDestroyNotify)use_free);
+    g_autofree char *live = NULL, *inactive = NULL, *saved = NULL;
+    g_autoptr(GError) cause = NULL;
+
+    if (world->hv->ops->definitions(world->hv, domain->uuid, &live, &inactive, &saved, &cause) &&
+        add_definition(uses, live, domain, domain_state_name(domain->state), &cause) &&
+        add_definition(uses, inactive, domain, live ? "its next start" : "off", &cause) &&
+        add_definition(uses, saved, domain, "saved", &cause))
+        return g_steal_pointer(&uses);
+    if (error_is(cause, ERR_NOT_FOUND)) {
+        g_ptr_array_set_size(uses, 0);
+        return g_steal_pointer(&uses);
+    }
+    g_propagate_prefixed_error(
+        error, g_steal_pointer(&cause),
+        "Whether VM %s uses the same image files cannot be found out: ", domain->name);
+    return NULL;
+}
+
+/* An event that comes while libvirt is asked may tell of something newer than the answer. */
+static void store_uses(Users *users, const char *uuid, GPtrArray *uses, guint64 asked, int64_t at)
+{
+    g_mutex_lock(&users->lock);
+    KnownDomain *known = obtain_locked(users, uuid);
+    g_clear_pointer(&known->uses, g_ptr_array_unref);
+    known->uses = g_ptr_array_ref(uses);
+    known->asked = asked;
+    known->at = at;
+    g_mutex_unlock(&users->lock);
+}
+
+GPtrArray *users_of_domain(const World *world, const HvDomain *domain, UsersAge age, GError **error)
+{
+    Users *users = world->users;
+    int64_t at = g_get_monotonic_time();
+    int64_t oldest = age == USERS_ANY_AGE ? 0 : at - FRESH_US;
+    GPtrArray *uses = NULL;
+
+    g_mutex_lock(&users->lock);
+    const KnownDomain *known = obtain_locked(users, domain->uuid);
+    guint64 now = known->events + users->events;
+    if (age != USERS_NOW && known->uses && known->asked == now && known->at > oldest)
+        uses = g_ptr_array_ref(known->uses);
+    g_mutex_unlock(&users->lock);
+    if (uses)
+        return uses;
+    uses = read_uses(world, domain, error);
+    if (uses)
+        store_uses(users, domain->uuid, uses, now, at);
+    return uses;
+}
+
+/* ---- headers ---- */
+
+static bool recall_header(Users *users, const char *key, int64_t changed, char **out_below,
+                          bool *out_raw)
+{
+    g_mutex_lock(&users->lock);
+    const KnownHeader *known = changed ? g_hash_table_lookup(users->headers, key) : NULL;
+    bool current = known && known->changed == changed;
+    if (current) {
+        *out_below = g_strdup(known->below);
+        *out_raw = known->raw;
+    }
+    g_mutex_unlock(&users->lock);
+    return current;
+}
+
+static void store_header(Users *users, char *key, int64_t changed, const char *below, bool raw)
+{
+    KnownHeader *known = g_new0(KnownHeader, 1);
+
+    known->changed = changed;
+    known->below = g_strdup(below);
+    known->raw = raw;
+    g_mutex_lock(&users->lock);
+    if (g_hash_table_size(users->headers) >= HEADERS_MAX)
+        g_hash_table_remove_all(users->headers);
+    g_hash_table_replace(users->headers, key, known);
+    g_mutex_unlock(&users->lock);
+}
+
+char *users_below(const World *world, const char *path, const ImageIdentity *identity,
+                  bool *out_raw)
+{
+    g_autofree char *key = file_key(identity->device, identity->inode);
+    char *below = NULL;
+
+    *out_raw = false;
+    if (recall_header(world->users, key, identity->changed, &below, out_raw))
+        return below;
+    ImageFacts *facts = world->images->ops->inspect(world->images, path);
+    below = g_steal_pointer(&facts->backing);
+    *out_raw = g_strcmp0(facts->backing_format, "raw") == 0;
+    image_facts_free(facts);
+    store_header(world->users, g_steal_pointer(&key), identity->changed, below, *out_raw);
+    return below;
+}

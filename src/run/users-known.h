@@ -1,0 +1,25 @@
+/* What users.c remembers between two looks. */
+#pragma once
+#include "run/users.h"
+
+/* One way in which a definition names a file. */
+typedef struct {
+    char *path;
+    char *who;    /* "disk vda of VM db (off)" */
+    char *source; /* the file of the disk that @path belongs to */
+    bool raw;     /* nothing lies below it, whatever its first bytes say (rule 12) */
+} Use;
+
+/* Of uses of which no event says that they are out of date: which are good enough. */
+typedef enum { USERS_ANY_AGE, USERS_FRESH /* a second */, USERS_NOW } UsersAge;
+
+/* The uses of one domain: an array of Use, yours; an empty one if it is gone. */
+GPtrArray *users_of_domain(const World *world, const HvDomain *domain, UsersAge age,
+                           GError **error);
+/* Forget those that are not in @domains (of HvDomain). */
+void users_forget_others(Users *users, const GPtrArray *domains);
+
+/* What lies below the file @path, which is @identity: by its header, NULL if nothing does; yours.
+ */
+char *users_below(const World *world, const char *path, const ImageIdentity *identity,
+                  bool *out_raw);

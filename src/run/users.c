@@ -1,0 +1,247 @@
+#include "run/users-known.h"
+
+#define CHAIN_LIMIT 300
+
+/* One look. Everything is keyed by file_key(). */
+typedef struct {
+    const World *world;
+    const char *uuid;
+    const Catalog *catalog;
+    const GPtrArray *more; /* directories of the configuration */
+    GHashTable *users;     /* → who; what is handed out */
+    GHashTable *walked;    /* whose chain was followed */
+    GHashTable *raws;      /* what some definition uses as raw: a header in it is the guest's */
+    GHashTable *own;       /* this VM's layers and disks */
+} Look;
+
+static GHashTable *key_set(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+static char *key_of(const Look *look, const char *path, ImageIdentity *out_identity)
+{
+    Images *images = look->world->images;
+
+    return images->ops->identify(images, path, out_identity)
+               ? file_key(out_identity->device, out_identity->inode)
+               : NULL;
+}
+
+static void add_key(const Look *look, GHashTable *set, const char *path)
+{
+    ImageIdentity identity;
+    char *key = key_of(look, path, &identity);
+
+    if (key)
+        g_hash_table_add(set, key);
+}
+
+/* ---- marking ---- */
+
+/* @path and all that lies below it are used by @who. */
+static void mark_chain(Look *look, const char *path, bool raw, const char *who)
+{
+    g_autofree char *next = g_strdup(path);
+
+    for (unsigned depth = 0; next && depth < CHAIN_LIMIT; depth++) {
+        g_autofree char *here = g_steal_pointer(&next);
+        ImageIdentity identity;
+        g_autofree char *key = key_of(look, here, &identity);
+
+        if (!key)
+            return;
+        if (!g_hash_table_contains(look->users, key))
+            g_hash_table_insert(look->users, g_strdup(key), g_strdup(who));
+        if (raw || !g_hash_table_add(look->walked, g_steal_pointer(&key)))
+            return;
+        next = users_below(look->world, here, &identity, &raw);
+    }
+}
+
+/* Of this VM's own definitions only what runs on no layer of the catalog counts: a disk of the
+ * catalog, attached a second time by another name. */
+static bool is_own_layer(const Look *look, const HvDomain *domain, const Use *use)
+{
+    return g_str_equal(domain->uuid, look->uuid) && use->source &&
+           catalog_disk_of_path(look->catalog, use->source, NULL);
+}
+
+static void mark_uses(Look *look, const HvDomain *domain, const GPtrArray *uses)
+{
+    for (guint i = 0; i < uses->len; i++) {
+        const Use *use = uses->pdata[i];
+
+        if (use->raw)
+            add_key(look, look->raws, use->path);
+        if (is_own_layer(look, domain, use))
+            continue;
+        mark_chain(look, use->path, use->raw, use->who);
+        if (g_str_equal(domain->uuid, look->uuid))
+            add_key(look, look->own, use->path);
+    }
+}
+
+static bool mark_domains(Look *look, bool ask, GError **error)
+{
+    Hypervisor *hv = look->world->hv;
+    g_autoptr(GPtrArray) domains = hv->ops->list(hv, error);
+
+    if (!domains)
+        return false;
+    users_forget_others(look->world->users, domains);
+    for (guint i = 0; i < domains->len; i++) {
+        const HvDomain *domain = domains->pdata[i];
+        bool mine = g_str_equal(domain->uuid, look->uuid);
+        UsersAge age = mine ? USERS_NOW : ask ? USERS_FRESH : USERS_ANY_AGE;
+        g_autoptr(GPtrArray) uses = users_of_domain(look->world, domain, age, error);
+
+        if (!uses)
+            return false;
+        mark_uses(look, domain, uses);
+    }
+    return true;
+}
+
+/* ---- images ---- */
+
+static void mark_image(Look *look, const char *path)
+{
+    g_autofree char *below = NULL, *who = NULL;
+    ImageIdentity identity;
+    g_autofree char *key = key_of(look, path, &identity);
+    bool raw = false;
+
+    if (!key || g_hash_table_contains(look->own, key) || g_hash_table_contains(look->raws, key) ||
+        g_hash_table_contains(look->walked, key))
+        return;
+    below = users_below(look->world, path, &identity, &raw);
+    if (!below)
+        return;
+    who = g_strdup_printf("image %s", path);
+    mark_chain(look, below, raw, who);
+}
+
+static bool mark_directory(Look *look, const char *directory, GError **error)
+{
+    Images *images = look->world->images;
+    g_autoptr(GPtrArray) paths = images->ops->list(images, directory, error);
+
+    for (guint i = 0; paths && i < paths->len; i++)
+        mark_image(look, paths->pdata[i]);
+    return paths != NULL;
+}
+
+static void add_directory(GHashTable *directories, const char *path)
+{
+    char *directory = g_path_get_dirname(path);
+
+    g_hash_table_add(directories, directory);
+}
+
+/* Those of the catalog's layers, of what @seen holds, and the configured ones. */
+static GHashTable *find_directories(const Look *look, const Observation *seen)
+{
+    GHashTable *directories = key_set();
+    GHashTableIter iter;
+    gpointer path;
+
+    for (guint i = 0; i < look->catalog->disks->len; i++) {
+        const Disk *disk = look->catalog->disks->pdata[i];
+
+        for (guint j = 0; j < disk->layers->len; j++)
+            add_directory(directories, ((Layer *)disk->layers->pdata[j])->path);
+    }
+    if (seen) {
+        g_hash_table_iter_init(&iter, seen->files);
+        while (g_hash_table_iter_next(&iter, &path, NULL))
+            add_directory(directories, path);
+    }
+    for (guint i = 0; i < look->more->len; i++)
+        g_hash_table_add(directories, g_strdup(look->more->pdata[i]));
+    return directories;
+}
+
+static bool mark_images(Look *look, const Observation *seen, GError **error)
+{
+    g_autoptr(GHashTable) directories = find_directories(look, seen);
+    GHashTableIter iter;
+    gpointer directory;
+
+    g_hash_table_iter_init(&iter, directories);
+    while (g_hash_table_iter_next(&iter, &directory, NULL))
+        if (!mark_directory(look, directory, error))
+            return false;
+    return true;
+}
+
+/* ---- one look ---- */
+
+static void add_own_layers(Look *look)
+{
+    for (guint i = 0; i < look->catalog->disks->len; i++) {
+        const Disk *disk = look->catalog->disks->pdata[i];
+
+        for (guint j = 0; j < disk->layers->len; j++) {
+            const Layer *layer = disk->layers->pdata[j];
+
+            add_key(look, look->own, layer->path);
+            if (g_str_equal(layer->format, "raw"))
+                add_key(look, look->raws, layer->path);
+        }
+    }
+}
+
+/* The table of users, yours; NULL on error. @seen may be NULL. */
+static GHashTable *look_around(Vm *vm, const Observation *seen, bool ask, GError **error)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(vm);
+    g_autoptr(Config) config = vm_config(vm);
+    g_autoptr(GHashTable) walked = key_set(), raws = key_set(), own = key_set();
+    g_autoptr(GHashTable) users = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    Look look = {.world = vm->world,
+                 .uuid = vm->uuid,
+                 .catalog = catalog,
+                 .more = config->image_directories,
+                 .users = users,
+                 .walked = walked,
+                 .raws = raws,
+                 .own = own};
+
+    add_own_layers(&look);
+    if (!mark_domains(&look, ask, error) || !mark_images(&look, seen, error))
+        return NULL;
+    return g_steal_pointer(&users);
+}
+
+bool users_observe(Vm *vm, UsersLook look, Observation *observation, GError **error)
+{
+    GHashTable *users = look_around(vm, observation, look == USERS_ASKED, error);
+
+    if (!users)
+        return false;
+    g_hash_table_unref(observation->users);
+    observation->users = users;
+    return true;
+}
+
+static bool check_none(const Look *look, const char *path, GError **error)
+{
+    ImageIdentity identity;
+    g_autofree char *key = path ? key_of(look, path, &identity) : NULL;
+    const char *who = key ? g_hash_table_lookup(look->users, key) : NULL;
+
+    if (who)
+        g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
+                    "%s is also used by %s, so it is left as it is; end that use, then try again",
+                    path, who);
+    return !who;
+}
+
+bool users_check_none(Vm *vm, const char *path, const char *other, GError **error)
+{
+    g_autoptr(GHashTable) users = look_around(vm, NULL, true, error);
+    const Look look = {.world = vm->world, .users = users};
+
+    return users && check_none(&look, path, error) && check_none(&look, other, error);
+}
