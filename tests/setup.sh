@@ -12,7 +12,8 @@ packages=(
     fuse3 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system mount procps qemu-system-x86 qemu-utils
 )
 [[ ${1:-} == build ]] || packages+=(
-    acl attr "busybox|busybox-static" clang-format file git groff-base psmisc python3 python3-yaml rsync tree util-linux vim
+    acl ansible-core attr "busybox|busybox-static" clang-format dash file git groff-base psmisc python3 python3-yaml rsync systemd tree
+    util-linux vim
 )
 
 installed() {
