@@ -22,7 +22,7 @@ static const PolicyKey policies[] = {
     {"bandwidth", "0", POLICY_SIZE, 0, 0, NULL},
     {"max_snapshots", "0", POLICY_NUMBER, 0, 100000, "snapshots"},
     {"max_depth", "100", POLICY_NUMBER, 0, 200, "layers"},
-    {"start", "0", POLICY_NUMBER, 0, 86400, "seconds"},
+    {"start", "0", POLICY_NUMBER, 0, 1, "starts after a revert"},
 };
 
 static const PolicyKey *find(const char *key)

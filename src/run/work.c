@@ -115,6 +115,23 @@ static void tell_reverted(EngineVm *vm, const char *name)
                 event_make("reverted", view, "snapshot", name, NULL));
 }
 
+/* policy/start: the revert is answered, as always, when the VM can start; its start is a request of
+ * its own, which comes next and whose failure is told in `errors`. */
+static void start_reverted(EngineVm *vm, const Request *revert)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(vm->vm);
+    g_autofree char *name = engine_vm_name(vm);
+
+    if (strcmp(catalog_policy(catalog, "start"), "1") != 0)
+        return;
+    Request *request = request_new(REQUEST_POWER, vm->uuid);
+    request->text = g_strdup("running");
+    request->uid = revert->uid;
+    request->pid = revert->pid;
+    request->operation = g_strdup_printf("start %s after its revert", name);
+    engine_submit(vm->engine, request, NULL, NULL);
+}
+
 static bool run_revert(EngineVm *vm, Work *work, GError **error)
 {
     const Request *request = work->request;
@@ -134,6 +151,7 @@ static bool run_revert(EngineVm *vm, Work *work, GError **error)
         host_open_failed(vm, cause, work->since);
     refresh_now(vm, true);
     tell_reverted(vm, request->name);
+    start_reverted(vm, request);
     return true;
 }
 

@@ -123,7 +123,7 @@ static const char *in_force(const Config *config, const char *name, const char *
 static void
 the_vms_own_value_comes_before_its_entry_before_all_vms_before_the_built_in(void **state)
 {
-    g_autoptr(Config) config = parse("policy: {max_depth: 20, bandwidth: 1, start: 9}\n"
+    g_autoptr(Config) config = parse("policy: {max_depth: 20, bandwidth: 1, merge_timeout: 9}\n"
                                      "vms:\n"
                                      "  own: {policy: {max_depth: 30}}\n"
                                      "  web01: {policy: {max_depth: 31, bandwidth: 2}}\n");
@@ -132,7 +132,7 @@ the_vms_own_value_comes_before_its_entry_before_all_vms_before_the_built_in(void
     assert_string_equal(in_force(config, "web01", "max_depth"), "31");
     assert_string_equal(in_force(config, "db01", "max_depth"), "20");
     assert_string_equal(in_force(NULL, "db01", "max_depth"), "100");
-    assert_string_equal(in_force(config, "web01", "start"), "9");
+    assert_string_equal(in_force(config, "web01", "merge_timeout"), "9");
     assert_string_equal(in_force(config, "web01", "max_snapshots"), "0");
     assert_string_equal(in_force(config, "own", "bandwidth"), "1");
 }
@@ -142,10 +142,10 @@ static void an_entry_by_uuid_comes_before_one_by_name(void **state)
     g_autoptr(Config) config = parse("vms:\n"
                                      "  3B1D9F5A-0C7E-4D62-9A55-4F1F0E5F6A01:\n"
                                      "    policy: {max_depth: 11}\n"
-                                     "  web01: {policy: {max_depth: 12, start: 3}}\n");
+                                     "  web01: {policy: {max_depth: 12, merge_timeout: 3}}\n");
 
     assert_string_equal(in_force(config, "web01", "max_depth"), "11");
-    assert_string_equal(in_force(config, "web01", "start"), "3");
+    assert_string_equal(in_force(config, "web01", "merge_timeout"), "3");
     assert_string_equal(in_force(config, "db01", "max_depth"), "11");
 }
 
@@ -154,7 +154,7 @@ static void an_entry_by_uuid_comes_before_one_by_name(void **state)
 static void cut_and_broken_files_are_survived(void **state)
 {
     static const char whole[] = "uri: 'a:///'\ngroup: x\npolicy: {max_depth: 3}\n"
-                                "vms: {a: {policy: {start: 3}}}\nimage_directories:\n- /a\n";
+                                "vms: {a: {policy: {start: 1}}}\nimage_directories:\n- /a\n";
 
     for (gsize cut = 0; cut < sizeof whole; cut++)
         for (unsigned byte = 0; byte < 8; byte++) {

@@ -53,6 +53,19 @@ a_running_vm_is_not_reverted() {
     [[ $(quick tail -n 1 "$MNT/db01/errors") == *EBUSY* ]] || fail "errors do not say EBUSY"
     clean db01
 }
+runs() { [[ $(quick cat "$V/state") == running ]]; }
+with_policy_start_a_reverted_vm_is_started() {
+    fill || return
+    refuses "Invalid argument" bash -c 'echo 2 > "$1" || exit 1' - "$V/policy/start"
+    quick bash -c 'echo 1 > "$1"' - "$V/policy/start" || fail "policy/start"
+    works ln -sfn snapshots/a "$V/current"
+    current_is snapshots/a
+    wait_until "it runs" runs
+    quick bash -c 'echo 0 > "$1"; echo off > "$2"' - "$V/policy/start" "$V/state"
+    works ln -sfn snapshots/b "$V/current"
+    same state shutoff "$(quick cat "$V/state")"
+    clean web01
+}
 temporary_links_are_not_listed_and_go_away() {
     works ln -s nowhere "$V/CuABCDEF" || return
     same target nowhere "$(quick readlink "$V/CuABCDEF")"
@@ -79,6 +92,6 @@ busybox_ln_is_told_what_to_do() {
 
 for name in symlink_makes_current_when_there_is_none ln_sfn_reverts ln_sfT_and_mv_T_revert \
     what_ln_is_told_is_what_readlink_says_at_once a_revert_to_what_is_not_there_is_refused a_running_vm_is_not_reverted \
-    temporary_links_are_not_listed_and_go_away links_can_be_made_nowhere_else busybox_ln_is_told_what_to_do; do
+    with_policy_start_a_reverted_vm_is_started temporary_links_are_not_listed_and_go_away links_can_be_made_nowhere_else busybox_ln_is_told_what_to_do; do
     test_case "$name"
 done
