@@ -146,6 +146,7 @@ static void put_vm(YamlWriter *yaml, const VmView *vm)
     yaml_writer_entry_u64(yaml, "generation", vm->generation);
     yaml_writer_entry_bool(yaml, "persistent", vm->persistent);
     yaml_writer_entry_bool(yaml, "managed_save", vm->managed_save);
+    yaml_writer_entry_bool(yaml, "frozen", vm->frozen);
     yaml_writer_entry_bool(yaml, "uefi", vm->uefi);
     yaml_writer_entry_bool(yaml, "tpm", vm->tpm);
     if (vm->current)

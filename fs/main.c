@@ -185,6 +185,8 @@ static int start(Options *options)
         return EXIT_FAILURE; /* libfuse said why */
     if (!options->foreground && !daemon_fork(&error))
         return fail(error);
+    if (!engine_guard(engine, &error))
+        return fail(error);
     int result = run(engine, session, &program, options);
     fuse_session_destroy(session);
     return result;

@@ -65,6 +65,8 @@ void progress_draw(GString *out, EngineJob *job)
     g_autoptr(GPtrArray) disks = engine_job_disks(job);
     size_t width = 0;
 
+    if (disks->len == 0)
+        g_string_append_printf(out, "%s %s\n", engine_job_kind(job), engine_job_target(job));
     for (guint i = 0; i < disks->len; i++)
         width = MAX(width, strlen(((const JobDisk *)g_ptr_array_index(disks, i))->target));
     for (guint i = 0; i < disks->len; i++) {

@@ -72,6 +72,7 @@ char *show_status(const Place *place)
     show_key_number(out, "generation", vm->generation);
     show_key_number(out, "persistent", vm->persistent);
     show_key_number(out, "managed_save", vm->managed_save);
+    show_key_number(out, "frozen", vm->frozen);
     show_key_number(out, "uefi", vm->uefi);
     show_key_number(out, "tpm", vm->tpm);
     return g_string_free(out, FALSE);

@@ -49,6 +49,7 @@ typedef struct {
     gint references; /* private */
     char *uuid, *name;
     char *state;    /* "running" "paused" "shutoff" "other" */
+    bool frozen;    /* its guest was frozen by us, or may come to be, and was not seen thawed yet */
     bool stale;     /* libvirt cannot be asked now (the host is down) */
     bool read_only; /* its snapshots cannot be changed; `problem` says why */
     char *problem;  /* "" or a sentence: also what failed and is being tried again */
@@ -95,14 +96,15 @@ typedef struct {
 } JobDisk;
 unsigned engine_job_id(
     const EngineJob *job); /* 1, 2, 3 … per VM since the daemon's start… unique on the host */
-const char *engine_job_kind(const EngineJob *job);   /* "merge" */
+const char *engine_job_kind(const EngineJob *job);   /* "merge", "thaw" */
 const char *engine_job_vm(const EngineJob *job);     /* uuid */
-const char *engine_job_target(const EngineJob *job); /* the snapshot's name at the time */
+const char *engine_job_target(const EngineJob *job); /* the snapshot's name at the time; of a
+                                                        thaw the VM's */
 int64_t engine_job_created(const EngineJob *job);    /* microseconds */
 JobState engine_job_state(EngineJob *job);
 char *engine_job_result(EngineJob *job);       /* "" while running, "ok", or a sentence; yours */
 uint64_t engine_job_bandwidth(EngineJob *job); /* bytes/s, 0 = no limit */
-GPtrArray *engine_job_disks(EngineJob *job);   /* of JobDisk copies; yours; never empty */
+GPtrArray *engine_job_disks(EngineJob *job);   /* of JobDisk copies; yours; a thaw has none */
 void job_disk_free(JobDisk *disk);
 
 /* ---- requests ---- */
@@ -200,6 +202,9 @@ void engine_subscribe(Engine *engine, EngineChange change,
 /* Opens @uri (ERR_INVALID if malformed) and nothing else; no thread is made before engine_start
  * (the caller may fork between them). */
 Engine *engine_new(const char *uri, GError **error);
+/* Fork the process that thaws guests if this one dies with them frozen (run/guardian.h). Before
+ * engine_start, while there is no thread. Nothing to do for a simulated or remote host. */
+bool engine_guard(Engine *engine, GError **error);
 /* Connects, lists, recovers what was interrupted (each VM in the background), and returns when
  * every VM is listed; an unreachable libvirt is no error. */
 bool engine_start(Engine *engine, GError **error);

@@ -8,6 +8,8 @@
  *         transient: false
  *         deaf: false                # its guest does not obey a shutdown
  *         managed_save: false
+ *         agent: none                # the guest's: disconnected, well, silent, stumbles, dazed,
+ *                                    # fails, empty, lies, wakes, stuck; see model/simhost.h
  *         disks:
  *           - target: vda
  *             path: images/vda.qcow2 # absolute, or from the directory of this file
@@ -163,21 +165,40 @@ static bool add_disks(SimHost *host, const char *uuid, const char *directory, co
 }
 
 typedef struct {
-    const char *name, *uuid, *state;
+    const char *name, *uuid, *state, *agent;
     bool uefi, transient, deaf, managed_save;
 } VmText;
 
+static const char *const agents[] = {
+    [SIM_AGENT_NONE] = "none",         [SIM_AGENT_DISCONNECTED] = "disconnected",
+    [SIM_AGENT_WELL] = "well",         [SIM_AGENT_SILENT] = "silent",
+    [SIM_AGENT_STUMBLES] = "stumbles", [SIM_AGENT_DAZED] = "dazed",
+    [SIM_AGENT_FAILS] = "fails",       [SIM_AGENT_EMPTY] = "empty",
+    [SIM_AGENT_LIES] = "lies",         [SIM_AGENT_WAKES] = "wakes",
+    [SIM_AGENT_STUCK] = "stuck",       [N_SIM_AGENT] = NULL,
+};
+
+static SimAgent agent_named(const char *name)
+{
+    SimAgent agent = SIM_AGENT_NONE;
+
+    while (!g_str_equal(agents[agent], name))
+        agent++;
+    return agent;
+}
+
 static bool read_vm(const YamlNode *node, VmText *vm, GError **error)
 {
-    static const char *const keys[] = {"name", "uuid",         "state", "uefi", "transient",
-                                       "deaf", "managed_save", "disks", NULL};
+    static const char *const keys[] = {"name", "uuid",         "state", "uefi",  "transient",
+                                       "deaf", "managed_save", "agent", "disks", NULL};
     static const char *const states[] = {"running", "paused", "off", NULL};
 
-    *vm = (VmText){.state = "off"};
+    *vm = (VmText){.state = "off", .agent = "none"};
     if (!yaml_is_map(node, error) || !yaml_check_keys(node, keys, error) ||
         !yaml_text(yaml_need(node, "name", error), &vm->name, error) ||
         !yaml_text(yaml_need(node, "uuid", error), &vm->uuid, error) ||
         !opt_word(node, "state", states, &vm->state, error) ||
+        !opt_word(node, "agent", agents, &vm->agent, error) ||
         !opt_bool(node, "uefi", &vm->uefi, error) ||
         !opt_bool(node, "transient", &vm->transient, error) ||
         !opt_bool(node, "deaf", &vm->deaf, error) ||
@@ -205,6 +226,7 @@ static bool add_vm(SimHost *host, const char *directory, const YamlNode *node, G
     simhost_add_domain(host, uuid, vm.name, state);
     simhost_set_uefi(host, uuid, vm.uefi);
     simhost_set_deaf(host, uuid, vm.deaf);
+    simhost_set_agent(host, uuid, agent_named(vm.agent));
     simhost_set_managed_save(host, uuid, vm.managed_save);
     if (disks && !add_disks(host, uuid, directory, disks, error))
         return false;

@@ -218,6 +218,35 @@ static bool fake_resume(Hypervisor *hv, const char *uuid, GError **error)
     return host && simhost_pause(host, uuid, false, error);
 }
 
+static bool fake_agent_timeout(Hypervisor *hv, const char *uuid, unsigned seconds, GError **error)
+{
+    SimHost *host = host_up(hv, error);
+
+    return host && simhost_agent_timeout(host, uuid, seconds, error);
+}
+
+static bool fake_freeze(Hypervisor *hv, const char *uuid, unsigned *out_count, GError **error)
+{
+    SimHost *host = host_up(hv, error);
+
+    return host && simhost_freeze(host, uuid, out_count, error);
+}
+
+static bool fake_thaw(Hypervisor *hv, const char *uuid, unsigned *out_count, GError **error)
+{
+    SimHost *host = host_up(hv, error);
+
+    return host && simhost_thaw(host, uuid, out_count, error);
+}
+
+static bool fake_frozen(Hypervisor *hv, const char *uuid, unsigned seconds, bool *out_frozen,
+                        GError **error)
+{
+    SimHost *host = host_up(hv, error);
+
+    return host && simhost_ask_frozen(host, uuid, out_frozen, error);
+}
+
 static bool fake_set_metadata(Hypervisor *hv, const char *uuid, const char *home,
                               uint64_t generation, GError **error)
 {
@@ -319,6 +348,10 @@ static const HvOps fake_ops = {
     .destroy = fake_destroy,
     .suspend = fake_suspend,
     .resume = fake_resume,
+    .agent_timeout = fake_agent_timeout,
+    .freeze = fake_freeze,
+    .thaw = fake_thaw,
+    .frozen = fake_frozen,
     .set_metadata = fake_set_metadata,
     .subscribe = fake_subscribe,
     .is_up = fake_is_up,

@@ -133,6 +133,28 @@ static bool faulty_resume(Hypervisor *hv, const char *uuid, GError **error)
     return EFFECT(resume, uuid);
 }
 
+static bool faulty_agent_timeout(Hypervisor *hv, const char *uuid, unsigned seconds, GError **error)
+{
+    return EFFECT(agent_timeout, uuid, seconds);
+}
+
+static bool faulty_freeze(Hypervisor *hv, const char *uuid, unsigned *out_count, GError **error)
+{
+    return EFFECT(freeze, uuid, out_count);
+}
+
+static bool faulty_thaw(Hypervisor *hv, const char *uuid, unsigned *out_count, GError **error)
+{
+    return EFFECT(thaw, uuid, out_count);
+}
+
+/* Counted: between a freeze and its thaw every call may be the last one. */
+static bool faulty_frozen(Hypervisor *hv, const char *uuid, unsigned seconds, bool *out_frozen,
+                          GError **error)
+{
+    return EFFECT(frozen, uuid, seconds, out_frozen);
+}
+
 static bool faulty_set_metadata(Hypervisor *hv, const char *uuid, const char *home,
                                 uint64_t generation, GError **error)
 {
@@ -170,6 +192,10 @@ static const HvOps faulty_ops = {
     .destroy = faulty_destroy,
     .suspend = faulty_suspend,
     .resume = faulty_resume,
+    .agent_timeout = faulty_agent_timeout,
+    .freeze = faulty_freeze,
+    .thaw = faulty_thaw,
+    .frozen = faulty_frozen,
     .set_metadata = faulty_set_metadata,
     .subscribe = faulty_subscribe,
     .is_up = faulty_is_up,

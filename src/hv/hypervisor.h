@@ -24,7 +24,7 @@ void hv_domain_free(HvDomain *domain);
 
 typedef enum {
     HV_EVENT_DOMAIN,    /* something about this domain changed: lifecycle, definition, devices,
-                           metadata */
+                           metadata, its agent came or went */
     HV_EVENT_BLOCK_JOB, /* a block job of @target changed: ready, completed, failed, cancelled */
     HV_EVENT_DOWN,      /* connection lost; uuid NULL */
     HV_EVENT_UP,        /* connected again: list everything */
@@ -79,6 +79,23 @@ typedef struct {
     bool (*destroy)(Hypervisor *hv, const char *uuid, GError **error);
     bool (*suspend)(Hypervisor *hv, const char *uuid, GError **error);
     bool (*resume)(Hypervisor *hv, const char *uuid, GError **error);
+
+    /* The guest agent. Its answers are the guest's, believed only as far as that. A silent agent:
+     * ERR_TIMEOUT, and what it was asked may still happen, later; it does things in order, so once
+     * it answers again, all that was asked before is done. No agent, or nobody connected to its
+     * channel: ERR_UNSUPPORTED. It answered with an error: ERR_IO.
+     *
+     * How many seconds libvirt waits for the agent's answer from now on; a setting of the running
+     * domain. To be called before any other of these: without it libvirt waits for ever, and the
+     * domain is locked meanwhile. */
+    bool (*agent_timeout)(Hypervisor *hv, const char *uuid, unsigned seconds, GError **error);
+    /* Freeze all file systems; how many were. It may succeed with 0. */
+    bool (*freeze)(Hypervisor *hv, const char *uuid, unsigned *out_count, GError **error);
+    bool (*thaw)(Hypervisor *hv, const char *uuid, unsigned *out_count, GError **error);
+    /* Does the agent say that they are frozen? It is given @seconds. */
+    bool (*frozen)(Hypervisor *hv, const char *uuid, unsigned seconds, bool *out_frozen,
+                   GError **error);
+
     /* Our metadata element in the persistent definition and, when running, the live one. */
     bool (*set_metadata)(Hypervisor *hv, const char *uuid, const char *home, uint64_t generation,
                          GError **error);

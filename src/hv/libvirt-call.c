@@ -139,6 +139,11 @@ bool libvirt_call_effect(Hypervisor *hv, LibvirtCall *call, GError **error)
     return run_connected(hv, call, true, LIBVIRT_EFFECT_SECONDS, error);
 }
 
+bool libvirt_call_agent(Hypervisor *hv, LibvirtCall *call, GError **error)
+{
+    return run_connected(hv, call, true, LIBVIRT_AGENT_SECONDS, error);
+}
+
 virDomainPtr libvirt_call_domain(LibvirtCall *call, GError **error)
 {
     virDomainPtr domain = virDomainLookupByUUIDString(call->connection, call->uuid);

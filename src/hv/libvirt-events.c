@@ -79,6 +79,12 @@ static void on_job_completed(virConnectPtr connection, virDomainPtr domain,
     note_event(link, HV_EVENT_DOMAIN, domain, NULL);
 }
 
+static void on_agent(virConnectPtr connection, virDomainPtr domain, int state, int reason,
+                     void *link)
+{
+    note_event(link, HV_EVENT_DOMAIN, domain, NULL);
+}
+
 /* BLOCK_JOB_2 and not BLOCK_JOB: the path that the latter names changes with the pivot. */
 static const EventKind event_kinds[] = {
     {VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle)},
@@ -86,6 +92,7 @@ static const EventKind event_kinds[] = {
     {VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_CALLBACK(on_device)},
     {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(on_device)},
     {VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_metadata)},
+    {VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_agent)},
     {VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, VIR_DOMAIN_EVENT_CALLBACK(on_job_completed)},
 };
 

@@ -24,6 +24,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HvDomain, hv_domain_free)
  * waits a little longer, to be able to tell. */
 #define LIBVIRT_QUERY_SECONDS  35
 #define LIBVIRT_EFFECT_SECONDS 120
+/* The agent's own timeout, at most 300 s, ends its calls before this does. */
+#define LIBVIRT_AGENT_SECONDS 340
 /* One attempt to open, which hv_open() waits for. The embedded driver first asks each QEMU what it
  * can do, which takes seconds on an idle machine. */
 #define LIBVIRT_OPEN_SECONDS  30
@@ -85,7 +87,7 @@ struct LibvirtCall {
     uint64_t bandwidth;
     bool active;
     int (*power)(virDomainPtr domain);
-    unsigned flags;
+    unsigned flags, seconds;
 
     /* The answers: the helper's until the call is done, the caller's afterwards. */
     GPtrArray *domains;
@@ -93,6 +95,8 @@ struct LibvirtCall {
     char *live, *inactive, *saved, *foreign_job;
     unsigned snapshots;
     BlockJobFacts *job;
+    unsigned count;
+    bool frozen;
 
     GMutex lock; /* guards what follows */
     GCond ended;
@@ -108,6 +112,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LibvirtCall, libvirt_call_unref)
 /* Run @call and wait for it. The answers may be read only if this returns true. */
 bool libvirt_call_query(Hypervisor *hv, LibvirtCall *call, GError **error);
 bool libvirt_call_effect(Hypervisor *hv, LibvirtCall *call, GError **error);
+bool libvirt_call_agent(Hypervisor *hv, LibvirtCall *call, GError **error);
 /* The same without a connection, for the one call that makes it. */
 bool libvirt_call_run(LibvirtCall *call, unsigned seconds, GError **error);
 /* For a LibvirtRun: the domain that the call is about; yours. */
@@ -167,6 +172,14 @@ bool libvirt_definitions(Hypervisor *hv, const char *uuid, char **out_live, char
 
 bool libvirt_block_job(Hypervisor *hv, const char *uuid, const char *target,
                        BlockJobFacts **out_job, GError **error);
+
+/* --- libvirt-agent.c --- */
+
+bool libvirt_agent_timeout(Hypervisor *hv, const char *uuid, unsigned seconds, GError **error);
+bool libvirt_freeze(Hypervisor *hv, const char *uuid, unsigned *out_count, GError **error);
+bool libvirt_thaw(Hypervisor *hv, const char *uuid, unsigned *out_count, GError **error);
+bool libvirt_frozen(Hypervisor *hv, const char *uuid, unsigned seconds, bool *out_frozen,
+                    GError **error);
 
 /* --- libvirt-effects.c --- */
 

@@ -243,7 +243,8 @@ static bool strings_equal(GHashTable *a, GHashTable *b)
 bool catalog_equal(const Catalog *a, const Catalog *b)
 {
     if (strcmp(a->uuid, b->uuid) || strcmp(a->name, b->name) || g_strcmp0(a->current, b->current) ||
-        a->disks->len != b->disks->len || a->snapshots->len != b->snapshots->len)
+        a->thaw_owed != b->thaw_owed || a->disks->len != b->disks->len ||
+        a->snapshots->len != b->snapshots->len)
         return false;
     for (guint i = 0; i < a->disks->len; i++)
         if (!disks_equal(a->disks->pdata[i], b->disks->pdata[i]))

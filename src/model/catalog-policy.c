@@ -16,8 +16,8 @@ typedef struct {
 
 /* libvirt gives up above a chain of 200. */
 static const PolicyKey policies[] = {
-    {"quiesce", "off", POLICY_WORD, 0, 0, NULL},
-    {"quiesce_timeout", "10", POLICY_NUMBER, 1, 3600, "seconds"},
+    {"quiesce", "try", POLICY_WORD, 0, 0, NULL},
+    {"quiesce_timeout", "10", POLICY_NUMBER, 1, 300, "seconds"},
     {"merge_timeout", "0", POLICY_NUMBER, 0, 31536000, "seconds"},
     {"bandwidth", "0", POLICY_SIZE, 0, 0, NULL},
     {"max_snapshots", "0", POLICY_NUMBER, 0, 100000, "snapshots"},
@@ -67,14 +67,10 @@ bool catalog_policy_drops(const char *value)
 
 static char *check_word(const PolicyKey *policy, const char *value, GError **error)
 {
-    if (!strcmp(value, policy->value))
+    static const char *const words[] = {"off", "try", "require", NULL};
+
+    if (g_strv_contains(words, value))
         return g_strdup(value);
-    if (!strcmp(value, "try") || !strcmp(value, "require")) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_UNSUPPORTED,
-                    "policy %s cannot be \"%s\": this version does not freeze guests; use \"off\"",
-                    policy->key, value);
-        return NULL;
-    }
     g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
                 "policy %s takes the words off, try and require, nothing else", policy->key);
     return NULL;

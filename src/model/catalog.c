@@ -204,6 +204,7 @@ Catalog *catalog_copy(const Catalog *catalog)
 
     copy->generation = catalog->generation;
     copy->current = g_strdup(catalog->current);
+    copy->thaw_owed = catalog->thaw_owed;
     for (guint i = 0; i < catalog->disks->len; i++)
         g_ptr_array_add(copy->disks, disk_copy(catalog->disks->pdata[i]));
     for (guint i = 0; i < catalog->snapshots->len; i++)

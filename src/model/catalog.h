@@ -67,6 +67,8 @@ typedef struct {
     char *name;           /* of the domain when last recorded, for people who read the file */
     uint64_t generation;  /* +1 at each replacement */
     char *current;        /* snapshot id or NULL */
+    bool thaw_owed;       /* the guest was, or is about to be, frozen by us, and has not been seen
+                             thawed since */
     GPtrArray *disks;     /* of Disk */
     GPtrArray *snapshots; /* of Snapshot, in order of creation */
     GHashTable *policy;   /* char * key → char * value; only what was set */
@@ -123,7 +125,7 @@ bool snapshot_state_parse(const char *text, SnapshotState *out_state);
 
 /* The value of a policy key that is in force: the VM's own, else the configuration's, else the
  * built-in default; NULL if there is no such key. Keys and defaults, in the order of the tree:
- * quiesce "off", quiesce_timeout "10", merge_timeout "0", bandwidth "0", max_snapshots "0",
+ * quiesce "try", quiesce_timeout "10", merge_timeout "0", bandwidth "0", max_snapshots "0",
  * max_depth "100", start "0". 0 = no limit. */
 const char *catalog_policy(const Catalog *catalog, const char *key);
 const char *const *catalog_policy_keys(void);        /* NULL-terminated */
@@ -131,8 +133,8 @@ const char *catalog_policy_default(const char *key); /* the built-in one */
 /* Written to a policy: the VM shall have no value of its own any more. So says the empty text. */
 #define POLICY_DEFAULT "default"
 bool catalog_policy_drops(const char *value);
-/* Check and normalise a policy value ("50M" → "52428800"); new string, or NULL with ERR_INVALID, or
- * ERR_UNSUPPORTED for a quiesce other than off, and a sentence. */
+/* Check and normalise a policy value ("50M" → "52428800"); new string, or NULL with ERR_INVALID and
+ * a sentence. */
 char *catalog_policy_check(const char *key, const char *value, GError **error);
 
 /* Check every invariant: unique ids, names of the listed ones, paths; parents exist and make trees;

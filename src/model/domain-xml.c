@@ -162,6 +162,21 @@ static bool has_emulated_tpm(const xmlNode *root)
     return tpm != NULL;
 }
 
+/* A definition may have several channels, and only one of this name. */
+static AgentState agent_state(const xmlNode *root)
+{
+    const xmlNode *channel = xml_child(xml_child(root, "devices"), "channel");
+
+    for (; channel; channel = xml_next(channel, "channel")) {
+        const xmlNode *target = xml_child(channel, "target");
+
+        if (xml_attribute_is(target, "name", AGENT_CHANNEL))
+            return xml_attribute_is(target, "state", "connected") ? AGENT_CONNECTED
+                                                                  : AGENT_DISCONNECTED;
+    }
+    return AGENT_NONE;
+}
+
 /* Anybody can write metadata: what makes no sense is as good as absent. */
 static void read_metadata(const xmlNode *root, Domain *domain)
 {
@@ -185,6 +200,7 @@ Domain *domain_parse(const char *xml, GError **error)
 
     if (!root || !read_identity(root, domain, error) || !read_disks(root, domain, error))
         return NULL;
+    domain->agent = agent_state(root);
     domain->uefi = has_uefi(root);
     domain->tpm = has_emulated_tpm(root);
     read_metadata(root, domain);

@@ -111,6 +111,7 @@ Domain *domain_copy(const Domain *domain)
 
     copy->uuid = g_strdup(domain->uuid);
     copy->name = g_strdup(domain->name);
+    copy->agent = domain->agent;
     copy->uefi = domain->uefi;
     copy->tpm = domain->tpm;
     copy->home = g_strdup(domain->home);

@@ -36,8 +36,17 @@ typedef struct {
     bool mirror_ready; /* ready='yes' */
 } DomainDisk;
 
+/* The QEMU guest agent's channel, of which libvirt knows whether somebody in the guest has it open.
+ */
+typedef enum {
+    AGENT_NONE,         /* the definition has no such channel */
+    AGENT_DISCONNECTED, /* nobody listens; always so in a definition that does not run */
+    AGENT_CONNECTED,
+} AgentState;
+
 typedef struct {
     char *uuid, *name;
+    AgentState agent;
     bool uefi;           /* pflash loader or firmware='efi' */
     bool tpm;            /* an emulated TPM, whose state would be needed */
     char *home;          /* from our metadata element, NULL if absent */
@@ -45,7 +54,8 @@ typedef struct {
     GPtrArray *disks;    /* of DomainDisk, in document order */
 } Domain;
 
-#define METADATA_URI "https://vmsnapfs.org/xmlns/domain/1"
+#define AGENT_CHANNEL "org.qemu.guest_agent.0"
+#define METADATA_URI  "https://vmsnapfs.org/xmlns/domain/1"
 
 Domain *domain_parse(const char *xml,
                      GError **error); /* ERR_INVALID; never reads the network or entities */

@@ -93,6 +93,7 @@ void sim_domain_free(SimDomain *domain)
     sim_definition_free(domain->inactive);
     g_hash_table_unref(domain->jobs);
     g_hash_table_unref(domain->aside);
+    g_array_unref(domain->asked);
     g_free(domain);
 }
 
@@ -109,6 +110,7 @@ void simhost_add_domain(SimHost *host, const char *uuid, const char *name, Domai
     domain->jobs =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)sim_job_free);
     domain->aside = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    domain->asked = g_array_new(FALSE, FALSE, sizeof(bool));
     g_ptr_array_add(host->domains, domain);
     sim_notify(host, SIM_DOMAIN, uuid, NULL);
 }

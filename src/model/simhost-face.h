@@ -50,6 +50,13 @@ bool simhost_destroy(SimHost *host, const char *uuid, GError **error);
 /* Running to paused and back. */
 bool simhost_pause(SimHost *host, const char *uuid, bool paused, GError **error);
 
+/* The guest agent: ERR_UNSUPPORTED without one, ERR_TIMEOUT from a silent one, ERR_IO from one that
+ * answers with an error. */
+bool simhost_agent_timeout(SimHost *host, const char *uuid, unsigned seconds, GError **error);
+bool simhost_freeze(SimHost *host, const char *uuid, unsigned *out_count, GError **error);
+bool simhost_thaw(SimHost *host, const char *uuid, unsigned *out_count, GError **error);
+bool simhost_ask_frozen(SimHost *host, const char *uuid, bool *out_frozen, GError **error);
+
 /* Block jobs. */
 typedef struct {
     bool exists, active, ready;

@@ -134,6 +134,7 @@ void sim_stop(SimHost *host, SimDomain *domain)
     g_hash_table_remove_all(domain->aside);
     g_clear_pointer(&domain->live, sim_definition_free);
     domain->state = DOMAIN_OFF;
+    sim_agent_reset(domain);
     if (!domain->inactive)
         g_ptr_array_remove(host->domains, domain);
     sim_notify(host, SIM_DOMAIN, uuid, NULL);
@@ -265,7 +266,7 @@ static bool is_written(const SimDisk *disk)
 
 void sim_guest_writes(SimHost *host, SimDomain *domain)
 {
-    for (unsigned i = 0; domain->live && i < domain->live->disks->len; i++) {
+    for (unsigned i = 0; domain->live && !domain->frozen && i < domain->live->disks->len; i++) {
         const SimDisk *disk = domain->live->disks->pdata[i];
         SimImage *image = is_written(disk) ? active_image(host, disk) : NULL;
 

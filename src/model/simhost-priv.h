@@ -43,6 +43,9 @@ typedef struct {
     char *uuid, *name;
     DomainState state;
     bool uefi, managed_save, deaf;
+    SimAgent agent;
+    bool agent_timed, frozen, was_frozen;
+    GArray *asked; /* of bool: freezes and thaws that a silent agent has not done yet, in order */
     char *foreign_job;
     char *saved; /* the definition in the managed save image */
     unsigned snapshots;
@@ -97,6 +100,14 @@ GArray *sim_links_blocks(SimHost *host, const GPtrArray *links, unsigned count);
 /* Kept as misuse if @path shows through an image other than @allowed, or is itself the disk of a
  * definition. */
 void sim_check_written(SimHost *host, const char *path, const char *allowed);
+
+/* simhost-agent.c */
+/* The guest ended, or another one began: what its agent was goes with it. */
+void sim_agent_reset(SimDomain *domain);
+/* Its disks are switched just now. */
+void sim_agent_snapshot(SimDomain *domain);
+/* What libvirt says of the channel in the live definition; NULL: there is none. */
+const char *sim_agent_state(const SimDomain *domain);
 
 /* simhost-domain.c */
 SimDomain *sim_domain(SimHost *host, const char *uuid, GError **error);

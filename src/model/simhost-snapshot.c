@@ -131,6 +131,7 @@ bool simhost_snapshot(SimHost *host, const char *uuid, const GPtrArray *switches
         return die(host, domain, switches, error);
     for (unsigned i = 0; i < switches->len; i++)
         switch_disk(host, domain, switches->pdata[i]);
+    sim_agent_snapshot(domain);
     sim_guest_writes(host, domain);
     sim_notify(host, SIM_DOMAIN, uuid, NULL);
     return true;

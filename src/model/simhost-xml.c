@@ -123,6 +123,22 @@ static void add_disk(xmlNode *devices, const SimDisk *disk, const SimJob *job)
         add(element, "shareable", NULL);
 }
 
+static void add_agent(xmlNode *devices, const SimDomain *domain, bool live)
+{
+    const char *state = sim_agent_state(domain);
+
+    if (!state)
+        return;
+
+    xmlNode *channel = add(devices, "channel", NULL);
+    xmlNode *target = add(channel, "target", NULL);
+    set(channel, "type", "unix");
+    set(target, "type", "virtio");
+    set(target, "name", AGENT_CHANNEL);
+    if (live)
+        set(target, "state", state);
+}
+
 static xmlDoc *make_document(const SimDomain *domain, const SimDefinition *definition,
                              GHashTable *jobs)
 {
@@ -146,6 +162,7 @@ static xmlDoc *make_document(const SimDomain *domain, const SimDefinition *defin
 
         add_disk(devices, disk, jobs ? g_hash_table_lookup(jobs, disk->target) : NULL);
     }
+    add_agent(devices, domain, jobs != NULL);
     return document;
 }
 

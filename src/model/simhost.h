@@ -14,6 +14,7 @@
  * - a redefinition of a running VM's disks that makes them differ from its live ones;
  * - a live snapshot onto an overlay that was not made for it, or that leaves a disk out;
  * - a live snapshot or block job of a disk that libvirt lost track of;
+ * - an agent asked before its timeout was set: the domain may be locked for ever;
  * - a format stated other than it is, a commit of two images that are not neighbours.
  * The first one is kept as text; tests assert that it is NULL. Files that a running VM has open are
  * no misuse: QEMU's lock answers (ERR_BUSY).
@@ -52,6 +53,28 @@ void simhost_set_transient(SimHost *host, const char *uuid);
 void simhost_set_managed_save(SimHost *host, const char *uuid, bool managed_save);
 /* The guest does not obey a shutdown. */
 void simhost_set_deaf(SimHost *host, const char *uuid, bool deaf);
+/* The guest's agent, and what is wrong with it. A guest that is frozen writes nothing. */
+typedef enum {
+    SIM_AGENT_NONE,         /* no channel: the default */
+    SIM_AGENT_DISCONNECTED, /* a channel, nobody in the guest listens */
+    SIM_AGENT_WELL,
+    SIM_AGENT_SILENT,   /* answers nothing, and does later, once it is well again, what it was asked
+                         */
+    SIM_AGENT_STUMBLES, /* goes silent when it is asked to freeze, before it does */
+    SIM_AGENT_DAZED,    /* goes silent when it has frozen and said so */
+    SIM_AGENT_FAILS,    /* answers a freeze with an error */
+    SIM_AGENT_EMPTY,    /* has no file system to freeze */
+    SIM_AGENT_LIES,     /* says that it has frozen, and that it is thawed */
+    SIM_AGENT_WAKES,    /* is thawed by itself when the snapshot is taken */
+    SIM_AGENT_STUCK,    /* answers a thaw with an error */
+    N_SIM_AGENT,
+} SimAgent;
+void simhost_set_agent(SimHost *host, const char *uuid, SimAgent agent);
+bool simhost_is_frozen(SimHost *host, const char *uuid);
+/* Somebody in the guest freezes or thaws it. */
+void simhost_set_frozen(SimHost *host, const char *uuid, bool frozen);
+/* Was the guest frozen when its last live snapshot was taken? */
+bool simhost_was_frozen(SimHost *host, const char *uuid);
 /* A domain job of somebody else (backup, migration); NULL: none. And libvirt's own snapshots. */
 void simhost_set_foreign(SimHost *host, const char *uuid, const char *job, unsigned snapshots);
 

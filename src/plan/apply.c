@@ -47,6 +47,20 @@ static bool is_attached(const Step *step)
     return attached && g_str_equal(attached, "yes");
 }
 
+/* --- frozen guests --- */
+
+static bool apply_freezing(const Step *step, Catalog *catalog, GError **error)
+{
+    catalog->thaw_owed = true;
+    return true;
+}
+
+static bool apply_thawed(const Step *step, Catalog *catalog, GError **error)
+{
+    catalog->thaw_owed = false;
+    return true;
+}
+
 /* --- create --- */
 
 static uint64_t sub_number(const Step *step, const char *prefix, const char *disk)
@@ -414,6 +428,7 @@ static bool apply_failed(const Step *step, Catalog *catalog, GError **error)
 /* --- all --- */
 
 static const Apply applies[N_STEP_KINDS] = {
+    [STEP_RECORD_FREEZING] = apply_freezing, [STEP_RECORD_THAWED] = apply_thawed,
     [STEP_RECORD_CREATE] = apply_create,     [STEP_RECORD_REVERT] = apply_revert,
     [STEP_RECORD_RENAME] = apply_rename,     [STEP_RECORD_DESCRIBE] = apply_describe,
     [STEP_RECORD_MODE] = apply_mode,         [STEP_RECORD_POLICY] = apply_policy,

@@ -1,7 +1,8 @@
 /* Taking a snapshot.
  *
  * Overlays first, so that nothing has to be made while the disks switch; then one commit point for
- * all disks: libvirt's atomic snapshot of a running VM, one redefinition of one that is off. What
+ * all disks: libvirt's atomic snapshot of a running VM, its guest frozen around it (quiesce.h), one
+ * redefinition of one that is off. What
  * libvirt stored is settled before the catalog says that the snapshot exists (rule 14). */
 #include "plan/planner.h"
 
@@ -10,6 +11,7 @@
 #include "model/names.h"
 #include "plan/checks.h"
 #include "plan/matching.h"
+#include "plan/quiesce.h"
 
 #define DEPTH_LIMIT 200 /* libvirt refuses longer chains */
 #define SECTOR      512
@@ -326,6 +328,7 @@ static int64_t creation_time(const Catalog *catalog, int64_t now)
     return now;
 }
 
+/* "frozen" is what came of it, not what was planned: the executor says so. */
 static const char *consistency(const Observation *observation)
 {
     if (!observation->live)
@@ -391,22 +394,30 @@ Plan *plan_create(const Catalog *catalog, const Observation *observation,
     g_autoptr(Plan) attach = NULL;
     g_autoptr(Catalog) view = NULL;
     g_autoptr(GPtrArray) parts = NULL;
+    bool freeze = false;
 
     if (!check_request(catalog, observation, request, error) ||
+        !quiesce_decide(catalog, observation, &freeze, error) ||
         !(view = attach_first(catalog, observation, &attach, error)))
         return NULL;
     parts = find_parts(view, observation, request->random);
     for (unsigned i = 0; i < parts->len; i++)
         add_overlay(plan, parts->pdata[i]);
+    if (freeze)
+        quiesce_add_freeze(plan, catalog);
     if (observation->live)
         add_snapshot(plan, observation->live, parts);
     else
         add_definition(plan, STEP_REDEFINE, parts);
     plan->commit = plan->steps->len;
+    if (freeze)
+        quiesce_add_thaw(plan, catalog);
     if (observation->live)
         add_definition(plan, STEP_SETTLE, parts);
     move_steps(plan, attach);
     add_record(plan, view, observation, request, parts);
     add_depth_warning(plan, catalog, observation);
+    if (freeze)
+        plan_add(plan, STEP_RECORD_THAWED);
     return check_record(plan, catalog, error) ? g_steal_pointer(&plan) : NULL;
 }

@@ -72,11 +72,9 @@ static bool is_held(const Recovery *recovery, const char *path)
 
 static Step *copy_step(Recovery *recovery, const Step *step)
 {
-    Step *copy = plan_add(recovery->plan, step->kind);
+    Step *copy = step_copy(step);
 
-    for (unsigned i = 0; i < step->keys->len; i++)
-        step_set(copy, step->keys->pdata[i], step->values->pdata[i]);
-    copy->lane = g_strdup(step->lane);
+    g_ptr_array_add(recovery->plan->steps, copy);
     return copy;
 }
 
@@ -180,6 +178,9 @@ static void push_definition(Recovery *recovery, const Step *step)
 
 static void push_step(Recovery *recovery, const Step *step)
 {
+    /* Whether the guest is thawed is not to be seen in an observation: the thaw job asks it. */
+    if (step->kind == STEP_RECORD_THAWED)
+        return;
     if (step_is_record(step))
         push_record(recovery, step);
     else if (step->kind == STEP_UNLINK)

@@ -35,7 +35,8 @@ typedef struct {
     const char *doc;
     const StepKey *keys; /* ends with a NULL name */
     bool record;
-    bool undone_by_unlink;
+    bool undone;   /* by its inverse: */
+    StepKind undo; /* with the keys of @keys that it knows, too */
 } StepInfo;
 
 /* Never NULL for a kind of the enum. */

@@ -13,6 +13,7 @@
             0                                                                                      \
         }                                                                                          \
     }
+#define NO_KEYS ((const StepKey[]){{0}})
 #define ONE(key, value)                                                                            \
     {                                                                                              \
         .name = (key), .type = (value)                                                             \
@@ -40,11 +41,21 @@ static const StepInfo infos[N_STEP_KINDS] = {
                       .keys = KEYS(ONE("target", VALUE_TARGET), ONE("path", VALUE_PATH),
                                    ONE("backing", VALUE_PATH), ONE("backing_format", VALUE_FORMAT),
                                    ONE("capacity", VALUE_NUMBER)),
-                      .undone_by_unlink = true},
+                      .undone = true,
+                      .undo = STEP_UNLINK},
+    [STEP_FREEZE] = {.word = "freeze",
+                     .doc = "freeze the guest's file systems, and see that it says so; if not "
+                            "`required`, an agent that cannot is no reason to stop",
+                     .keys = KEYS(ONE("timeout", VALUE_NUMBER), ONE("required", VALUE_YES_NO)),
+                     .undone = true,
+                     .undo = STEP_THAW},
     [STEP_SNAPSHOT] = {.word = "snapshot",
                        .doc = "one atomic live snapshot: each target switches to its overlay",
                        .keys = KEYS(ONE("snapshot", VALUE_ID), PER_TARGET("switch", VALUE_PATH),
                                     ANY_TARGET("exclude", VALUE_NONE))},
+    [STEP_THAW] = {.word = "thaw",
+                   .doc = "thaw the guest, and see that it says so; what fails is left to a job",
+                   .keys = KEYS(ONE("timeout", VALUE_NUMBER))},
     [STEP_REDEFINE] = {.word = "redefine",
                        .doc = "change the persistent definition: source file and format of each "
                               "target; the stated backing chain goes",
@@ -76,6 +87,16 @@ static const StepInfo infos[N_STEP_KINDS] = {
                      .doc = "unlink `path` under QEMU's image lock, or though a QEMU that runs on "
                             "`beside` still has it open",
                      .keys = KEYS(ONE("path", VALUE_PATH), MAYBE("beside", VALUE_PATH))},
+    [STEP_RECORD_FREEZING] = {.word = "record-freezing",
+                              .doc = "from now on a thaw that was seen is owed to the guest",
+                              .keys = NO_KEYS,
+                              .record = true,
+                              .undone = true,
+                              .undo = STEP_RECORD_THAWED},
+    [STEP_RECORD_THAWED] = {.word = "record-thawed",
+                            .doc = "the guest was seen thawed; left out while it was not",
+                            .keys = NO_KEYS,
+                            .record = true},
     [STEP_RECORD_CREATE] =
         {.word = "record-create",
          .doc = "the snapshot exists: it owns each frozen layer, new layers are active",
@@ -208,6 +229,16 @@ void step_free(Step *step)
     g_free(step);
 }
 
+Step *step_copy(const Step *step)
+{
+    Step *copy = step_new(step->kind);
+
+    for (unsigned i = 0; i < step->keys->len; i++)
+        step_set(copy, step->keys->pdata[i], step->values->pdata[i]);
+    copy->lane = g_strdup(step->lane);
+    return copy;
+}
+
 static bool step_find(const Step *step, const char *key, unsigned *out_index)
 {
     for (unsigned i = 0; i < step->keys->len; i++)
@@ -314,12 +345,15 @@ GPtrArray *step_switches(const Step *step)
 
 Step *step_undo(const Step *step)
 {
+    const StepInfo *info = step_info(step->kind);
     Step *undo;
 
-    if (!step_info(step->kind)->undone_by_unlink)
+    if (!info->undone)
         return NULL;
-    undo = step_new(STEP_UNLINK);
-    step_set(undo, "path", step_get(step, "path"));
+    undo = step_new(info->undo);
+    for (const StepKey *key = step_info(info->undo)->keys; key->name; key++)
+        if (step_get(step, key->name))
+            step_set(undo, key->name, step_get(step, key->name));
     return undo;
 }
 

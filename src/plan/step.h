@@ -18,7 +18,9 @@
 
 typedef enum {
     STEP_OVERLAY,
+    STEP_FREEZE,
     STEP_SNAPSHOT,
+    STEP_THAW,
     STEP_REDEFINE,
     STEP_SETTLE,
     STEP_COMMIT_ACTIVE,
@@ -26,6 +28,8 @@ typedef enum {
     STEP_COMMIT_OFFLINE,
     STEP_REPOINT,
     STEP_UNLINK,
+    STEP_RECORD_FREEZING,
+    STEP_RECORD_THAWED,
     STEP_RECORD_CREATE,
     STEP_RECORD_REVERT,
     STEP_RECORD_RENAME,
@@ -71,6 +75,7 @@ typedef struct {
 
 Step *step_new(StepKind kind);
 void step_free(Step *step);
+Step *step_copy(const Step *step);
 void step_set(Step *step, const char *key, const char *value);
 void step_set_number(Step *step, const char *key, uint64_t value);
 /* Borrowed; NULL if absent. */

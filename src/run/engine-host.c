@@ -318,6 +318,7 @@ void host_open_vm(EngineVm *vm)
         note_opened(vm);
     else
         host_open_failed(vm, error, since);
+    thaw_watch(vm);
     show(vm);
     g_mutex_lock(&engine->lock);
     vm->opened = true;

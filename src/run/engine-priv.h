@@ -3,9 +3,9 @@
  * The parts: engine.c is the door's life, submit.c what comes in, engine-host.c the list of VMs and
  * the hypervisor's events, engine-vm.c one VM and what is published, queue.c the order of work on
  * one VM, work.c what a request does, power.c the state file, merge.c the work that removals leave,
- * merge-jobs.c its jobs, job.c one job, configure.c the configuration, refresh.c and view.c the
- * views, retry.c what is tried again, events.c the JSON lines, errors.c the rings, stats.c the
- * counters.
+ * merge-jobs.c its jobs, thaw-job.c that of a guest that is to be thawed, job.c one job,
+ * configure.c the configuration, refresh.c and view.c the views, retry.c what is tried again,
+ * events.c the JSON lines, errors.c the rings, stats.c the counters.
  *
  * Locks, outermost first:
  *   engine->lock   the table of VMs, queues, job lists, tickets, the views' pointers
@@ -228,11 +228,15 @@ bool power_run(EngineVm *vm, Work *work, GError **error);
 
 /* ---- job.c ---- */
 
-EngineJob *job_new(unsigned id, const char *vm_uuid, const char *target, const char *snapshot,
-                   const GPtrArray *disk_targets, uint64_t bandwidth);
+#define JOB_MERGE "merge"
+#define JOB_THAW  "thaw"
+/* @kind: one of these. */
+EngineJob *job_new(const char *kind, unsigned id, const char *vm_uuid, const char *target,
+                   const char *snapshot, const GPtrArray *disk_targets, uint64_t bandwidth);
 EngineJob *job_ref(EngineJob *job);
 void job_unref(EngineJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EngineJob, job_unref)
+bool job_is_merge(const EngineJob *job);
 const char *job_snapshot(const EngineJob *job); /* id, or NULL if not known */
 void job_set_owner(EngineJob *job, uid_t uid, pid_t pid);
 uid_t job_uid(const EngineJob *job);
@@ -263,6 +267,8 @@ bool job_take_waiter_locked(EngineJob *job, Work *work);
 
 EngineJob *merge_find_locked(EngineVm *vm, const char *target);
 EngineJob *merge_running_locked(EngineVm *vm); /* any shown one; NULL */
+/* Put a new job of any kind, which is in the list, into the view, and tell. */
+void merge_show(EngineVm *vm, EngineJob *job);
 /* Make the job of the next piece of work, if there is one, and queue its finish. */
 bool merge_adopt(EngineVm *vm, GError **error);
 /* The running job named @target, made and shown if there is none; a reference. */
@@ -284,6 +290,13 @@ void merge_answer_all(EngineVm *vm, GPtrArray *works, const GError *error);
 bool merge_take_waiter_locked(EngineVm *vm, Work *work);
 /* Failed jobs of that snapshot are no longer news. */
 void merge_dismiss_failed(EngineVm *vm, const char *target, const char *snapshot);
+
+/* ---- thaw-job.c ---- */
+
+/* A thaw that is owed to the guest has a job, from now on; nothing to do if none is. */
+void thaw_watch(EngineVm *vm);
+/* ERR_BUSY if a snapshot that would freeze the guest has to wait for that job. */
+bool thaw_check(EngineVm *vm, GError **error);
 
 /* ---- merge.c ---- */
 

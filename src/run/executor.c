@@ -1,5 +1,6 @@
 #include "run/executor.h"
 
+#include "run/freeze.h"
 #include "run/ledger.h"
 #include "run/recover.h"
 #include "run/step-run.h"
@@ -21,7 +22,14 @@ static bool mark_done(Operation *op, const Plan *plan, guint index, GError **err
 {
     g_autoptr(GError) cause = NULL;
 
-    if (step_is_record(plan->steps->pdata[index]) || ledger_mark_done(op, index, &cause))
+    if (step_is_record(plan->steps->pdata[index]))
+        return true;
+    /* It is written with the next one, when the guest is thawed. */
+    if (freeze_is_held(op)) {
+        ledger_note_done(op, index);
+        return true;
+    }
+    if (ledger_mark_done(op, index, &cause))
         return true;
     if (index < plan->commit) {
         g_propagate_error(error, g_steal_pointer(&cause));
@@ -280,6 +288,17 @@ static bool push_on(Operation *op, GError *failure, GError **error)
     return false;
 }
 
+/* Recovery leaves it to others to say that the guest is thawed; here it is known. */
+static bool push_on_and_settle(Operation *op, GError *failure, GError **error)
+{
+    Step *thawed = step_new(STEP_RECORD_THAWED);
+    bool recorded = push_on(op, failure, error);
+    bool settled = step_run(op, thawed, NULL); /* says itself what keeps it from that */
+
+    step_free(thawed);
+    return recorded && settled;
+}
+
 static bool run_open_plan(Operation *op, GError **error)
 {
     const Plan *plan = op->journal->plan;
@@ -288,8 +307,9 @@ static bool run_open_plan(Operation *op, GError **error)
     guint reached = 0;
 
     if (!run_steps(op, plan, true, &reached, &failure)) {
+        freeze_fail(op, plan, reached < plan->commit);
         if (reached + 1 >= plan->commit)
-            return push_on(op, failure, error);
+            return push_on_and_settle(op, failure, error);
         back_out(op, reached, &failure);
         g_propagate_error(error, failure);
         return false;

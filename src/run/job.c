@@ -17,6 +17,7 @@ typedef struct {
 struct EngineJob {
     gint references;
     unsigned id;
+    const char *kind;
     char *vm, *target, *snapshot;
     int64_t created, since;
     gint shown, cancelled; /* atomic */
@@ -47,12 +48,13 @@ static DiskProgress *add_disk(EngineJob *job, const char *target)
     return disk;
 }
 
-EngineJob *job_new(unsigned id, const char *vm_uuid, const char *target, const char *snapshot,
-                   const GPtrArray *disk_targets, uint64_t bandwidth)
+EngineJob *job_new(const char *kind, unsigned id, const char *vm_uuid, const char *target,
+                   const char *snapshot, const GPtrArray *disk_targets, uint64_t bandwidth)
 {
     EngineJob *job = g_new0(EngineJob, 1);
 
     job->references = 1;
+    job->kind = kind;
     job->id = id;
     job->since = g_get_monotonic_time();
     job->vm = g_strdup(vm_uuid);
@@ -97,7 +99,7 @@ unsigned engine_job_id(const EngineJob *job)
 
 const char *engine_job_kind(const EngineJob *job)
 {
-    return "merge";
+    return job->kind;
 }
 
 const char *engine_job_vm(const EngineJob *job)
@@ -162,6 +164,11 @@ GPtrArray *engine_job_disks(EngineJob *job)
     }
     g_mutex_unlock(&job->lock);
     return disks;
+}
+
+bool job_is_merge(const EngineJob *job)
+{
+    return g_str_equal(job->kind, JOB_MERGE);
 }
 
 const char *job_snapshot(const EngineJob *job)

@@ -239,6 +239,14 @@ bool ledger_open_journal(Operation *op, Plan *plan, GError **error)
     return saved;
 }
 
+void ledger_note_done(Operation *op, guint step)
+{
+    g_mutex_lock(&op->vm->lock);
+    if (op->journal)
+        g_array_index(op->journal->done, gboolean, step) = TRUE;
+    g_mutex_unlock(&op->vm->lock);
+}
+
 bool ledger_mark_done(Operation *op, guint step, GError **error)
 {
     Vm *vm = op->vm;

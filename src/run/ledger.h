@@ -25,6 +25,8 @@ bool ledger_record_locked(Vm *vm, const Step *step, GError **error);
 /* The journal of the operation: opened before its first step, marked after each, cleared at the
  * end. */
 bool ledger_open_journal(Operation *op, Plan *plan /* taken */, GError **error);
+/* Only in memory: it is written with the next mark. */
+void ledger_note_done(Operation *op, guint step);
 bool ledger_mark_done(Operation *op, guint step, GError **error);
 bool ledger_clear_journal(Operation *op, GError **error);
 /* The journal in the store, NULL without error if none is open. Yours. */

@@ -13,7 +13,8 @@ EngineJob *merge_find_locked(EngineVm *vm, const char *target)
 {
     for (guint i = 0; i < vm->jobs->len; i++) {
         EngineJob *job = vm->jobs->pdata[i];
-        if (engine_job_state(job) == JOB_RUNNING && strcmp(engine_job_target(job), target) == 0)
+        if (job_is_merge(job) && engine_job_state(job) == JOB_RUNNING &&
+            strcmp(engine_job_target(job), target) == 0)
             return job;
     }
     return NULL;
@@ -23,7 +24,7 @@ EngineJob *merge_running_locked(EngineVm *vm)
 {
     for (guint i = 0; i < vm->jobs->len; i++) {
         EngineJob *job = vm->jobs->pdata[i];
-        if (job_is_shown(job) && engine_job_state(job) == JOB_RUNNING)
+        if (job_is_merge(job) && job_is_shown(job) && engine_job_state(job) == JOB_RUNNING)
             return job;
     }
     return NULL;
@@ -38,7 +39,8 @@ static EngineJob *add_job(EngineVm *vm, const Catalog *catalog, const char *targ
     g_mutex_lock(&vm->engine->lock);
     EngineJob *job = merge_find_locked(vm, target);
     if (!job) {
-        job = job_new(++vm->engine->last_job, vm->uuid, target, snapshot, targets, bandwidth);
+        job = job_new(JOB_MERGE, ++vm->engine->last_job, vm->uuid, target, snapshot, targets,
+                      bandwidth);
         job_set_owner(job, getuid(), getpid());
         g_ptr_array_add(vm->jobs, job);
     }
@@ -47,7 +49,7 @@ static EngineJob *add_job(EngineVm *vm, const Catalog *catalog, const char *targ
     return job;
 }
 
-static void show_job(EngineVm *vm, EngineJob *job)
+void merge_show(EngineVm *vm, EngineJob *job)
 {
     if (job_is_shown(job))
         return;
@@ -82,7 +84,7 @@ EngineJob *merge_obtain_job(EngineVm *vm, const char *target, const GPtrArray *t
     g_autoptr(Catalog) catalog = vm_catalog(vm->vm);
     EngineJob *job = add_job(vm, catalog, target, removed_snapshot(catalog, target), targets);
 
-    show_job(vm, job);
+    merge_show(vm, job);
     return job;
 }
 
@@ -163,7 +165,7 @@ void merge_forget_draft(EngineVm *vm, EngineJob *job)
 
 void merge_accept(EngineVm *vm, EngineJob *job)
 {
-    show_job(vm, job);
+    merge_show(vm, job);
     g_mutex_lock(&vm->engine->lock);
     g_hash_table_remove(vm->cancelled, engine_job_target(job));
     queue_finish_locked(vm);
@@ -179,7 +181,7 @@ void merge_dismiss_failed(EngineVm *vm, const char *target, const char *snapshot
         EngineJob *job = vm->jobs->pdata[i];
         bool same = snapshot && job_snapshot(job) ? strcmp(job_snapshot(job), snapshot) == 0
                                                   : strcmp(engine_job_target(job), target) == 0;
-        if (same && engine_job_state(job) == JOB_FAILED) {
+        if (job_is_merge(job) && same && engine_job_state(job) == JOB_FAILED) {
             g_ptr_array_remove_index(vm->jobs, i);
             gone = true;
         }
@@ -212,7 +214,9 @@ bool merge_take_waiter_locked(EngineVm *vm, Work *work)
 static void log_job(EngineVm *vm, EngineJob *job, const VmView *view, const GError *error)
 {
     g_autofree char *operation =
-        g_strdup_printf("merge %s/snapshots/%s", view->name, engine_job_target(job));
+        job_is_merge(job)
+            ? g_strdup_printf("merge %s/snapshots/%s", view->name, engine_job_target(job))
+            : g_strdup_printf("%s %s", engine_job_kind(job), view->name);
 
     errors_operation(vm->engine, vm, job_uid(job), job_pid(job), operation, error, job_since(job));
 }
@@ -251,9 +255,11 @@ void merge_end_settled(EngineVm *vm, const GError *cause)
     g_autoptr(GPtrArray) jobs = g_ptr_array_new_with_free_func((GDestroyNotify)job_unref);
 
     g_mutex_lock(&vm->engine->lock);
-    for (guint i = 0; i < vm->jobs->len; i++)
-        if (job_is_shown(vm->jobs->pdata[i]) && engine_job_state(vm->jobs->pdata[i]) == JOB_RUNNING)
-            g_ptr_array_add(jobs, job_ref(vm->jobs->pdata[i]));
+    for (guint i = 0; i < vm->jobs->len; i++) {
+        EngineJob *job = vm->jobs->pdata[i];
+        if (job_is_merge(job) && job_is_shown(job) && engine_job_state(job) == JOB_RUNNING)
+            g_ptr_array_add(jobs, job_ref(job));
+    }
     g_mutex_unlock(&vm->engine->lock);
 
     g_autoptr(Catalog) catalog = vm_catalog(vm->vm);

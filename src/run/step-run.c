@@ -1,6 +1,7 @@
 #include "run/step-run.h"
 
 #include "run/definition.h"
+#include "run/freeze.h"
 #include "run/lane.h"
 #include "run/ledger.h"
 #include "run/users.h"
@@ -83,9 +84,49 @@ static bool run_record(Operation *op, const Step *step, GError **error)
     return true;
 }
 
+static bool run_thaw(Operation *op, const Step *step, GError **error)
+{
+    freeze_thaw(op, step);
+    return true;
+}
+
+static bool run_record_freezing(Operation *op, const Step *step, GError **error)
+{
+    op->freeze.owed = run_record(op, step, error);
+    return op->freeze.owed;
+}
+
+/* What cannot be written now is written by the thaw job, which looks once more. */
+static bool run_record_thawed(Operation *op, const Step *step, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (freeze_is_paid(op) && !run_record(op, step, &cause))
+        ledger_complain(op->vm, "that its guest is thawed could not be written, a job does it",
+                        cause);
+    return true;
+}
+
+/* The snapshot is there: a warning that cannot be written takes nothing away from it. */
+static bool run_record_create(Operation *op, const Step *step, GError **error)
+{
+    Step *judged = freeze_judge(op, step);
+    Step *warning = freeze_warning(op, step_get(step, "snapshot"));
+    g_autoptr(GError) cause = NULL;
+    bool recorded = run_record(op, judged, error);
+
+    if (recorded && warning && !ledger_record(op->vm, warning, &cause))
+        ledger_complain(op->vm, "a warning of its new snapshot could not be written", cause);
+    step_free(judged);
+    step_free(warning);
+    return recorded;
+}
+
 static const StepRun runs[N_STEP_KINDS] = {
     [STEP_OVERLAY] = run_overlay,
+    [STEP_FREEZE] = freeze_guest,
     [STEP_SNAPSHOT] = run_snapshot,
+    [STEP_THAW] = run_thaw,
     [STEP_REDEFINE] = run_redefine,
     [STEP_SETTLE] = run_settle,
     [STEP_COMMIT_ACTIVE] = lane_commit_live,
@@ -93,7 +134,9 @@ static const StepRun runs[N_STEP_KINDS] = {
     [STEP_COMMIT_OFFLINE] = lane_commit_offline,
     [STEP_REPOINT] = run_repoint,
     [STEP_UNLINK] = run_unlink,
-    [STEP_RECORD_CREATE] = run_record,
+    [STEP_RECORD_FREEZING] = run_record_freezing,
+    [STEP_RECORD_THAWED] = run_record_thawed,
+    [STEP_RECORD_CREATE] = run_record_create,
     [STEP_RECORD_REVERT] = run_record,
     [STEP_RECORD_RENAME] = run_record,
     [STEP_RECORD_DESCRIBE] = run_record,

@@ -260,6 +260,7 @@ VmView *view_build(const ViewFacts *facts)
     view->problem = g_strdup(facts->problem   ? facts->problem
                              : facts->trouble ? facts->trouble
                                               : "");
+    view->frozen = facts->catalog->thaw_owed;
     view->drift = g_strdup(facts->drift ? facts->drift : "");
     view->home = g_strdup(facts->home ? facts->home : "");
     view->generation = facts->catalog->generation;
@@ -294,6 +295,7 @@ VmView *view_copy(const VmView *view)
     copy->uuid = g_strdup(view->uuid);
     copy->name = g_strdup(view->name);
     copy->state = g_strdup(view->state);
+    copy->frozen = view->frozen;
     copy->stale = view->stale;
     copy->read_only = view->read_only;
     copy->problem = g_strdup(view->problem);

@@ -1,5 +1,6 @@
 #include "base/str.h"
 #include "model/names.h"
+#include "run/freeze.h"
 #include "run/ledger.h"
 #include "run/locate.h"
 #include "run/observe.h"
@@ -165,6 +166,7 @@ void operation_end(Operation *op)
     g_clear_pointer(&op->journal, journal_free);
     g_clear_pointer(&op->seen, observation_free);
     g_clear_pointer(&op->vm_name, g_free);
+    freeze_clear(&op->freeze);
     g_mutex_unlock(&op->vm->turn);
     op->vm = NULL;
 }

@@ -28,6 +28,21 @@ struct Vm {
     FilesLock *store_lock; /* held by the operation that has the turn */
 };
 
+/* What an operation did to the guest through its agent. */
+typedef enum {
+    FREEZE_NONE, /* nothing */
+    FREEZE_HELD, /* it was asked to freeze: it must be taken for frozen, and nobody may linger */
+    FREEZE_OVER, /* it was seen thawed */
+    FREEZE_LOST, /* it could not be seen thawed: that is the thaw job's business */
+} FreezeState;
+
+typedef struct {
+    FreezeState state;
+    bool owed;     /* this operation recorded that a thaw is owed */
+    bool frozen;   /* it was frozen while the disks switched, as far as was verified */
+    char *warning; /* for the snapshot; NULL: none */
+} Freeze;
+
 /* One operation on its way. Lanes share it: what they change in it has a lock of its own (guard) or
  * is guarded by the VM's lock (journal). */
 typedef struct {
@@ -38,6 +53,7 @@ typedef struct {
     Observation *seen;    /* NULL until observed */
     Guard *guard;         /* QEMU's image locks that we hold */
     Journal *journal;     /* NULL while no plan is open */
+    Freeze freeze;        /* what it did to the guest */
     int64_t deadline;     /* of the merge, microseconds; 0 = none */
 } Operation;
 

@@ -98,12 +98,13 @@ static bool run_create(EngineVm *vm, Work *work, GError **error)
     Running running = {vm, work};
     const VmHooks hooks = {.interrupted = hook_interrupted, .data = &running};
 
-    if (!check_idle(vm, error))
+    if (!check_idle(vm, error) || !thaw_check(vm, error))
         return false;
     set_changing(vm, true);
     bool created = vm_create(vm->vm, request->name, request->text, request->uid, request->mode,
                              request->operation, &hooks, error);
     set_changing(vm, false);
+    thaw_watch(vm);
     return created;
 }
 
@@ -329,6 +330,13 @@ static DropResult drop_locked(EngineVm *vm, EngineJob *job, Work *work, GError *
         engine_vm_publish_jobs_locked(vm);
         return DROP_DISMISSED;
     }
+    if (!job_is_merge(job)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
+                    "Job %u of VM %s cannot be cancelled: it ends when the guest was seen thawed, "
+                    "or the VM is off",
+                    engine_job_id(job), vm->name);
+        return DROP_REFUSED;
+    }
     if (!vm->engine->up) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_HOST_DOWN,
                     "Job %u of VM %s cannot be cancelled while libvirt cannot be reached: %s",
@@ -392,6 +400,10 @@ void work_set_bandwidth(Engine *engine, EngineVm *vm, Work *work)
     if (job && engine_job_state(job) != JOB_RUNNING)
         g_set_error(&error, VMSNAPFS_ERROR, ERR_INVALID, "Job %u of VM %s has ended",
                     engine_job_id(job), vm->name);
+    if (job && !error && !job_is_merge(job))
+        g_set_error(&error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "Job %u of VM %s moves no data and has no bandwidth", engine_job_id(job),
+                    vm->name);
     if (job && !error) {
         job_set_bandwidth(job, work->request->number);
         engine_vm_wake_locked(vm);

@@ -1,6 +1,7 @@
 /* What the engine acts on, handed down to everything in run/. Borrowed tables. */
 #pragma once
 #include "hv/hypervisor.h"
+#include "run/guardian.h"
 #include "image/image.h"
 #include "store/store.h"
 
@@ -11,6 +12,7 @@ typedef struct {
     Images *images;
     Files *files;
     Users *users;               /* what is known of other users of image files */
+    Guardian *guardian;         /* NULL: there is none */
     int64_t (*now)(void *data); /* microseconds since the epoch */
     uint64_t (*random)(void *data);
     void *data;

@@ -140,6 +140,8 @@ char *catalog_to_yaml(const Catalog *catalog)
     yaml_writer_entry(writer, "name", catalog->name);
     yaml_writer_entry_u64(writer, "generation", catalog->generation);
     write_optional(writer, "current", catalog->current);
+    if (catalog->thaw_owed)
+        yaml_writer_entry_bool(writer, "thaw_owed", true);
     write_lists(writer, catalog);
     yaml_writer_key(writer, "policy");
     write_policy(writer, catalog->policy);

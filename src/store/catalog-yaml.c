@@ -19,6 +19,14 @@ static bool read_text(const YamlNode *map, const char *key, char **out_text, GEr
     return true;
 }
 
+static bool read_optional_bool(const YamlNode *map, const char *key, bool *out_value,
+                               GError **error)
+{
+    const YamlNode *node = yaml_get(map, key);
+
+    return !node || yaml_bool(node, out_value, error);
+}
+
 static bool read_optional_text(const YamlNode *map, const char *key, char **out_text,
                                GError **error)
 {
@@ -234,8 +242,8 @@ static bool read_policy(const YamlNode *map, Catalog *catalog, GError **error)
 
 static void keep_unknown(const YamlNode *map, Catalog *catalog)
 {
-    static const char *const known[] = {"version", "uuid",      "name",   "generation", "current",
-                                        "disks",   "snapshots", "policy", NULL};
+    static const char *const known[] = {"version",   "uuid",  "name",      "generation", "current",
+                                        "thaw_owed", "disks", "snapshots", "policy",     NULL};
 
     for (guint i = 0; i < map->keys->len; i++) {
         const YamlNode *key = map->keys->pdata[i];
@@ -276,6 +284,7 @@ Catalog *catalog_from_yaml(const char *text, gsize length, GError **error)
         !read_text(root, "name", &catalog->name, error) ||
         !read_number(root, "generation", G_MAXINT64, &catalog->generation, error) ||
         !read_optional_text(root, "current", &catalog->current, error) ||
+        !read_optional_bool(root, "thaw_owed", &catalog->thaw_owed, error) ||
         !read_disks(yaml_need(root, "disks", error), catalog, error) ||
         !read_snapshots(yaml_need(root, "snapshots", error), catalog, error) ||
         !read_policy(yaml_get(root, "policy"), catalog, error))

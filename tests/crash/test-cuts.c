@@ -64,6 +64,12 @@ static const Case running_cases[] = {
     {"w S", "p"},
 };
 
+/* With a guest agent, of every kind with which a snapshot comes to be. */
+static const Case frozen_cases[] = {
+    {"w A2 S", "c1"}, {"w A2 S c1 w", "c2"}, {"w A6 S", "c1"},
+    {"w A7 S", "c1"}, {"w A9 S", "c1"},      {"w A: S", "c1"},
+};
+
 static const FaultMode modes[] = {FAULT_FAIL, FAULT_LOST, FAULT_CUT_BEFORE, FAULT_CUT_AFTER};
 
 /* Without CUTS_FULL: how far two cuts of a recovery are apart. */
@@ -156,6 +162,35 @@ static void a_running_vm_with_slow_jobs_survives_every_break(void **state)
     break_cases(running_cases, G_N_ELEMENTS(running_cases), 1);
 }
 
+/* S-2, S-32, S-33, E-35: no guest stays frozen by us, and none is said to have been that was not.
+ */
+static void a_guest_that_is_frozen_survives_every_break(void **state)
+{
+    break_cases(frozen_cases, G_N_ELEMENTS(frozen_cases), 1000);
+}
+
+/* Of these no snapshot comes to be: nothing is left, and the guest is thawed at the end. */
+static void an_agent_that_fails_leaves_nothing(void **state)
+{
+    static const char *const agents[] = {"A3", "A4", "A5", "A8"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(agents); i++) {
+        g_autoptr(Lab) lab = lab_new(2, i);
+        g_autoptr(GError) error = NULL;
+        g_autofree char *script = g_strdup_printf("w %s S w", agents[i]);
+
+        assert_true(lab_script(lab, script, NULL));
+        assert_false(lab_do(lab, "c1", &error));
+        assert_true(error_is(error, g_str_equal(agents[i], "A8") ? ERR_IO : ERR_TIMEOUT));
+        g_autofree char *why = lab_broken_law(lab);
+        assert_null(why);
+        assert_true(broken_recover(lab, NULL));
+        assert_false(simhost_is_frozen(lab->host, LAB_UUID));
+        g_autofree char *after = lab_broken_law(lab);
+        assert_null(after);
+    }
+}
+
 /* Lanes side by side: the order of effects varies, the laws do not. */
 static void lanes_in_threads_keep_the_laws(void **state)
 {
@@ -184,6 +219,8 @@ int main(void)
         cmocka_unit_test(a_vm_that_is_off_survives_every_break),
         cmocka_unit_test(a_running_vm_survives_every_break),
         cmocka_unit_test(a_running_vm_with_slow_jobs_survives_every_break),
+        cmocka_unit_test(a_guest_that_is_frozen_survives_every_break),
+        cmocka_unit_test(an_agent_that_fails_leaves_nothing),
         cmocka_unit_test(lanes_in_threads_keep_the_laws),
     };
     full = g_getenv("CUTS_FULL") != NULL;

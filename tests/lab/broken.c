@@ -1,5 +1,7 @@
 #include "broken.h"
 
+#include "run/vm-thaw.h"
+
 static const char *const mode_names[] = {"none", "fail", "lost", "cut-before", "cut-after"};
 static unsigned runs_made;
 
@@ -60,9 +62,19 @@ static bool retry_failed(Lab *lab, GError **error)
     return lab_finish(lab, error);
 }
 
+/* What the thaw job does, with an agent that answers at last. */
+static bool pay_thaw(Lab *lab, GError **error)
+{
+    if (!vm_owes_thaw(lab->vm))
+        return true;
+    simhost_set_agent(lab->host, LAB_UUID, SIM_AGENT_WELL);
+    return vm_thaw(lab->vm, error);
+}
+
 bool broken_recover(Lab *lab, GError **error)
 {
-    return vm_open(lab->vm, error) && lab_finish(lab, error) && retry_failed(lab, error);
+    return vm_open(lab->vm, error) && pay_thaw(lab, error) && lab_finish(lab, error) &&
+           retry_failed(lab, error);
 }
 
 bool broken_is_cut(FaultMode mode)

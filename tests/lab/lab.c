@@ -189,6 +189,7 @@ static void remember_created(Lab *lab, const char *name)
     const Snapshot *snapshot = catalog_named(catalog, name);
 
     g_assert_nonnull(snapshot);
+    g_assert_null(lab_false_claim(lab, snapshot));
     g_hash_table_insert(lab->contents, g_strdup(snapshot->id), contents_copy(lab->active));
 }
 
@@ -257,6 +258,9 @@ bool lab_do(Lab *lab, const char *word, GError **error)
     switch (word[0]) {
     case 'w':
         lab_write(lab);
+        return true;
+    case 'A':
+        simhost_set_agent(lab->host, LAB_UUID, (SimAgent)(word[1] - '0'));
         return true;
     case 'S':
         g_assert_true(lab_start(lab));

@@ -5,7 +5,7 @@
  * A script is words: c1 (create s1) · r1 (revert to it) · d1 (remove it and do all work) · x1
  * (accept its removal only) · f (do all work) · m1 (rename s1 to t1) · n1 (back) · e1 (describe) ·
  * h1, u1 (hold, release) · p (a policy) · w (the guest writes somewhere on each disk) · S, P
- * (start, pull the plug). */
+ * (start, pull the plug) · A2 (the guest's agent is the second kind of SimAgent). */
 #pragma once
 #include "base/fault.h"
 #include "model/simhost.h"
@@ -47,6 +47,8 @@ bool lab_is_off(Lab *lab);
 bool lab_do(Lab *lab, const char *word, GError **error);
 /* Words up to the end; false at the first that fails. */
 bool lab_script(Lab *lab, const char *script, GError **error);
+/* Is it said that the guest was frozen, and was it? A text if that is not so; yours. */
+char *lab_false_claim(Lab *lab, const Snapshot *snapshot);
 /* All work that removals have left. */
 bool lab_finish(Lab *lab, GError **error);
 /* The catalog and the VM came to say something else than the model: follow it where that is lawful

@@ -145,6 +145,14 @@ static char *check_files(Lab *lab, const Catalog *catalog)
     return NULL;
 }
 
+/* A guest that stays frozen by us is somebody's business. */
+static char *check_guest(Lab *lab, const Catalog *catalog)
+{
+    if (simhost_is_frozen(lab->host, LAB_UUID) && !catalog->thaw_owed)
+        return g_strdup("the guest is frozen, and nobody is to thaw it");
+    return NULL;
+}
+
 static char *check_rest(Lab *lab, const Catalog *catalog)
 {
     g_autofree char *directory = store_directory(LAB_HOME, LAB_UUID);
@@ -179,6 +187,8 @@ char *lab_broken_law(Lab *lab)
     if (!catalog_check(catalog, &error))
         return g_strdup(error->message);
     why = check_rest(lab, catalog);
+    if (!why)
+        why = check_guest(lab, catalog);
     if (!why)
         why = check_files(lab, catalog);
     if (!why)
@@ -224,14 +234,26 @@ static GPtrArray *copy_of(const GPtrArray *contents)
     return copy;
 }
 
+char *lab_false_claim(Lab *lab, const Snapshot *snapshot)
+{
+    if (g_str_equal(snapshot->consistency, "frozen") && !simhost_was_frozen(lab->host, LAB_UUID))
+        return g_strdup_printf("%s says that the guest was frozen, and it was not", snapshot->name);
+    return NULL;
+}
+
 char *lab_follow(Lab *lab)
 {
     g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
     const Snapshot *made = unknown_snapshot(lab, catalog);
     const GPtrArray *reverted;
 
-    if (made)
+    if (made) {
+        char *false_claim = lab_false_claim(lab, made);
+
+        if (false_claim)
+            return false_claim;
         g_hash_table_insert(lab->contents, g_strdup(made->id), copy_of(lab->active));
+    }
     if (guest_reads(lab, lab->active))
         return NULL;
     reverted = catalog->current ? g_hash_table_lookup(lab->contents, catalog->current) : NULL;

@@ -55,6 +55,51 @@ static Plan *s_01_create_running(Scene *scene, GError **error)
     return scene_plan_create(scene, "s1", error);
 }
 
+static void agent(Scene *scene, AgentState state, const char *policy)
+{
+    scene_start(scene);
+    scene->seen->live->agent = state;
+    g_hash_table_insert(scene->catalog->policy, g_strdup("quiesce"), g_strdup(policy));
+}
+
+static Plan *s_02_create_tries_to_freeze(Scene *scene, GError **error)
+{
+    agent(scene, AGENT_CONNECTED, "try");
+    return scene_plan_create(scene, "s1", error);
+}
+
+static Plan *s_02_create_has_to_freeze(Scene *scene, GError **error)
+{
+    scene_add_disk(scene, "vdb", "raw");
+    agent(scene, AGENT_CONNECTED, "require");
+    g_hash_table_insert(scene->catalog->policy, g_strdup("quiesce_timeout"), g_strdup("3"));
+    return scene_plan_create(scene, "s1", error);
+}
+
+static Plan *s_02_create_without_a_freeze(Scene *scene, GError **error)
+{
+    agent(scene, AGENT_CONNECTED, "off");
+    return scene_plan_create(scene, "s1", error);
+}
+
+static Plan *e_25_paused_is_not_frozen(Scene *scene, GError **error)
+{
+    agent(scene, AGENT_CONNECTED, "try");
+    scene->seen->state = DOMAIN_PAUSED;
+    return scene_plan_create(scene, "s1", error);
+}
+
+/* The daemon dies before, and right after, the disks switch. The guest is the thaw job's. */
+static Plan *e_35_cut_while_frozen(Scene *scene, GError **error)
+{
+    return cut(scene, s_02_create_tries_to_freeze(scene, error), 3, error);
+}
+
+static Plan *e_35_cut_before_the_thaw(Scene *scene, GError **error)
+{
+    return cut(scene, s_02_create_tries_to_freeze(scene, error), 4, error);
+}
+
 static Plan *s_03_create_off_raw_and_qcow2(Scene *scene, GError **error)
 {
     scene_add_disk(scene, "vdb", "raw");
@@ -359,6 +404,9 @@ static const struct {
     Situation plan;
 } situations[] = {
     SITUATION(s_01_create_running),
+    SITUATION(s_02_create_tries_to_freeze),
+    SITUATION(s_02_create_has_to_freeze),
+    SITUATION(s_02_create_without_a_freeze),
     SITUATION(s_03_create_off_raw_and_qcow2),
     SITUATION(s_03_create_excludes_cdrom),
     SITUATION(s_05_revert),
@@ -385,6 +433,9 @@ static const struct {
     SITUATION(e_12_revert_before_commit),
     SITUATION(e_12_revert_after_commit),
     SITUATION(e_12_revert_overtaken_by_a_start),
+    SITUATION(e_25_paused_is_not_frozen),
+    SITUATION(e_35_cut_while_frozen),
+    SITUATION(e_35_cut_before_the_thaw),
     SITUATION(e_29_revert_to_current),
     SITUATION(e_40_only_the_active_layer_is_left),
     SITUATION(e_41_revert_to_the_sibling),

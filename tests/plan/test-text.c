@@ -10,7 +10,9 @@
 /* One line of every kind, as it is printed. */
 static const char *const lines[] = {
     "overlay target=vda path=/i/a\\040b.qcow2 backing=/i/a.raw backing_format=raw capacity=4096",
+    "freeze timeout=10 required=no",
     "snapshot snapshot=" ID " switch.vda=/i/b.qcow2 switch.vdb=/i/c.qcow2 exclude.sda=",
+    "thaw timeout=10",
     "redefine switch.vda=/i/b.qcow2 format.vda=raw",
     "settle switch.vda=/i/b.qcow2",
     "commit-active lane=" ID " disk=" ID " target=vda top=/i/b.qcow2 base=/i/a.qcow2",
@@ -18,6 +20,8 @@ static const char *const lines[] = {
     "commit-offline disk=" ID " top=/i/b top_format=qcow2 base=/i/a base_format=raw",
     "repoint disk=" ID " path=/i/c backing=/i/a backing_format=qcow2",
     "unlink path=/i/=\\040\\134",
+    "record-freezing",
+    "record-thawed",
     "record-create snapshot=" ID " name=grün parent=bbbbbbbbbb created=1 consistency=crash "
     "description=one\\012two uid=1000 mode=0750 disk." ID "=vda frozen." ID "=cccccccccc path." ID
     "=/i/a format." ID "=raw capacity." ID "=512 active." ID "=dddddddddd active_path." ID
@@ -71,9 +75,9 @@ static void every_kind_goes_to_text_and_back(void **state)
 static void every_kind_has_its_word_and_a_line_of_documentation(void **state)
 {
     for (unsigned kind = 0; kind < N_STEP_KINDS; kind++) {
-        g_autofree char *start = g_strconcat(step_kind_name(kind), " ", NULL);
+        g_auto(GStrv) words = g_strsplit(lines[kind], " ", 2);
 
-        assert_true(g_str_has_prefix(lines[kind], start));
+        assert_string_equal(words[0], step_kind_name(kind));
         assert_true(strlen(step_kind_doc(kind)) > 10);
     }
 }

@@ -481,6 +481,31 @@ static void where_there_is_no_job_only_abort_is_content(void **state)
     assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
 }
 
+/* Of a machine whose guest has no agent. */
+static void without_an_agent_nothing_is_frozen(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+    unsigned count = 7;
+    bool frozen = true;
+    GError *error = NULL;
+    bool ok;
+
+    start_paused(uuid);
+    ok = hv->ops->agent_timeout(hv, uuid, 3, &error);
+    assert_worked(ok, error);
+    ok = hv->ops->freeze(hv, uuid, &count, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_BUSY);
+    power(hv->ops->resume, uuid);
+    ok = hv->ops->freeze(hv, uuid, &count, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_UNSUPPORTED);
+    ok = hv->ops->thaw(hv, uuid, &count, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_UNSUPPORTED);
+    ok = hv->ops->frozen(hv, uuid, 3, &frozen, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_UNSUPPORTED);
+    assert_int_equal(count, 7);
+    assert_true(frozen);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, before_each, after_each)
 
 int hv_contract_run(const char *name, const HvContract *given)
@@ -504,6 +529,7 @@ int hv_contract_run(const char *name, const HvContract *given)
         CASE(an_aborted_commit_leaves_the_top),
         CASE(an_inner_commit_takes_a_layer_out_of_the_chain),
         CASE(a_commit_of_a_file_outside_the_chain_is_refused),
+        CASE(without_an_agent_nothing_is_frozen),
         CASE(where_there_is_no_job_only_abort_is_content),
     };
     int failed;

@@ -215,10 +215,12 @@ static void policy_values_are_checked_and_made_normal(void **state)
         {"max_snapshots", "", NULL, ERR_INVALID},
         {"max_snapshots", "3 ", NULL, ERR_INVALID},
         {"quiesce", "off", "off", 0},
-        {"quiesce", "try", NULL, ERR_UNSUPPORTED},
-        {"quiesce", "require", NULL, ERR_UNSUPPORTED},
+        {"quiesce", "try", "try", 0},
+        {"quiesce", "require", "require", 0},
         {"quiesce", "maybe", NULL, ERR_INVALID},
         {"quiesce_timeout", "0", NULL, ERR_INVALID},
+        {"quiesce_timeout", "300", "300", 0},
+        {"quiesce_timeout", "301", NULL, ERR_INVALID},
         {"none", "1", NULL, ERR_INVALID},
     };
 

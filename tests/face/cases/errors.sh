@@ -107,7 +107,9 @@ eopnotsupp() {
     answers EOPNOTSUPP efi 'UEFI' 'os.mkdir(mnt + "/efi/snapshots/a")'
     answers EOPNOTSUPP remote 'vda' 'os.mkdir(mnt + "/remote/snapshots/a")'
     answers EOPNOTSUPP passing 'transient' 'os.mkdir(mnt + "/passing/snapshots/a")'
-    answers EOPNOTSUPP web01 'quiesce' "$(put web01/policy/quiesce require)"
+    echo require > "$MNT/db01/policy/quiesce"
+    answers EOPNOTSUPP db01 'policy/quiesce is require' 'os.mkdir(mnt + "/db01/snapshots/a")'
+    echo default > "$MNT/db01/policy/quiesce"
 }
 # Until it waits behind the shutdown that nobody obeys, which was asked for a moment ago.
 is_interrupted() {

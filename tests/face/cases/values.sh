@@ -28,8 +28,14 @@ policies_are_checked_and_kept() {
     put 20 "$V/policy/max_snapshots" || fail "max_snapshots"
     same value 20 "$(quick cat "$V/policy/max_snapshots")"
     refused many "$V/policy/max_snapshots" "Invalid argument"
-    put off "$V/policy/quiesce" || fail "quiesce off"
-    ! put require "$V/policy/quiesce" || fail "quiesce require was taken"
+    local word
+    for word in off try require; do
+        put "$word" "$V/policy/quiesce" || fail "quiesce $word"
+        same quiesce "$word" "$(quick cat "$V/policy/quiesce")"
+    done
+    refused maybe "$V/policy/quiesce" "Invalid argument"
+    refused 301 "$V/policy/quiesce_timeout" "Invalid argument"
+    put default "$V/policy/quiesce"
     put 0 "$V/policy/max_snapshots"
     same value 0 "$(quick cat "$V/policy/max_snapshots")"
 }
