@@ -78,7 +78,7 @@ mount -t tmpfs -o size=40m none "$WORK/small" || log "no tmpfs"
 vm_make big 1 qcow2 160M
 vm_make full 1 qcow2 64M "$WORK/small"
 mount_tree || exit 1
-case_run "merge: progress, job, bandwidth, dismiss" progress_is_shown
+case_run "merge: progress, job, bandwidth, dismiss (W36)" progress_is_shown
 case_run "merge: cancelled, failed, finished by rmdir (rule 4)" cancelled_comes_back_failed
 case_run "merge: the VM goes off meanwhile (E-2)" power_off_in_a_merge
 case_run "merge: labels change meanwhile (E-30)" label_during_a_merge

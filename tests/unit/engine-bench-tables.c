@@ -158,6 +158,43 @@ void bench_interrupt_at_commit(Bench *bench)
     g_mutex_unlock(&bench->lock);
 }
 
+static bool block_commit(Hypervisor *hv, const char *uuid, const char *target, const char *top,
+                         const char *base, bool active, uint64_t bandwidth, GError **error)
+{
+    if (is_now(&the_bench->broken_disk, target)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_IO, "the disk %s is broken", target);
+        return false;
+    }
+    return fake_hv->block_commit(hv, uuid, target, top, base, active, bandwidth, error);
+}
+
+void bench_lose_events(Bench *bench)
+{
+    g_mutex_lock(&bench->lock);
+    bench->events_lost = true;
+    g_mutex_unlock(&bench->lock);
+}
+
+static void pass_event(HvEventKind kind, const char *uuid, const char *target, void *data)
+{
+    Bench *bench = data;
+
+    g_mutex_lock(&bench->lock);
+    bool lost = bench->events_lost && kind == HV_EVENT_BLOCK_JOB;
+    g_mutex_unlock(&bench->lock);
+    if (!lost)
+        bench->event(kind, uuid, target, bench->event_data);
+}
+
+static void subscribe(Hypervisor *hv, HvEvent event, void *data)
+{
+    if (event) {
+        the_bench->event = event;
+        the_bench->event_data = data;
+    }
+    fake_hv->subscribe(hv, event ? pass_event : NULL, the_bench);
+}
+
 static void set_vm(Bench *bench, char **which, const char *uuid)
 {
     g_mutex_lock(&bench->lock);
@@ -177,6 +214,11 @@ void bench_hide(Bench *bench, const char *uuid)
 void bench_garble(Bench *bench, const char *uuid)
 {
     set_vm(bench, &bench->garbled_vm, uuid);
+}
+
+void bench_break_disk(Bench *bench, const char *target)
+{
+    set_vm(bench, &bench->broken_disk, target);
 }
 
 /* ---- image files ---- */
@@ -270,6 +312,8 @@ void bench_wrap_tables(Bench *bench)
     bench->hv_ops.list = list;
     bench->hv_ops.inspect = inspect;
     bench->hv_ops.block_abort = block_abort;
+    bench->hv_ops.block_commit = block_commit;
+    bench->hv_ops.subscribe = subscribe;
     bench->hv_ops.block_job = block_job;
     bench->hv_ops.define = define;
     bench->hv_ops.snapshot = snapshot;
@@ -284,6 +328,7 @@ void bench_unwrap_tables(Bench *bench)
 {
     g_free(bench->hidden_vm);
     g_free(bench->garbled_vm);
+    g_free(bench->broken_disk);
     g_hash_table_unref(bench->busy);
     g_hash_table_unref(bench->grabbed);
     g_hash_table_unref(bench->locks);

@@ -33,6 +33,10 @@ typedef struct {
     bool hangs;                        /* libvirt does not answer at all, for now */
     bool aborts_hang;                  /* libvirt does not answer when a block job is to end */
     bool late;                         /* the caller gives up in the middle of the commit point */
+    char *broken_disk;                 /* a target on which no block job can be started */
+    bool events_lost;                  /* those of block jobs do not come */
+    HvEvent event;                     /* the engine's */
+    void *event_data;
     GHashTable *busy;    /* path → for how many more milliseconds another program has its lock */
     GHashTable *grabbed; /* paths that another program locks as soon as they are free */
     GHashTable *locks;   /* ImageLock → path: what the engine holds */
@@ -59,6 +63,10 @@ void bench_garble(Bench *bench, const char *uuid);
 void bench_fail(Bench *bench, bool lists, bool looks);
 /* From now on libvirt does not answer when a block job is to be ended; false: it does so now. */
 void bench_hang_aborts(Bench *bench, bool hang);
+/* From now on no block job can be started on @target; NULL: on all. */
+void bench_break_disk(Bench *bench, const char *target);
+/* From now on libvirt tells nothing of block jobs. */
+void bench_lose_events(Bench *bench);
 /* The @n-th question about a domain or its block jobs from now on is answered with an error. */
 void bench_lose_question(Bench *bench, unsigned n);
 /* While @hangs, who asks about a domain or its block jobs waits. */

@@ -1,4 +1,5 @@
-/* Who waits for a job and for how long: cancelling, removals with sync, and jobs that are over. */
+/* Who waits for a job and for how long: cancelling, limits, removals with sync, jobs that fail or
+ * are over. */
 #include "engine-bench.h"
 
 #include <string.h>
@@ -126,9 +127,11 @@ static void an_offline_merge_can_be_cancelled(void **state)
 
 /* ---- the time limit ---- */
 
+/* S-15, S-16, W2, W6: it is in seconds, and what it ends is the work itself. */
 static void the_limit_ends_an_offline_merge_too(void **state)
 {
     Bench *bench = *state;
+    int64_t before = g_get_monotonic_time();
 
     make_chain(bench);
     set_policy(bench, "merge_timeout", "1");
@@ -136,6 +139,7 @@ static void the_limit_ends_an_offline_merge_too(void **state)
     simhost_set_slow(bench->host, SIM_SLOW_COMMIT, 400);
     assert_string_equal(bench_remove(bench, WEB, "a"), "ok");
     bench_wait(bench, no_job_runs, WEB);
+    assert_true(g_get_monotonic_time() - before >= G_USEC_PER_SEC);
     assert_int_equal(state_of(bench, "a"), SNAPSHOT_FAILED);
     assert_error_says(bench, "ETIMEDOUT: The merge on VM web took longer than policy/merge_timeout "
                              "allows; raise it and remove the snapshot again");
@@ -144,6 +148,85 @@ static void the_limit_ends_an_offline_merge_too(void **state)
     assert_string_equal(bench_remove(bench, WEB, "a"), "ok");
     bench_wait(bench, no_job_runs, WEB);
     assert_listed(bench, WEB, "b");
+}
+
+/* ---- what fails, and what is not told ---- */
+
+static uint64_t block_of(Bench *bench, const char *target, unsigned block)
+{
+    g_autoptr(GArray) content = simhost_read(bench->host, WEB, target);
+
+    return g_array_index(content, guint64, block);
+}
+
+/* W1: each disk is recorded when it is done. */
+static void one_disk_is_done_though_the_other_fails_W1(void **state)
+{
+    Bench *bench = *state;
+
+    make_chain(bench);
+    simhost_set_job_speed(bench->host, 4);
+    bench_break_disk(bench, "vdb");
+    assert_string_equal(bench_remove(bench, WEB, "b"), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    assert_int_equal(state_of(bench, "b"), SNAPSHOT_FAILED);
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+    const SnapshotView *b = vm_view_named(view, "b");
+    assert_int_equal(b->disks->len, 1);
+    assert_string_equal(((LayerView *)b->disks->pdata[0])->target, "vdb");
+    assert_error_says(bench, "the disk vdb is broken");
+
+    /* The VM starts, from files that are there, and removing it again does the rest. */
+    assert_string_equal(bench_power(bench, WEB, "off"), "ok");
+    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
+    assert_int_equal(block_of(bench, "vda", 2), 12);
+    bench_break_disk(bench, NULL);
+    assert_string_equal(bench_remove(bench, WEB, "b"), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    assert_listed(bench, WEB, "a");
+    assert_int_equal(block_of(bench, "vda", 2), 12);
+}
+
+/* W4: it is what is true on disk, and not what was asked for, that others have to wait for. */
+static void a_failed_removal_blocks_nothing_W4(void **state)
+{
+    Bench *bench = *state;
+    Request *rename = bench_request(REQUEST_RENAME, WEB, "b");
+
+    make_chain(bench);
+    bench_break_disk(bench, "vdb");
+    simhost_set_job_speed(bench->host, 4);
+    assert_string_equal(bench_remove(bench, WEB, "b"), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    bench_break_disk(bench, NULL);
+    rename->new_name = g_strdup("broken");
+    assert_string_equal(bench_answer(bench_submit(bench, rename)), "ok");
+    assert_string_equal(bench_create(bench, WEB, "c"), "ok");
+    assert_string_equal(bench_remove(bench, WEB, "c"), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    assert_string_equal(bench_power(bench, WEB, "off"), "ok");
+    assert_string_equal(bench_revert(bench, WEB, "a"), "ok");
+    assert_string_equal(bench_create(bench, WEB, "d"), "ok");
+    assert_string_equal(bench_remove(bench, WEB, "broken"), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    assert_listed(bench, WEB, "a d");
+}
+
+/* E-4, W5: the result is asked for, and no event is waited for. */
+static void a_lost_event_keeps_no_merge_from_its_end_E_4(void **state)
+{
+    Bench *bench = *state;
+
+    make_chain(bench);
+    bench_lose_events(bench);
+    assert_string_equal(bench_remove(bench, WEB, "b"), "ok");
+    bench_wait(bench, a_job_copies, WEB);
+    simhost_set_job_speed(bench->host, 4);
+    bench_wait(bench, no_job_runs, WEB);
+    assert_listed(bench, WEB, "a");
+    assert_int_equal(bench_jobs(bench, WEB, JOB_DONE), 1);
+    assert_int_equal(block_of(bench, "vda", 2), 12);
+    assert_int_equal(block_of(bench, "vda", 1), 11);
 }
 
 /* ---- removals with sync ---- */
@@ -236,6 +319,9 @@ int main(void)
         started(two_may_cancel_the_same_job),
         started(an_offline_merge_can_be_cancelled),
         started(the_limit_ends_an_offline_merge_too),
+        started(one_disk_is_done_though_the_other_fails_W1),
+        started(a_failed_removal_blocks_nothing_W4),
+        started(a_lost_event_keeps_no_merge_from_its_end_E_4),
         started(an_interrupted_removal_with_sync_has_worked_and_its_merge_goes_on),
         started(a_removal_with_sync_that_fails_says_so_and_is_back),
         started(a_done_job_goes_after_a_while_though_nothing_happens),

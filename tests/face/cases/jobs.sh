@@ -10,7 +10,7 @@ S=$V/snapshots
 
 start_merge() { # NAME
     works mkdir "$S/$1" && works rmdir "$S/$1" || return
-    job=$(quick ls "$V/jobs" | tail -n 1)
+    job=$(quick ls "$V/jobs" | sort -n | tail -n 1)
     [[ -n $job ]] || fail "there is no job"
 }
 stat_of() { quick awk -v key="$1" '$1 == key { print $2 }' "$MNT/.vmsnapfs/stats"; }
@@ -93,7 +93,7 @@ P
     same "what it was told" "interrupted removed " "$(tr '\n' ' ' < "$WORK/removed")"
     quick grep -q '^merge' "$V/progress" || fail "the merge does not go on"
     grep -q "its merge goes on as a job" "$WORK/log" || fail "the log does not say so"
-    job=$(quick ls "$V/jobs" | tail -n 1)
+    job=$(quick ls "$V/jobs" | sort -n | tail -n 1)
     works rmdir "$V/jobs/$job"
     same state failed "$(quick cat "$S/s/state")"
 }
