@@ -133,7 +133,7 @@ static bool lane_start(Lane *lane, GError **error)
         lane->bandwidth = G_MAXUINT64; /* unknown: the first look sets it */
         return true;
     }
-    if (!users_check_none(vm, lane->top, lane->base, error))
+    if (!users_check_none(lane->op, lane->top, lane->base, error))
         return false;
     if (vm->world->hv->ops->block_commit(vm->world->hv, vm->uuid, lane->target, lane->top,
                                          lane->base, lane->active, lane->bandwidth, &cause))
@@ -334,7 +334,7 @@ bool lane_commit_offline(Operation *op, const Step *step, GError **error)
     OfflineProgress progress = {.op = op, .target = target};
     g_autoptr(GError) why = NULL;
 
-    if (operation_stopped(op, error) || !users_check_none(op->vm, top, base, error))
+    if (operation_stopped(op, error) || !users_check_none(op, top, base, error))
         return false;
     bool had_top = guard_release(op->guard, top), had_base = guard_release(op->guard, base);
     bool merged = commit_at_wanted_speed(&progress, step, error);

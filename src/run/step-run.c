@@ -70,7 +70,7 @@ static bool run_unlink(Operation *op, const Step *step, GError **error)
     const char *path = step_get(step, "path");
     const char *beside = step_get(step, "beside");
 
-    return users_check_none(op->vm, path, NULL, error) &&
+    return users_check_none(op, path, NULL, error) &&
            (beside || guard_await_free(op->guard, path, error)) &&
            images->ops->unlink(images, path, beside, error);
 }

@@ -177,17 +177,18 @@ static void store_uses(Users *users, const char *uuid, GPtrArray *uses, guint64 
     g_mutex_unlock(&users->lock);
 }
 
-GPtrArray *users_of_domain(const World *world, const HvDomain *domain, UsersAge age, GError **error)
+GPtrArray *users_of_domain(const World *world, const HvDomain *domain, int64_t since,
+                           GError **error)
 {
     Users *users = world->users;
     int64_t at = g_get_monotonic_time();
-    int64_t oldest = age == USERS_ANY_AGE ? 0 : at - FRESH_US;
+    int64_t oldest = since ? MAX(since, at - FRESH_US) : 0;
     GPtrArray *uses = NULL;
 
     g_mutex_lock(&users->lock);
     const KnownDomain *known = obtain_locked(users, domain->uuid);
     guint64 now = known->events + users->events;
-    if (age != USERS_NOW && known->uses && known->asked == now && known->at > oldest)
+    if (known->uses && known->asked == now && known->at >= oldest)
         uses = g_ptr_array_ref(known->uses);
     g_mutex_unlock(&users->lock);
     if (uses)

@@ -10,11 +10,9 @@ typedef struct {
     bool raw;     /* nothing lies below it, whatever its first bytes say (rule 12) */
 } Use;
 
-/* Of uses of which no event says that they are out of date: which are good enough. */
-typedef enum { USERS_ANY_AGE, USERS_FRESH /* a second */, USERS_NOW } UsersAge;
-
-/* The uses of one domain: an array of Use, yours; an empty one if it is gone. */
-GPtrArray *users_of_domain(const World *world, const HvDomain *domain, UsersAge age,
+/* The uses of one domain: an array of Use, yours; an empty one if it is gone. @since: monotonic µs,
+ * older ones are no good; 0: those of which no event says that they are out of date. */
+GPtrArray *users_of_domain(const World *world, const HvDomain *domain, int64_t since,
                            GError **error);
 /* Forget those that are not in @domains (of HvDomain). */
 void users_forget_others(Users *users, const GPtrArray *domains);

@@ -82,7 +82,7 @@ static void mark_uses(Look *look, const HvDomain *domain, const GPtrArray *uses)
     }
 }
 
-static bool mark_domains(Look *look, bool ask, GError **error)
+static bool mark_domains(Look *look, int64_t since, GError **error)
 {
     Hypervisor *hv = look->world->hv;
     g_autoptr(GPtrArray) domains = hv->ops->list(hv, error);
@@ -93,8 +93,8 @@ static bool mark_domains(Look *look, bool ask, GError **error)
     for (guint i = 0; i < domains->len; i++) {
         const HvDomain *domain = domains->pdata[i];
         bool mine = g_str_equal(domain->uuid, look->uuid);
-        UsersAge age = mine ? USERS_NOW : ask ? USERS_FRESH : USERS_ANY_AGE;
-        g_autoptr(GPtrArray) uses = users_of_domain(look->world, domain, age, error);
+        g_autoptr(GPtrArray) uses =
+            users_of_domain(look->world, domain, mine ? G_MAXINT64 : since, error);
 
         if (!uses)
             return false;
@@ -193,7 +193,7 @@ static void add_own_layers(Look *look)
 }
 
 /* The table of users, yours; NULL on error. @seen may be NULL. */
-static GHashTable *look_around(Vm *vm, const Observation *seen, bool ask, GError **error)
+static GHashTable *look_around(Vm *vm, const Observation *seen, int64_t since, GError **error)
 {
     g_autoptr(Catalog) catalog = vm_catalog(vm);
     g_autoptr(Config) config = vm_config(vm);
@@ -209,14 +209,14 @@ static GHashTable *look_around(Vm *vm, const Observation *seen, bool ask, GError
                  .own = own};
 
     add_own_layers(&look);
-    if (!mark_domains(&look, ask, error) || !mark_images(&look, seen, error))
+    if (!mark_domains(&look, since, error) || !mark_images(&look, seen, error))
         return NULL;
     return g_steal_pointer(&users);
 }
 
-bool users_observe(Vm *vm, UsersLook look, Observation *observation, GError **error)
+bool users_observe(Vm *vm, int64_t since, Observation *observation, GError **error)
 {
-    GHashTable *users = look_around(vm, observation, look == USERS_ASKED, error);
+    GHashTable *users = look_around(vm, observation, since, error);
 
     if (!users)
         return false;
@@ -238,10 +238,10 @@ static bool check_none(const Look *look, const char *path, GError **error)
     return !who;
 }
 
-bool users_check_none(Vm *vm, const char *path, const char *other, GError **error)
+bool users_check_none(Operation *op, const char *path, const char *other, GError **error)
 {
-    g_autoptr(GHashTable) users = look_around(vm, NULL, true, error);
-    const Look look = {.world = vm->world, .users = users};
+    g_autoptr(GHashTable) users = look_around(op->vm, NULL, op->begun, error);
+    const Look look = {.world = op->vm->world, .users = users};
 
     return users && check_none(&look, path, error) && check_none(&look, other, error);
 }

@@ -34,22 +34,6 @@ static bool has_pending(Vm *vm)
 
 /* ---- accepting ---- */
 
-/* Planned with what is known of other users; what would be refused is planned again with what is so
- * now. */
-static Plan *plan_removal(Operation *op, const Catalog *catalog, const char *id, GError **error)
-{
-    Plan *plan;
-
-    if (!users_observe(op->vm, USERS_KNOWN, op->seen, error))
-        return NULL;
-    plan = plan_remove(catalog, op->seen, id, NULL);
-    if (plan)
-        return plan;
-    return users_observe(op->vm, USERS_ASKED, op->seen, error)
-               ? plan_remove(catalog, op->seen, id, error)
-               : NULL;
-}
-
 static bool accept_removal(Operation *op, const char *name, bool *out_work, GError **error)
 {
     g_autoptr(Catalog) catalog = vm_catalog(op->vm);
@@ -61,7 +45,9 @@ static bool accept_removal(Operation *op, const char *name, bool *out_work, GErr
                     op->vm_name, name);
         return false;
     }
-    plan = plan_removal(op, catalog, snapshot->id, error);
+    if (!users_observe(op->vm, op->begun, op->seen, error))
+        return false;
+    plan = plan_remove(catalog, op->seen, snapshot->id, error);
     if (!plan || !executor_run(op, plan, error))
         return false;
     *out_work = has_pending(op->vm);
@@ -186,7 +172,7 @@ static FinishState finish_once(Vm *vm, const VmHooks *hooks, bool may_repeat, ch
     if (!has_pending(vm))
         state = FINISH_NOTHING;
     else if (operation_look(&op, error) && operation_attach(&op, error) &&
-             users_observe(vm, USERS_ASKED, op.seen, error))
+             users_observe(vm, op.begun, op.seen, error))
         state = finish_piece(&op, may_repeat, out_name, error);
     operation_end(&op);
     return state;
@@ -240,8 +226,7 @@ static char *next_work(Vm *vm, GPtrArray **out_targets, GError **error)
     g_autoptr(Observation) seen = NULL;
     g_autoptr(GError) failure = NULL;
 
-    if (!(seen = vm_observe(vm, error)) ||
-        (has_pending(vm) && !users_observe(vm, USERS_KNOWN, seen, error)))
+    if (!(seen = vm_observe(vm, error)) || (has_pending(vm) && !users_observe(vm, 0, seen, error)))
         return NULL;
     g_autoptr(Catalog) catalog = vm_catalog(vm);
     g_autoptr(Plan) plan = plan_next(catalog, seen, &failure);

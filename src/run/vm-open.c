@@ -149,6 +149,7 @@ bool operation_begin(Operation *op, Vm *vm, const char *name, const VmHooks *hoo
                       .hooks = hooks,
                       .vm_name = vm_name(vm),
                       .name = name,
+                      .begun = g_get_monotonic_time(),
                       .guard = guard_new(vm->world, hooks ? hooks->answer_by : 0)};
     g_mutex_lock(&vm->turn);
     if (begin_locked(op, error))

@@ -54,6 +54,7 @@ typedef struct {
     Guard *guard;         /* QEMU's image locks that we hold */
     Journal *journal;     /* NULL while no plan is open */
     Freeze freeze;        /* what it did to the guest */
+    int64_t begun;        /* monotonic µs */
     int64_t deadline;     /* of the merge, microseconds; 0 = none */
 } Operation;
 

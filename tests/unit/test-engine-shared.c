@@ -2,8 +2,6 @@
  * unlinked. The host itself catches what would ruin somebody (bench_free). */
 #include "engine-bench.h"
 
-#include "run/users.h"
-
 #include <string.h>
 
 #define CLONE "/clones/clone.qcow2"
@@ -321,22 +319,8 @@ static void add_neighbours(Bench *bench)
     }
 }
 
-/* A removal that hides, so that nothing but its planning asks; how many definitions were read. */
-static int hide_and_count(Bench *bench, const char *name, const char *changed)
-{
-    g_autofree char *branch = g_strdup_printf("%s-b", name);
-
-    assert_string_equal(bench_create(bench, WEB, name), "ok");
-    assert_string_equal(bench_create(bench, WEB, branch), "ok");
-    assert_string_equal(bench_revert(bench, WEB, name), "ok");
-    if (changed)
-        host_event(HV_EVENT_DOMAIN, changed, NULL, bench->engine);
-    g_atomic_int_set(&asked, 0);
-    assert_string_equal(bench_remove(bench, WEB, name), "ok");
-    return g_atomic_int_get(&asked);
-}
-
-static void planning_reads_only_definitions_that_changed(void **state)
+/* What it costs, for people; and that a removal does not go by what was known before it. */
+static void every_removal_asks_all_other_vms(void **state)
 {
     Bench *bench = *state;
     int64_t begun;
@@ -344,16 +328,16 @@ static void planning_reads_only_definitions_that_changed(void **state)
     add_neighbours(bench);
     fake_definitions = bench->hv_ops.definitions;
     bench->hv_ops.definitions = count_definitions;
-    assert_int_equal(hide_and_count(bench, "one", NULL), 1);
-    assert_int_equal(hide_and_count(bench, "two", DB), 2);
-    users_changed(bench->engine->world.users, NULL);
-    g_atomic_int_set(&asked, 0);
-    begun = g_get_monotonic_time();
-    assert_removed(bench, "two-b");
-    assert_in_range(g_atomic_int_get(&asked), MANY, G_MAXINT);
-    print_message("# %d definitions read, %u ms, for one removal beside %d VMs\n",
-                  g_atomic_int_get(&asked),
-                  (unsigned)((g_get_monotonic_time() - begun) / G_TIME_SPAN_MILLISECOND), MANY);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+        g_atomic_int_set(&asked, 0);
+        begun = g_get_monotonic_time();
+        assert_removed(bench, "first");
+        assert_in_range(g_atomic_int_get(&asked), 2 * MANY, G_MAXINT);
+        print_message("# %d definitions read, %u ms, for one removal beside %d VMs\n",
+                      g_atomic_int_get(&asked),
+                      (unsigned)((g_get_monotonic_time() - begun) / G_TIME_SPAN_MILLISECOND), MANY);
+    }
 }
 
 #define started(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -374,7 +358,7 @@ int main(void)
         started(a_hidden_one_waits_until_nobody_else_needs_it),
         started(a_user_that_appears_before_the_merge_is_seen),
         started(a_user_that_appears_in_the_merge_keeps_its_file),
-        started(planning_reads_only_definitions_that_changed),
+        started(every_removal_asks_all_other_vms),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
