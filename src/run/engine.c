@@ -124,6 +124,16 @@ static bool open_tables(Engine *engine, GError **error)
     return true;
 }
 
+/* libvirt parses a URI when it connects, which may be much later; a path written as it is would be
+ * waited for in vain. */
+static bool has_blank(const char *uri)
+{
+    for (; *uri; uri++)
+        if (*uri == ' ' || g_ascii_iscntrl(*uri))
+            return true;
+    return false;
+}
+
 /* A connection brings threads, and the caller may still fork: only a simulated host, which has
  * none before it is subscribed to, is opened here. Others are opened by engine_start, and only
  * what can be told without a connection is checked now. */
@@ -136,6 +146,14 @@ Engine *engine_new(const char *uri, GError **error)
                     "\"%s\" is no connection URI; write it as virsh takes it, qemu:///system for "
                     "example",
                     uri);
+        return NULL;
+    }
+    if (strcmp(scheme, "fake") != 0 && has_blank(uri)) {
+        g_set_error(
+            error, VMSNAPFS_ERROR, ERR_INVALID,
+            "\"%s\" holds a space or a control character, which no URI may: write a space as "
+            "%%20",
+            uri);
         return NULL;
     }
     Engine *engine = engine_make(uri);

@@ -17,6 +17,7 @@ what_is_wrong_is_said_at_once() {
     ! start "$URI" "$WORK/host.yaml" && grep -q 'not a directory' "$WORK/said" || fail "a file: $(cat "$WORK/said")"
     ! start "fake:///none.yaml" "$MNT" && [[ -s $WORK/said ]] || fail "no host: $(cat "$WORK/said")"
     ! start nonsense "$MNT" && [[ -s $WORK/said ]] || fail "bad uri: $(cat "$WORK/said")"
+    ! start "qemu:///embed?root=/a b" "$MNT" && grep -q 'write a space as %20' "$WORK/said" || fail "uri with a space: $(cat "$WORK/said")"
     ! start -o group=no-such-group "$URI" "$MNT" && grep -q 'no-such-group' "$WORK/said" || fail "group: $(cat "$WORK/said")"
     ! start -o group=-1 "$URI" "$MNT" && grep -q 'no group "-1"' "$WORK/said" || fail "group -1: $(cat "$WORK/said")"
     ! start -o group=4294967296 "$URI" "$MNT" && grep -q '4294967296' "$WORK/said" || fail "group: $(cat "$WORK/said")"

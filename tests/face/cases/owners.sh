@@ -52,6 +52,44 @@ members_read_everything() {
     same "group of all" "$gid" "$(quick find "$MNT" -printf '%G\n' | sort -u)"
 }
 
+a_group_counts_too_that_is_not_the_first() {
+    quick setpriv --reuid 65533 --regid 65533 --groups "65531,$gid" mkdir "$S/theirs" || fail mkdir
+    same owner "65533:$gid" "$(quick stat -c %u:%g "$S/theirs")"
+    quick setpriv --reuid 65533 --regid 65533 --groups 65531 ls "$S" 2> "$WORK/said" && fail "a stranger got in"
+    grep -q 'Permission denied' "$WORK/said" || fail "$(cat "$WORK/said")"
+    clean web01
+}
+chmod_and_chown_are_for_owners_and_change_what_may_change() {
+    as_member mkdir "$S/mine" || fail mkdir
+    works mkdir "$S/roots"
+    as_member chown "65533:$gid" "$S/mine" || fail "chown to what it is"
+    as_member touch "$S/mine" || fail "touch"
+    as_member chmod 0700 "$S/mine" || fail "chmod"
+    same mode 700 "$(quick stat -c %a "$S/mine")"
+    same "owner and time" "65533:$gid" "$(quick stat -c %u:%g "$S/mine")"
+    as 65530 "$gid" ls "$S/mine" 2> /dev/null && fail "another member looks into what its owner closed"
+    for who in "chown 65530" "chgrp 0" "chmod 4755"; do
+        # shellcheck disable=SC2086 # words
+        as_member $who "$S/mine" 2> "$WORK/said" && fail "a member may $who"
+    done
+    refuses "Operation not permitted" chown 65530 "$S/mine"
+    refuses "Operation not permitted" chown 65530 "$V/state"
+    refuses "Operation not permitted" chmod 0666 "$V/state"
+    for what in "touch -d 2020-01-01" "chmod 0777" "chown 65533"; do
+        # shellcheck disable=SC2086 # words
+        as_member $what "$S/roots" 2> "$WORK/said" && fail "a member may $what what root made"
+        grep -qE 'Operation not permitted|Permission denied' "$WORK/said" || fail "$what: $(cat "$WORK/said")"
+    done
+    as_member rmdir "$S/roots" || fail "a member cannot remove what root made"
+    clean web01
+}
+strangers_stay_out_whatever_modes_say() {
+    as_member mkdir -m 0777 "$S/open" || fail mkdir
+    denied as_stranger ls "$S/open"
+    denied as_stranger rmdir "$S/open"
+    clean web01
+}
+
 refused_calls_name_the_caller() {
     as_member mkdir "$S/.x" 2> /dev/null
     quick tail -n 1 "$V/errors" | grep -q 'uid=65533 pid=' || fail "$(quick tail -n 1 "$V/errors")"
@@ -59,7 +97,8 @@ refused_calls_name_the_caller() {
 
 if setpriv --reuid 65533 --regid 65533 --clear-groups true 2> /dev/null; then
     for name in strangers_are_kept_out members_make_snapshots_that_are_theirs only_the_owner_and_root_hold_and_release \
-        members_read_everything refused_calls_name_the_caller; do
+        a_group_counts_too_that_is_not_the_first chmod_and_chown_are_for_owners_and_change_what_may_change \
+        strangers_stay_out_whatever_modes_say members_read_everything refused_calls_name_the_caller; do
         test_case "$name"
     done
 else
