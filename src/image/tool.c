@@ -32,17 +32,33 @@ static ErrorCode code_of_complaint(const char *text, const char *last_line)
     if (g_str_has_suffix(last_line, "No space left on device") ||
         g_str_has_suffix(last_line, "Disk quota exceeded"))
         return ERR_NO_SPACE;
+    if (g_str_has_suffix(last_line, "Read-only file system"))
+        return ERR_READ_ONLY;
+    if (g_str_has_suffix(last_line, "Permission denied"))
+        return ERR_ACCESS;
     if (strstr(text, "Is another process using the image [") ||
         strstr(text, "Failed to lock byte "))
         return ERR_BUSY;
     return ERR_IO;
 }
 
+/* All that it says, on one line. */
+static char *join_lines(const char *text)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    GString *joined = g_string_new(NULL);
+
+    for (char **line = lines; *line; line++)
+        if (*g_strstrip(*line))
+            g_string_append_printf(joined, joined->len ? "; %s" : "%s", *line);
+    return g_string_free(joined, FALSE);
+}
+
 static bool run_once(const char *const *argv, const char *what, Watch *watch, GError **error)
 {
     g_autoptr(SubprocessResult) result =
         subprocess_run(argv, watch ? watch_progress : NULL, watch, error);
-    g_autofree char *complaint = NULL;
+    g_autofree char *complaint = NULL, *last_line = NULL;
 
     if (!result) {
         g_prefix_error(error, "Cannot %s: ", what);
@@ -55,8 +71,9 @@ static bool run_once(const char *const *argv, const char *what, Watch *watch, GE
                     what);
         return false;
     }
-    complaint = subprocess_last_line(result->err);
-    g_set_error(error, VMSNAPFS_ERROR, (int)code_of_complaint(result->err, complaint),
+    complaint = join_lines(result->err);
+    last_line = subprocess_last_line(result->err);
+    g_set_error(error, VMSNAPFS_ERROR, (int)code_of_complaint(result->err, last_line),
                 "Cannot %s: qemu-img ended with status %d and says \"%s\"", what, result->status,
                 complaint);
     return false;

@@ -269,28 +269,33 @@ static void note_opened(EngineVm *vm)
     g_mutex_unlock(&vm->engine->lock);
 }
 
-/* A host that is down will say when it is up; a catalog that cannot be used wants a person. */
+/* A host that is down will say when it is up. Nobody says so of a catalog that a person mends. */
 static bool is_worth_a_retry(Engine *engine, const GError *error)
 {
-    return !error_is(error, ERR_READ_ONLY) && !error_is(error, ERR_INTERRUPTED) &&
+    return !error_is(error, ERR_INTERRUPTED) &&
            !(error_is(error, ERR_HOST_DOWN) && host_lost(engine, error->message));
 }
 
-void host_open_failed(EngineVm *vm, const GError *error, int64_t since)
+bool host_open_again(EngineVm *vm, const GError *error)
 {
     Engine *engine = vm->engine;
-    bool again = is_worth_a_retry(engine, error), tell = true;
-    g_autofree char *name = engine_vm_name(vm);
-    g_autofree char *operation = g_strdup_printf("open %s", name);
+    bool again = is_worth_a_retry(engine, error);
 
     g_mutex_lock(&engine->lock);
     g_free(vm->unopened);
     vm->unopened = again ? g_strdup_printf("%s; it is tried again", error->message) : NULL;
-    if (again)
-        tell = retry_later_locked(engine, &vm->retry);
+    bool first = !again || retry_later_locked(engine, &vm->retry);
     g_mutex_unlock(&engine->lock);
-    if (tell)
-        errors_operation(engine, vm, getuid(), getpid(), operation, error, since);
+    return first;
+}
+
+void host_open_failed(EngineVm *vm, const GError *error, int64_t since)
+{
+    g_autofree char *name = engine_vm_name(vm);
+    g_autofree char *operation = g_strdup_printf("open %s", name);
+
+    if (host_open_again(vm, error))
+        errors_operation(vm->engine, vm, getuid(), getpid(), operation, error, since);
 }
 
 /* Trying it again keeps no request waiting for an image lock: the next try will come. */

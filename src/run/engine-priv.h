@@ -179,6 +179,8 @@ void host_queue_open_locked(EngineVm *vm);
 /* The VM could not be opened, or what removals left there could not be found out: it is opened
  * again later, unless nothing is to be hoped from that. */
 void host_open_failed(EngineVm *vm, const GError *error, int64_t since);
+/* The same, and nothing is put into the rings. True: it is the first failure, which is news. */
+bool host_open_again(EngineVm *vm, const GError *error);
 
 void host_event(HvEventKind kind, const char *uuid, const char *target, void *data);
 /* List the domains soon; @reopen: and open every VM, since we may have missed anything. */

@@ -45,10 +45,23 @@ void work_answer_task(Engine *engine, EngineVm *vm, Work *work)
 
 /* ---- snapshots ---- */
 
+/* A catalog that turns out to be unusable is looked at again until somebody has mended it. */
+static void watch_catalog(EngineVm *vm, const GError *error)
+{
+    g_autofree char *problem = vm_problem(vm->vm);
+
+    g_mutex_lock(&vm->engine->lock);
+    bool watched = vm->unopened != NULL;
+    g_mutex_unlock(&vm->engine->lock);
+    if (problem && !watched)
+        host_open_again(vm, error);
+}
+
 static void note_failure(EngineVm *vm, const GError *error)
 {
     if (error_is(error, ERR_HOST_DOWN))
         host_lost(vm->engine, error->message);
+    watch_catalog(vm, error);
     g_mutex_lock(&vm->engine->lock);
     refresh_soon_locked(vm);
     g_mutex_unlock(&vm->engine->lock);

@@ -17,7 +17,7 @@ URI="qemu:///embed?root=$EMBED"
 PROGRAM=$BUILD/fs/vmsnapfs
 DAEMON=
 FAILED=
-PATIENCE=120 # seconds that anything may take
+PATIENCE=${PATIENCE:-120} # seconds that anything may take
 mkdir -p "$MNT" "$EMBED/etc/qemu" "$IMAGES" "$WORK/expect" "$WORK/run"
 cat > "$EMBED/etc/qemu.conf" <<'Q'
 user = "root"
@@ -45,7 +45,26 @@ case_run() {
     if [[ -z $FAILED ]]; then echo "ok $name"; else
         echo "not ok $name - $FAILED"
         dump
+        local vm
+        for vm in "$MNT"/*/; do reset_vm "$(basename "$vm")"; done > /dev/null 2>&1
     fi
+}
+
+# After a failed case the next one begins with VMs that are off and have no snapshots; what their disks hold is what is expected.
+reset_vm() {
+    local name target dir=$MNT/$1
+    timeout 30 bash -c 'echo off > "$1"' - "$dir/state"
+    echo 0 > "$dir/policy/bandwidth"
+    for name in 1 2; do # what fails comes back, and is finished by the second removal
+        chmod u+w "$dir"/snapshots/*
+        timeout 30 rmdir "$dir"/snapshots/*
+        timeout 60 cat "$dir/wait"
+        timeout 30 rmdir "$dir"/jobs/*
+    done
+    rm -f "$WORK/expect/$1/snapshots"/*
+    for target in $(ls "$dir/disks"); do
+        qemu-img convert -f "$(cat "$dir/disks/$target/format")" -O raw "file:$(cat "$dir/disks/$target/source")" "file:$WORK/expect/$1/$target"
+    done
 }
 
 # fail WHY: note the first reason; returns 1 so that `… || fail x` chains end a case with `|| return`.
@@ -113,6 +132,13 @@ vm_make() {
         chmod 0600 "$dir/$vm-$target.img"
     done
     vm_xml "$vm" "$disks" "$format" "$dir" > "$EMBED/etc/qemu/$vm.xml"
+}
+
+# lock_image FILE: somebody has it open for writing, as QEMU would; prints his pid.
+lock_image() {
+    rm -f "$WORK/hold" && mkfifo "$WORK/hold" && : > "$WORK/holder" || return
+    qemu-io -f qcow2 "$1" <> "$WORK/hold" > "$WORK/holder" 2>&1 &
+    wait_for grep -q 'qemu-io>' "$WORK/holder" && echo $!
 }
 
 state() { cat "$MNT/$1/state"; }

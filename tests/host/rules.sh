@@ -37,15 +37,11 @@ taken_node_names() { # rule 14: QEMU has block nodes that a killed libvirt does 
     scribble $vm 5 && snap $vm s1 && scribble $vm 6 && check $vm && drop $vm s1 && check $vm && stop $vm
 }
 image_lock() { # rule 8: somebody else has the disk open for writing: busy, nothing changes
-    local vm=p
-    snap $vm s1 || return
-    sleep 60 | qemu-io -f qcow2 "$(cat "$MNT/$vm/disks/vda/source")" > "$WORK/holder" 2>&1 &
-    local holder=$!
-    wait_for grep -q 'qemu-io>' "$WORK/holder" || return
+    local vm=p holder
+    snap $vm s1 && holder=$(lock_image "$(cat "$MNT/$vm/disks/vda/source")") || return
     refused "busy" ln -sfn snapshots/s1 "$MNT/$vm/current"
-    kill $holder
-    wait $holder 2> /dev/null
-    [[ -z $FAILED ]] && check $vm && revert $vm s1 && check $vm && drop $vm s1
+    kill "$holder"
+    wait_for gone "$holder" && [[ -z $FAILED ]] && check $vm && revert $vm s1 && check $vm && drop $vm s1
 }
 
 excluded() { # rules 10, 13: readonly, shareable, cdrom and snapshot='no' are left alone, also by libvirt
