@@ -117,7 +117,7 @@ what_the_command_line_says_is_no_change() {
 }
 events_tell_of_it() {
     configuration <<< '# nothing'
-    quick bash -c 'timeout 30 head -n 1 "$1"' - "$MNT/.vmsnapfs/events" > "$WORK/event" 2> /dev/null &
+    quick grep -m 1 '"type":"configuration"' "$MNT/.vmsnapfs/events" > "$WORK/event" &
     wait_until "somebody listens" bash -c 'ls -l /proc/*/fd 2>/dev/null | grep -q "$1"' - "$MNT/.vmsnapfs/events"
     hangup
     wait $!
