@@ -22,7 +22,7 @@ is_over() { gone "$1" 2> /dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
 # The merge goes on in QEMU, and the next daemon takes it up.
 ended_in_a_merge() {
     local vm=web status
-    mount_tree -o config=/dev/null && start $vm && write $vm 7 1M 8M && snap $vm old && write $vm 8 2M 8M && check $vm || return
+    mount_tree && start $vm && write $vm 7 1M 8M && snap $vm old && write $vm 8 2M 8M && check $vm || return
     echo 1M > "$MNT/$vm/policy/bandwidth"
     write $vm 9 0 14M && rmdir "$MNT/$vm/snapshots/old" && expect_drop $vm old && wait_for test -e "$MNT/.vmsnapfs/jobs/1" || return
     kill -TERM "$DAEMON"
@@ -33,7 +33,7 @@ ended_in_a_merge() {
     [[ $status == 0 ]] || { fail "it ended with $status"; return 1; }
     ! mountpoint -q "$MNT" || { fail "it is still mounted"; return 1; }
     [[ -n $(qemu_pids) ]] || { fail "the VM is gone"; return 1; }
-    mount_tree -o config=/dev/null && echo 0 > "$(echo "$MNT/$vm"/jobs/*)/bandwidth" && [[ $(state $vm) == running ]] || { fail "the VM does not run"; return 1; }
+    mount_tree && echo 0 > "$(echo "$MNT/$vm"/jobs/*)/bandwidth" && [[ $(state $vm) == running ]] || { fail "the VM does not run"; return 1; }
     idle $vm && listed $vm "" && check $vm && stop $vm && umount_tree
 }
 

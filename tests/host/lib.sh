@@ -239,8 +239,9 @@ files() { local n; n=$(find "$IMAGES" -maxdepth 1 -name "$1-vd*" | wc -l); [[ $n
 
 # ---- the mount ----
 
+# Without the configuration that this machine may have.
 mount_tree() {
-    "$PROGRAM" -f "$@" "$URI" "$MNT" >> "$WORK/daemon.log" 2>&1 &
+    "$PROGRAM" -f -o config=/dev/null "$@" "$URI" "$MNT" >> "$WORK/daemon.log" 2>&1 &
     DAEMON=$!
     wait_for served || { log "$(tail -n 5 "$WORK/daemon.log")"; return 1; }
 }

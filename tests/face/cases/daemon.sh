@@ -4,7 +4,7 @@ host_file two.yaml < /dev/null
 URI=fake://$WORK/host.yaml
 
 daemon_pid() { pgrep -f "^$PROGRAM .*$MNT\$" | head -n 1; }
-start() { quick "$PROGRAM" "$@" > "$WORK/said" 2>&1; }
+start() { quick "$PROGRAM" -o config=/dev/null "$@" > "$WORK/said" 2>&1; }
 is_unmounted() { ! mountpoint -q "$MNT"; }
 
 help_version_and_tree_are_printed() {
@@ -81,7 +81,7 @@ it_is_a_mount_helper() {
     local pid
     start "$URI" "$MNT" -o rw,nofail,x-systemd.automount,_netdev,noatime || fail "$(cat "$WORK/said")"
     pid=$(daemon_pid)
-    pid=${pid:-$(pgrep -f "^$PROGRAM $URI" | head -n 1)}
+    pid=${pid:-$(pgrep -f "^$PROGRAM .*$URI" | head -n 1)}
     works cat "$MNT/web01/state"
     works umount "$MNT"
     wait_until "it ends" is_over "$pid"
