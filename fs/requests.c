@@ -117,9 +117,16 @@ Request *request_drift(const Place *place, const char *text, GError **error)
 {
     if (strcmp(text, "rescan") == 0)
         return request_at(place, REQUEST_RESCAN);
-    g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                "drift of \"%s\" takes rescan (look again), not \"%s\"", place->vm->name, text);
-    return NULL;
+    if (strcmp(text, "adopt") != 0) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "drift of \"%s\" takes rescan (look again) or adopt (take what libvirt has as "
+                    "the truth), not \"%s\"",
+                    place->vm->name, text);
+        return NULL;
+    }
+    Request *request = request_at(place, REQUEST_ADOPT);
+    request->mode = 0750;
+    return request;
 }
 
 Request *request_policy(const Place *place, const char *text, GError **error)

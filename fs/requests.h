@@ -14,7 +14,7 @@ Request *request_mode(const Place *place, mode_t mode);
 Request *request_revert(const Place *vm, const char *target, GError **error);
 Request *request_move_link(const Place *link, const char *new_name, GError **error);
 Request *request_power(const Place *place, const char *text, GError **error);
-/* rescan */
+/* rescan, adopt */
 Request *request_drift(const Place *place, const char *text, GError **error);
 Request *request_policy(const Place *place, const char *text, GError **error);
 Request *request_bandwidth(const Place *place, const char *text, GError **error);

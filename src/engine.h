@@ -121,6 +121,7 @@ typedef enum {
     REQUEST_JOB_DROP,      /* job: cancel a running one (answered when it has stopped), dismiss a
                               finished one */
     REQUEST_JOB_BANDWIDTH, /* job, number bytes/s */
+    REQUEST_ADOPT,         /* uid, mode (of what is found) */
     REQUEST_RESCAN,        /* look at the VM again; answered when the fresh view is out */
     REQUEST_KINDS          /* how many there are */
 } RequestKind;

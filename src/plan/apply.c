@@ -3,7 +3,7 @@
  * A step is applied to a copy; the copy replaces the catalog only if it passes catalog_check. So a
  * step that does not fit, whatever it says, changes nothing, and no record step can leave a catalog
  * that the loader would refuse. */
-#include "plan/step.h"
+#include "plan/apply.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@
 
 typedef bool (*Apply)(const Step *step, Catalog *catalog, GError **error);
 
-static bool misfit(const Step *step, GError **error, const char *what)
+bool step_misfit(const Step *step, GError **error, const char *what)
 {
     const char *snapshot = step_get(step, "snapshot");
 
@@ -27,7 +27,7 @@ static Snapshot *find_snapshot(const Step *step, const Catalog *catalog, GError 
     Snapshot *snapshot = catalog_snapshot(catalog, step_get(step, "snapshot"));
 
     if (!snapshot)
-        misfit(step, error, "there is no such snapshot");
+        step_misfit(step, error, "there is no such snapshot");
     return snapshot;
 }
 
@@ -36,7 +36,7 @@ static Disk *find_disk(const Step *step, const Catalog *catalog, const char *id,
     Disk *disk = catalog_disk(catalog, id);
 
     if (!disk)
-        misfit(step, error, "there is no such disk");
+        step_misfit(step, error, "there is no such disk");
     return disk;
 }
 
@@ -99,14 +99,14 @@ static bool create_disk(const Step *step, Catalog *catalog, Snapshot *snapshot, 
     Layer *frozen;
 
     if (!has_all(step, id, needed))
-        return misfit(step, error, "a disk lacks a parameter");
+        return step_misfit(step, error, "a disk lacks a parameter");
     if (!disk)
         disk = add_disk(step, catalog, id);
     frozen = disk_active(disk);
     if (!frozen || !g_str_equal(frozen->id, step_get_sub(step, "frozen", id)) ||
         !g_str_equal(frozen->path, step_get_sub(step, "path", id)) ||
         !g_str_equal(frozen->format, step_get_sub(step, "format", id)))
-        return misfit(step, error, "the frozen layer is not the active one of its disk");
+        return step_misfit(step, error, "the frozen layer is not the active one of its disk");
     str_set(&disk->target, step_get_sub(step, "disk", id));
     disk->attached = true;
     frozen->capacity = sub_number(step, "capacity", id);
@@ -139,11 +139,11 @@ static bool apply_create(const Step *step, Catalog *catalog, GError **error)
     Snapshot *snapshot;
 
     if (catalog_snapshot(catalog, step_get(step, "snapshot")))
-        return misfit(step, error, "there is such a snapshot already");
+        return step_misfit(step, error, "there is such a snapshot already");
     if (catalog_named(catalog, step_get(step, "name")))
-        return misfit(step, error, "its name is taken");
+        return step_misfit(step, error, "its name is taken");
     if (g_strcmp0(catalog->current, step_get(step, "parent")) != 0)
-        return misfit(step, error, "its parent is not the current snapshot");
+        return step_misfit(step, error, "its parent is not the current snapshot");
     snapshot = new_snapshot(step);
     g_ptr_array_add(catalog->snapshots, snapshot);
     for (unsigned i = 0; i < disks->len; i++)
@@ -167,9 +167,9 @@ static bool revert_disk(const Step *step, Catalog *catalog, const Snapshot *snap
         return false;
     old = disk_active(disk);
     if (!entry || !old || !has_all(step, id, needed))
-        return misfit(step, error, "the snapshot has no layer on a disk");
+        return step_misfit(step, error, "the snapshot has no layer on a disk");
     if (g_str_equal(old->id, step_get_sub(step, "active", id)))
-        return misfit(step, error, "it is reverted already");
+        return step_misfit(step, error, "it is reverted already");
     g_ptr_array_remove(disk->layers, old);
     g_ptr_array_add(disk->layers, layer_new(step_get_sub(step, "active", id), entry->layer,
                                             step_get_sub(step, "active_path", id), "qcow2",
@@ -186,7 +186,7 @@ static bool apply_revert(const Step *step, Catalog *catalog, GError **error)
     if (!snapshot)
         return false;
     if (snapshot->state != SNAPSHOT_READY || snapshot->hidden)
-        return misfit(step, error, "it is not ready");
+        return step_misfit(step, error, "it is not ready");
     for (unsigned i = 0; i < disks->len; i++)
         if (!revert_disk(step, catalog, snapshot, disks->pdata[i], error))
             return false;
@@ -204,7 +204,7 @@ static bool apply_rename(const Step *step, Catalog *catalog, GError **error)
     if (!snapshot)
         return false;
     if (taken && taken != snapshot)
-        return misfit(step, error, "its new name is taken");
+        return step_misfit(step, error, "its new name is taken");
     str_set(&snapshot->name, step_get(step, "name"));
     return true;
 }
@@ -296,8 +296,8 @@ static bool apply_hidden(const Step *step, Catalog *catalog, GError **error)
 
     if (!snapshot)
         return false;
-    if (snapshot->state != SNAPSHOT_READY)
-        return misfit(step, error, "its point in time is not whole");
+    if (snapshot->state == SNAPSHOT_REMOVING)
+        return step_misfit(step, error, "it is being removed");
     snapshot->hidden = true;
     return true;
 }
@@ -327,11 +327,11 @@ static SnapshotDisk *ending_entry(const Step *step, const Catalog *catalog,
         return NULL;
     entry = snapshot_disk(snapshot, disk->id);
     if (!entry || !g_str_equal(entry->layer, layer)) {
-        misfit(step, error, "the layer is not the snapshot's");
+        step_misfit(step, error, "the layer is not the snapshot's");
         return NULL;
     }
     if (snapshot->state != SNAPSHOT_REMOVING) {
-        misfit(step, error, "it is not being removed");
+        step_misfit(step, error, "it is not being removed");
         return NULL;
     }
     *out_disk = disk;
@@ -354,7 +354,7 @@ static bool apply_merged(const Step *step, Catalog *catalog, GError **error)
     layer = disk_layer(disk, step_get(step, "layer"));
     dependants = disk_dependants(disk, into);
     if (!base || !layer || dependants->len != 1 || dependants->pdata[0] != layer)
-        return misfit(step, error, "the layer is not the only one that depends on it");
+        return step_misfit(step, error, "the layer is not the only one that depends on it");
     str_set(&layer->path, base->path);
     str_set(&layer->format, step_get(step, "format"));
     str_set(&layer->parent, base->parent);
@@ -376,7 +376,7 @@ static bool apply_dropped(const Step *step, Catalog *catalog, GError **error)
         return false;
     dependants = disk_dependants(disk, layer);
     if (dependants->len > 0)
-        return misfit(step, error, "another layer depends on it");
+        return step_misfit(step, error, "another layer depends on it");
     g_ptr_array_remove(snapshot->disks, entry);
     remove_layer(disk, layer);
     return true;
@@ -389,7 +389,7 @@ static bool apply_removed(const Step *step, Catalog *catalog, GError **error)
     if (!snapshot)
         return false;
     if (snapshot->disks->len > 0 || snapshot->state != SNAPSHOT_REMOVING)
-        return misfit(step, error, "it still has layers");
+        return step_misfit(step, error, "it still has layers");
     for (unsigned i = 0; i < catalog->snapshots->len; i++) {
         Snapshot *child = catalog->snapshots->pdata[i];
 
@@ -436,6 +436,8 @@ static const Apply applies[N_STEP_KINDS] = {
     [STEP_RECORD_MERGED] = apply_merged,     [STEP_RECORD_DROPPED] = apply_dropped,
     [STEP_RECORD_REMOVED] = apply_removed,   [STEP_RECORD_FAILED] = apply_failed,
     [STEP_RECORD_WARNING] = apply_warning,   [STEP_RECORD_ATTACHED] = apply_attached,
+    [STEP_RECORD_FOUND] = apply_found,       [STEP_RECORD_LAYERS] = apply_layers,
+    [STEP_RECORD_TREE] = apply_tree,
 };
 
 static bool is_needed(const Catalog *catalog, const Disk *disk)

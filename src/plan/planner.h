@@ -130,6 +130,19 @@ Plan *plan_recover(const Catalog *catalog, const Observation *observation, const
  * they agree. Disks that are merely unknown, detached or relabelled are no drift: see plan_attach.
  * Takes account of merges in state removing (their chain may be before or after). */
 char *plan_drift(const Catalog *catalog, const Observation *observation);
+typedef struct {
+    uid_t uid; /* who owns the snapshots that are found, … */
+    mode_t mode;
+    int64_t now;         /* microseconds */
+    uint64_t random[64]; /* as in CreateRequest */
+} AdoptRequest;
+/* Make the catalog say what libvirt and the headers say (rule 10): records only, no file is changed
+ * or deleted; afterwards plan_drift is NULL. Overlays of somebody else become snapshots found-N;
+ * snapshots whose files are gone go; those that may have been spoiled become failed. Without steps
+ * if there is nothing to adopt. Refuses, naming it: what cannot be a chain of ours, a disk that two
+ * definitions or two disks disagree about, a busy VM. */
+Plan *plan_adopt(const Catalog *catalog, const Observation *observation,
+                 const AdoptRequest *request, GError **error);
 /* record-attached steps for disks that were relabelled, detached or attached again; NULL if none.
  * Never fails. */
 Plan *plan_attach(const Catalog *catalog, const Observation *observation);

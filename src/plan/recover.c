@@ -417,6 +417,7 @@ static bool recover_kind(Recovery *recovery, GError **error)
         return true;
     case PLAN_REMOVE:
     case PLAN_LABEL:
+    case PLAN_ADOPT:
     case PLAN_RECOVER:
     case N_PLAN_KINDS:
         break;

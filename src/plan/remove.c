@@ -142,8 +142,7 @@ Plan *plan_merge(const Catalog *catalog, const Observation *observation, const S
 
 static bool is_work(const Snapshot *snapshot)
 {
-    return snapshot->state == SNAPSHOT_REMOVING ||
-           (snapshot->state == SNAPSHOT_READY && snapshot->hidden);
+    return snapshot->state == SNAPSHOT_REMOVING || snapshot->hidden;
 }
 
 static bool has_removing(const Catalog *catalog)
@@ -188,7 +187,7 @@ Plan *plan_remove(const Catalog *catalog, const Observation *observation, const 
                snapshot->name, observation_name(observation));
         return NULL;
     }
-    hide = snapshot->state == SNAPSHOT_READY && catalog_dependants(catalog, snapshot) > 1;
+    hide = catalog_dependants(catalog, snapshot) > 1;
     if (snapshot->state == SNAPSHOT_READY && !hide &&
         !check_unused(catalog, observation, snapshot, error))
         return NULL;

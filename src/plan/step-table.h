@@ -21,7 +21,7 @@ typedef enum {
 } ValueType;
 
 /* What follows the dot of a key: keys with a suffix may stand many times. */
-typedef enum { SUFFIX_NONE, SUFFIX_TARGET, SUFFIX_DISK } SuffixType;
+typedef enum { SUFFIX_NONE, SUFFIX_TARGET, SUFFIX_DISK, SUFFIX_LAYER, SUFFIX_SNAPSHOT } SuffixType;
 
 typedef struct {
     const char *name;

@@ -30,6 +30,18 @@
     {                                                                                              \
         .name = (key), .type = (value), .suffix = SUFFIX_TARGET                                    \
     }
+#define PER_LAYER(key, value)                                                                      \
+    {                                                                                              \
+        .name = (key), .type = (value), .suffix = SUFFIX_LAYER                                     \
+    }
+#define ANY_LAYER(key, value)                                                                      \
+    {                                                                                              \
+        .name = (key), .type = (value), .suffix = SUFFIX_LAYER, .optional = true                   \
+    }
+#define ANY_SNAPSHOT(key, value)                                                                   \
+    {                                                                                              \
+        .name = (key), .type = (value), .suffix = SUFFIX_SNAPSHOT, .optional = true                \
+    }
 #define ANY_TARGET(key, value)                                                                     \
     {                                                                                              \
         .name = (key), .type = (value), .suffix = SUFFIX_TARGET, .optional = true                  \
@@ -170,11 +182,33 @@ static const StepInfo infos[N_STEP_KINDS] = {
                               .keys = KEYS(ONE("disk", VALUE_ID), ONE("target", VALUE_TARGET),
                                            ONE("attached", VALUE_YES_NO)),
                               .record = true},
+    [STEP_RECORD_FOUND] = {.word = "record-found",
+                           .doc =
+                               "a snapshot without disks yet, for layers that somebody else made",
+                           .keys = KEYS(ONE("snapshot", VALUE_ID), ONE("name", VALUE_NAME),
+                                        ONE("created", VALUE_NUMBER),
+                                        ONE("consistency", VALUE_CONSISTENCY),
+                                        ONE("uid", VALUE_UID), ONE("mode", VALUE_MODE)),
+                           .record = true},
+    [STEP_RECORD_LAYERS] =
+        {.word = "record-layers",
+         .doc = "these are the disk's layers, and whose they are; all others are forgotten",
+         .keys = KEYS(ONE("disk", VALUE_ID), ONE("target", VALUE_TARGET), ONE("active", VALUE_ID),
+                      PER_LAYER("path", VALUE_PATH), PER_LAYER("format", VALUE_FORMAT),
+                      PER_LAYER("capacity", VALUE_NUMBER), ANY_LAYER("parent", VALUE_ID),
+                      ANY_LAYER("owner", VALUE_ID)),
+         .record = true},
+    [STEP_RECORD_TREE] = {.word = "record-tree",
+                          .doc = "the current snapshot, and the parent of each that has one",
+                          .keys =
+                              KEYS(MAYBE("current", VALUE_ID), ANY_SNAPSHOT("parent", VALUE_ID)),
+                          .record = true},
 };
 
 static const char *const plan_words[N_PLAN_KINDS] = {
     [PLAN_CREATE] = "create", [PLAN_REVERT] = "revert", [PLAN_REMOVE] = "remove",
     [PLAN_MERGE] = "merge",   [PLAN_LABEL] = "label",   [PLAN_RECOVER] = "recover",
+    [PLAN_ADOPT] = "adopt",
 };
 
 const StepInfo *step_info(StepKind kind)

@@ -44,6 +44,9 @@ typedef enum {
     STEP_RECORD_FAILED,
     STEP_RECORD_WARNING,
     STEP_RECORD_ATTACHED,
+    STEP_RECORD_FOUND,
+    STEP_RECORD_LAYERS,
+    STEP_RECORD_TREE,
     N_STEP_KINDS,
 } StepKind;
 
@@ -61,6 +64,7 @@ typedef enum {
     PLAN_REMOVE /* accept */,
     PLAN_MERGE /* and unlink: the job of a removal */,
     PLAN_LABEL,
+    PLAN_ADOPT,
     PLAN_RECOVER,
     N_PLAN_KINDS
 } PlanKind;

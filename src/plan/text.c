@@ -142,6 +142,8 @@ static bool suffix_fits(SuffixType type, const char *suffix)
     case SUFFIX_TARGET:
         return suffix && value_fits(VALUE_TARGET, suffix);
     case SUFFIX_DISK:
+    case SUFFIX_LAYER:
+    case SUFFIX_SNAPSHOT:
         return suffix && is_word(suffix);
     }
     return false;

@@ -47,6 +47,7 @@ static bool may_run_beside(const Work *work)
     case REQUEST_POWER:
     case REQUEST_JOB_DROP:
     case REQUEST_JOB_BANDWIDTH:
+    case REQUEST_ADOPT:
     case REQUEST_RESCAN:
     case REQUEST_KINDS:
         return false;

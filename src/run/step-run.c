@@ -150,6 +150,9 @@ static const StepRun runs[N_STEP_KINDS] = {
     [STEP_RECORD_FAILED] = run_record,
     [STEP_RECORD_WARNING] = run_record,
     [STEP_RECORD_ATTACHED] = run_record,
+    [STEP_RECORD_FOUND] = run_record,
+    [STEP_RECORD_LAYERS] = run_record,
+    [STEP_RECORD_TREE] = run_record,
 };
 
 bool step_run(Operation *op, const Step *step, GError **error)

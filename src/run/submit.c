@@ -30,7 +30,7 @@ const char *request_kind_name(RequestKind kind)
         [REQUEST_DESCRIBE] = "describe", [REQUEST_MODE] = "mode",
         [REQUEST_POLICY] = "policy",     [REQUEST_POWER] = "power",
         [REQUEST_JOB_DROP] = "job_drop", [REQUEST_JOB_BANDWIDTH] = "job_bandwidth",
-        [REQUEST_RESCAN] = "rescan",
+        [REQUEST_RESCAN] = "rescan",     [REQUEST_ADOPT] = "adopt",
     };
 
     G_STATIC_ASSERT(G_N_ELEMENTS(names) == REQUEST_KINDS);
@@ -59,7 +59,8 @@ static GError *refuse_busy_locked(EngineVm *vm, const Work *work)
 {
     EngineJob *job = merge_running_locked(vm);
 
-    if (!job || (work->request->kind != REQUEST_CREATE && work->request->kind != REQUEST_REVERT))
+    if (!job || (work->request->kind != REQUEST_CREATE && work->request->kind != REQUEST_REVERT &&
+                 work->request->kind != REQUEST_ADOPT))
         return NULL;
     return g_error_new(
         VMSNAPFS_ERROR, ERR_BUSY,

@@ -112,6 +112,27 @@ bool vm_revert(Vm *vm, const char *name, const char *operation, const VmHooks *h
     return reverted;
 }
 
+/* ---- adopt ---- */
+
+bool vm_adopt(Vm *vm, uid_t uid, mode_t mode, const char *operation, const VmHooks *hooks,
+              GError **error)
+{
+    AdoptRequest request = {.uid = uid, .mode = mode, .now = world_now(vm->world)};
+    Operation op;
+
+    if (!begin_and_look(&op, vm, operation, hooks, error))
+        return false;
+    for (guint i = 0; i < G_N_ELEMENTS(request.random); i++)
+        request.random[i] = world_random(vm->world);
+    g_autoptr(Catalog) catalog = vm_catalog(vm);
+    Plan *plan = plan_adopt(catalog, op.seen, &request, error);
+    bool adopted = plan && executor_run(&op, plan, error);
+    if (adopted)
+        locate_publish(vm, op.seen);
+    operation_end(&op);
+    return adopted;
+}
+
 /* ---- labels ---- */
 
 typedef struct {

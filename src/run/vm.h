@@ -48,6 +48,9 @@ bool vm_create(Vm *vm, const char *name, const char *description, uid_t uid, mod
                const char *operation, const VmHooks *hooks, GError **error);
 bool vm_revert(Vm *vm, const char *name, const char *operation, const VmHooks *hooks,
                GError **error);
+/* Take what libvirt has as the truth: the catalog follows (plan_adopt). */
+bool vm_adopt(Vm *vm, uid_t uid, mode_t mode, const char *operation, const VmHooks *hooks,
+              GError **error);
 /* Accept a removal durably. *out_work: vm_finish has something to do. */
 bool vm_remove(Vm *vm, const char *name, const char *operation, bool *out_work, GError **error);
 /* Do one piece of removal work (plan_next): a whole snapshot. *out_done false: there was nothing to

@@ -169,6 +169,24 @@ static bool run_revert(EngineVm *vm, Work *work, GError **error)
     return true;
 }
 
+/* ---- adopting ---- */
+
+static bool run_adopt(EngineVm *vm, Work *work, GError **error)
+{
+    const Request *request = work->request;
+    Running running = {vm, work};
+    const VmHooks hooks = {.interrupted = hook_interrupted, .data = &running};
+    g_autoptr(GError) cause = NULL;
+
+    if (!check_idle(vm, error) ||
+        !vm_adopt(vm->vm, request->uid, request->mode, request->operation, &hooks, error))
+        return false;
+    /* Hidden snapshots may have come to be needed no more. */
+    if (!merge_adopt(vm, &cause))
+        host_open_failed(vm, cause, work->since);
+    return true;
+}
+
 /* ---- removing ---- */
 
 static bool is_being_removed(EngineVm *vm, EngineJob *job)
@@ -277,7 +295,7 @@ static const struct {
     [REQUEST_CREATE] = {run_create, true}, [REQUEST_RENAME] = {run_rename, false},
     [REQUEST_REVERT] = {run_revert, true}, [REQUEST_DESCRIBE] = {run_describe, false},
     [REQUEST_MODE] = {run_mode, false},    [REQUEST_POLICY] = {run_policy, false},
-    [REQUEST_POWER] = {power_run, true},
+    [REQUEST_POWER] = {power_run, true},   [REQUEST_ADOPT] = {run_adopt, true},
 };
 
 static void run_simple(EngineVm *vm, Work *work, GError **error)

@@ -29,6 +29,7 @@ typedef struct {
     uint64_t seed, written;
     GHashTable *contents; /* snapshot id → GPtrArray of GArray of guint64, one a disk */
     GPtrArray *active;    /* of GArray: what the guest must read */
+    bool crooked;         /* its disks have different trees: the law of one tree is off */
 } Lab;
 
 Lab *lab_new(unsigned disks, uint64_t seed);

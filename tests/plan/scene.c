@@ -111,7 +111,31 @@ void scene_job(Scene *scene, const char *target, const char *kind, const char *m
     str_set(&disk->mirror_job, mirror ? kind : NULL);
 }
 
+void scene_foreign_overlay(Scene *scene, const char *target, const char *name)
+{
+    Domain *domains[] = {scene->seen->inactive, scene->seen->live};
+    const DomainDisk *disk = scene_disk(scene, target);
+    g_autofree char *path = g_strconcat(disk->path, ".", name, NULL);
+    ImageFacts *facts = scene_file(scene, path);
+
+    str_set(&facts->backing, disk->path);
+    str_set(&facts->backing_format, disk->format);
+    for (unsigned i = 0; i < G_N_ELEMENTS(domains) && domains[i]; i++) {
+        str_set(&domain_disk(domains[i], target)->path, path);
+        str_set(&domain_disk(domains[i], target)->format, "qcow2");
+    }
+}
+
 /* --- plans --- */
+
+Plan *scene_plan_adopt(Scene *scene, GError **error)
+{
+    AdoptRequest request = {.uid = 0, .mode = 0750, .now = 1790000000000000};
+
+    for (unsigned i = 0; i < 64; i++)
+        request.random[i] = ++scene->count;
+    return plan_adopt(scene->catalog, scene->seen, &request, error);
+}
 
 Plan *scene_plan_create(Scene *scene, const char *name, GError **error)
 {

@@ -29,6 +29,10 @@ Plan *scene_plan_create(Scene *scene, const char *name, GError **error);
 Plan *scene_plan_revert(Scene *scene, const char *name, GError **error);
 Plan *scene_plan_remove(Scene *scene, const char *name, GError **error);
 
+Plan *scene_plan_adopt(Scene *scene, GError **error);
+/* Somebody else put an empty overlay "PATH.NAME" on the disk. */
+void scene_foreign_overlay(Scene *scene, const char *target, const char *name);
+
 /* Do one step to the host or to the catalog; the catalog must pass its check. */
 void scene_run_step(Scene *scene, const Step *step);
 /* All of them, then the laws. */

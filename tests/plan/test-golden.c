@@ -395,6 +395,63 @@ static Plan *create_after_a_disk_was_exchanged(Scene *scene, GError **error)
     return scene_plan_create(scene, "s2", error);
 }
 
+static const char *layer_path(Scene *scene, const char *name)
+{
+    const SnapshotDisk *entry = scene_snapshot(scene, name)->disks->pdata[0];
+    const Disk *disk = scene->catalog->disks->pdata[0];
+
+    return disk_layer(disk, entry->layer)->path;
+}
+
+static Plan *adopt_a_foreign_snapshot_of_two_disks(Scene *scene, GError **error)
+{
+    scene_add_disk(scene, "vdb", "raw");
+    creates(scene, "s1");
+    scene_start(scene);
+    scene_foreign_overlay(scene, "vda", "x");
+    scene_foreign_overlay(scene, "vdb", "x");
+    return scene_plan_adopt(scene, error);
+}
+
+static Plan *adopt_foreign_snapshots_of_one_disk_more(Scene *scene, GError **error)
+{
+    scene_add_disk(scene, "vdb", "qcow2");
+    creates(scene, "s1");
+    scene_foreign_overlay(scene, "vda", "x");
+    scene_foreign_overlay(scene, "vda", "y");
+    scene_foreign_overlay(scene, "vdb", "x");
+    return scene_plan_adopt(scene, error);
+}
+
+/* virsh blockcommit --active --pivot --delete */
+static Plan *adopt_an_active_commit(Scene *scene, GError **error)
+{
+    g_autofree char *top = NULL;
+
+    creates(scene, "s1 s2");
+    top = g_strdup(scene_disk(scene, "vda")->path);
+    str_set(&scene_disk(scene, "vda")->path, layer_path(scene, "s2"));
+    g_hash_table_remove(scene->seen->files, top);
+    return scene_plan_adopt(scene, error);
+}
+
+/* virsh blockcommit --top s3 --base s2, or a pull: s3's own file stays whole, s2's is doubtful. */
+static Plan *adopt_an_inner_commit(Scene *scene, GError **error)
+{
+    creates(scene, "s1 s2 s3 s4");
+    str_set(&scene_file(scene, layer_path(scene, "s4"))->backing, layer_path(scene, "s2"));
+    return scene_plan_adopt(scene, error);
+}
+
+static Plan *adopt_an_edit_to_an_older_layer(Scene *scene, GError **error)
+{
+    creates(scene, "s1 s2");
+    scene_revert(scene, "s1");
+    creates(scene, "s3");
+    str_set(&scene_disk(scene, "vda")->path, layer_path(scene, "s2"));
+    return scene_plan_adopt(scene, error);
+}
+
 /* clang-format off */
 #define SITUATION(name) {#name, name}
 /* clang-format on */
@@ -441,6 +498,11 @@ static const struct {
     SITUATION(e_41_revert_to_the_sibling),
     SITUATION(detached_disk_is_merged_too),
     SITUATION(create_after_a_disk_was_exchanged),
+    SITUATION(adopt_a_foreign_snapshot_of_two_disks),
+    SITUATION(adopt_foreign_snapshots_of_one_disk_more),
+    SITUATION(adopt_an_active_commit),
+    SITUATION(adopt_an_inner_commit),
+    SITUATION(adopt_an_edit_to_an_older_layer),
 };
 
 static char *golden_path(const char *name)

@@ -41,6 +41,11 @@ static const char *const lines[] = {
     "record-failed snapshot=" ID " error=no\\040space",
     "record-warning snapshot=" ID " text=late\\040thaw",
     "record-attached disk=" ID " target=vda attached=yes",
+    "record-found snapshot=" ID " name=found-1 created=1 consistency=crash uid=0 mode=0750",
+    "record-layers disk=" ID " target=vda active=bbbbbbbbbb path.bbbbbbbbbb=/i/b "
+    "format.bbbbbbbbbb=qcow2 capacity.bbbbbbbbbb=512 parent.bbbbbbbbbb=cccccccccc "
+    "path.cccccccccc=/i/c format.cccccccccc=raw capacity.cccccccccc=512 owner.cccccccccc=" ID,
+    "record-tree current=" ID " parent." ID "=dddddddddd",
 };
 
 static char *whole_plan(void)

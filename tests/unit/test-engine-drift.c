@@ -16,6 +16,14 @@ static const char *rescan(Bench *bench)
     return bench_answer(bench_submit(bench, bench_request(REQUEST_RESCAN, WEB, NULL)));
 }
 
+static const char *adopt(Bench *bench)
+{
+    Request *request = bench_request(REQUEST_ADOPT, WEB, NULL);
+
+    request->mode = 0750;
+    return bench_answer(bench_submit(bench, request));
+}
+
 static Bench *with_two_snapshots(void)
 {
     Bench *bench = bench_new();
@@ -58,6 +66,41 @@ static void drift_ends_with_its_cause(void **state)
     bench_free(bench);
 }
 
+static void adopt_takes_what_is_there(void **state)
+{
+    Bench *bench = with_two_snapshots();
+
+    simhost_stranger_snapshot(bench->host, WEB, "x", both);
+    assert_string_equal(adopt(bench), "ok");
+    assert_false(drifts(bench, WEB));
+    assert_listed(bench, WEB, "s1 s2 found-1");
+    g_autofree char *current = bench_current(bench, WEB);
+    assert_string_equal(current, "found-1");
+    assert_string_equal(adopt(bench), "ok");
+    assert_string_equal(bench_create(bench, WEB, "s3"), "ok");
+    assert_string_equal(bench_remove(bench, WEB, "found-1"), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    bench_restart(bench);
+    assert_listed(bench, WEB, "s1 s2 s3");
+    bench_free(bench);
+}
+
+static void what_was_hidden_is_finished_after_an_adoption(void **state)
+{
+    Bench *bench = with_two_snapshots();
+
+    assert_string_equal(bench_revert(bench, WEB, "s1"), "ok");
+    assert_string_equal(bench_remove(bench, WEB, "s1"), "ok");
+    assert_listed(bench, WEB, "[s1] s2");
+    for (unsigned i = 0; both[i]; i++)
+        simhost_stranger_commit(bench->host, WEB, both[i], 0, 1);
+    assert_string_equal(adopt(bench), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    assert_false(drifts(bench, WEB));
+    assert_listed(bench, WEB, "s2");
+    bench_free(bench);
+}
+
 static void a_look_that_fails_says_so(void **state)
 {
     Bench *bench = with_two_snapshots();
@@ -72,6 +115,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_foreign_overlay_is_seen_told_and_refused),
         cmocka_unit_test(drift_ends_with_its_cause),
+        cmocka_unit_test(adopt_takes_what_is_there),
+        cmocka_unit_test(what_was_hidden_is_finished_after_an_adoption),
         cmocka_unit_test(a_look_that_fails_says_so),
     };
 

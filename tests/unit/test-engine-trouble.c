@@ -329,7 +329,7 @@ static void assert_all_refused(Bench *bench)
     static const RequestKind kinds[] = {REQUEST_CREATE,        REQUEST_RENAME,   REQUEST_REMOVE,
                                         REQUEST_REVERT,        REQUEST_DESCRIBE, REQUEST_MODE,
                                         REQUEST_POLICY,        REQUEST_POWER,    REQUEST_JOB_DROP,
-                                        REQUEST_JOB_BANDWIDTH, REQUEST_RESCAN};
+                                        REQUEST_JOB_BANDWIDTH, REQUEST_ADOPT,    REQUEST_RESCAN};
 
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
         Request *request = bench_request(kinds[i], WEB, "first");

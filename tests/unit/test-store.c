@@ -98,9 +98,11 @@ static char *keys_row(const StepInfo *info)
     GString *row = g_string_new(NULL);
 
     for (const StepKey *key = info->keys; key->name; key++) {
-        const char *suffix = key->suffix == SUFFIX_DISK     ? ".DISK"
-                             : key->suffix == SUFFIX_TARGET ? ".TARGET"
-                                                            : "";
+        const char *suffix = key->suffix == SUFFIX_DISK       ? ".DISK"
+                             : key->suffix == SUFFIX_TARGET   ? ".TARGET"
+                             : key->suffix == SUFFIX_LAYER    ? ".LAYER"
+                             : key->suffix == SUFFIX_SNAPSHOT ? ".SNAPSHOT"
+                                                              : "";
 
         g_string_append_printf(row, "%s`%s%s%s`", row->len ? " " : "", key->name, suffix,
                                key->optional ? "?" : "");
