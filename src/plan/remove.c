@@ -187,6 +187,9 @@ Plan *plan_remove(const Catalog *catalog, const Observation *observation, const 
                snapshot->name, observation_name(observation));
         return NULL;
     }
+    /* Beside a merge the chain is on its way. */
+    if (!has_removing(catalog) && !check_no_drift(catalog, observation, error))
+        return NULL;
     hide = catalog_dependants(catalog, snapshot) > 1;
     if (snapshot->state == SNAPSHOT_READY && !hide &&
         !check_unused(catalog, observation, snapshot, error))

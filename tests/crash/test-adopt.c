@@ -409,6 +409,7 @@ static char *break_everywhere(const Case *the)
     fault_arm(lab->fault, FAULT_NONE, 0);
     adopt(lab, NULL);
     unsigned effects = fault_calls(lab->fault);
+    learn(lab);
     lab_finish(lab, NULL);
     shape = lab_shape(lab);
     for (unsigned call = 1; !why && call <= effects; call++)
