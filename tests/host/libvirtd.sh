@@ -49,10 +49,26 @@ behind_its_back() { # virsh starts and stops the VM: the tree follows by event
     v start one && wait_for is_state one running && v suspend one && wait_for is_state one paused && v destroy one && wait_for is_state one shutoff
 }
 
+sleeps() { cat "/proc/$DAEMON"/task/*/status | awk '/^voluntary_ctxt_switches/ { sum += $2 } END { print sum }'; }
+ticks() { awk '{ print $14 + $15 }' "/proc/$DAEMON/stat"; }
+asked() { awk '$1 == "libvirt_calls" { print $2 }' "$MNT/.vmsnapfs/stats"; }
+idle_daemon() { # events, no polling: libvirt's own keepalive is all that wakes it
+    local ticks sleeps asked
+    start one && wait_for is_state one running || return
+    sleep 1 # what the start has to tell
+    ticks=$(ticks) sleeps=$(sleeps) asked=$(asked)
+    sleep 3
+    (($(sleeps) - sleeps <= 10)) || { fail "its threads woke up $(($(sleeps) - sleeps)) times in 3 s"; return 1; }
+    (($(ticks) - ticks <= 1)) || { fail "it used $(($(ticks) - ticks)) ticks"; return 1; }
+    ls -lR "$MNT" > /dev/null && find "$MNT" -type f -exec cat {} + > /dev/null && [[ $(asked) == "$asked" ]] || { fail "libvirt was asked $(($(asked) - asked)) times"; return 1; }
+    stop one
+}
+
 libvirtd_begin || { echo "not ok libvirtd: a private one - $(cat "$WORK/lv/holder.log")"; exit 1; }
 vm_make one 2 qcow2 160M
 case_run "libvirt absent at the start" absent_at_start
 case_run "libvirtd killed and back" killed
 case_run "libvirtd killed in a live merge (E-5)" killed_in_a_merge
 case_run "events: virsh behind its back" behind_its_back
+case_run "an idle daemon and who reads ask libvirt nothing" idle_daemon
 case_run "undefined, renamed, defined again (E-38)" undefined_and_back

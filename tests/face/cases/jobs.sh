@@ -70,6 +70,19 @@ P
 
 # ---- -o sync ----
 
+# One byte at a time: the first word, and how it ends.
+read_bytes() {
+    quick python3 - "$1" <<'P'
+import errno, os, sys
+fd, text = os.open(sys.argv[1], os.O_RDONLY), b""
+try:
+    while True:
+        text += os.read(fd, 1)
+except OSError as e:
+    print(text.decode().split()[0] if text.endswith(b"\n") else text, errno.errorcode[e.errno])
+P
+}
+
 # The process itself, not what is around it; sets $inside.
 waits_in_rmdir() {
     for inside in $(quick pgrep -f "python3 - $1"); do grep -qE '^(84|263|35) ' "/proc/$inside/syscall" && return; done
@@ -105,6 +118,7 @@ an_rmdir_with_sync_whose_merge_fails_says_so_and_the_entry_is_back() {
     same state failed "$(quick cat "$S/t/state")"
     same wait 1 "$(quick cat "$V/wait" > "$WORK/waited" 2>&1; echo $?)"
     grep -q "^merge t: failed: " "$WORK/waited" || fail "wait said <$(cat "$WORK/waited")>"
+    same "byte by byte" "merge EIO" "$(read_bytes "$V/wait")"
     grep -q "Input/output error" "$WORK/waited" || fail "wait did not fail with EIO: <$(cat "$WORK/waited")>"
     works mv "$S/t" "$S/u"
     echo 0 > "$V/policy/merge_timeout"
