@@ -27,12 +27,15 @@ static mode_t mode_of(const Node *node, const Place *place)
     return S_IFDIR | (node->scope == SCOPE_HIDDEN ? bits & ~(mode_t)0222 : bits);
 }
 
-/* Bytes of the image files that a directory stands for, so that du adds up to what the store holds.
+/* Bytes of the image files that a directory or an orphan stands for, so that du adds up to what the
+ * store holds.
  */
 static uint64_t allocation(const Node *node, const Place *place)
 {
     uint64_t bytes = 0;
 
+    if (node->scope == SCOPE_ORPHAN)
+        return place->orphan->allocation;
     if (!node_is_directory(node))
         return 0;
     if (node->scope == SCOPE_DISK)

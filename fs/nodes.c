@@ -85,6 +85,13 @@ static const Node nodes[] = {
      .mode = LINK,
      .flags = NODE_FLEETING,
      .show = show_job_link},
+    {.pattern = ".vmsnapfs/orphans", .scope = SCOPE_HOST, .mode = WORK, .flags = NODE_GUARDED},
+    {.pattern = ".vmsnapfs/orphans/<file>",
+     .scope = SCOPE_ORPHAN,
+     .mode = TEXT,
+     .flags = NODE_FLEETING,
+     .show = show_orphan,
+     .drop = request_free_orphan},
 
     {.pattern = "<vm>", .scope = SCOPE_VM, .mode = WORK, .link = request_revert},
     {.pattern = "<vm>/uuid", .scope = SCOPE_VM, .mode = TEXT, .show = show_uuid},

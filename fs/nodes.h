@@ -13,6 +13,7 @@ typedef enum {
     NODE_EVENTS = 1 << 4,   /* `events` */
     NODE_FLEETING = 1 << 5, /* the kernel keeps neither its name nor its attributes */
     NODE_PROGRESS = 1 << 6, /* shows how far jobs are */
+    NODE_GUARDED = 1 << 7,  /* whose files are removed by name only, not by who walks through it */
 } NodeFlags;
 
 typedef struct Node Node;

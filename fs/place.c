@@ -240,6 +240,46 @@ static char *name_policy(const Place *place)
     return g_strdup(place->key);
 }
 
+/* ---- orphans ---- */
+
+static bool find_orphan(Place *place, const char *name)
+{
+    for (guint i = 0; i < place->host->orphans->len; i++) {
+        place->orphan = g_ptr_array_index(place->host->orphans, i);
+        if (strcmp(place->orphan->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool bind_orphan(Place *place, const char *path)
+{
+    for (guint i = 0; i < place->host->orphans->len; i++) {
+        place->orphan = g_ptr_array_index(place->host->orphans, i);
+        if (strcmp(place->orphan->path, path) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void each_orphan(Place *place, PlaceVisit visit, void *data)
+{
+    for (guint i = 0; i < place->host->orphans->len; i++) {
+        place->orphan = g_ptr_array_index(place->host->orphans, i);
+        visit(place, data);
+    }
+}
+
+static char *name_orphan(const Place *place)
+{
+    return g_strdup(place->orphan->name);
+}
+
+static char *object_orphan(const Place *place)
+{
+    return g_strdup(place->orphan->path);
+}
+
 /* ---- temporary links ---- */
 
 static bool find_link(Place *place, const char *name)
@@ -288,6 +328,11 @@ static const ScopeKind kinds[] = {
                        .bind = bind_running,
                        .each = each_running,
                        .name = name_job},
+    [SCOPE_ORPHAN] = {.find = find_orphan,
+                      .bind = bind_orphan,
+                      .each = each_orphan,
+                      .name = name_orphan,
+                      .object = object_orphan},
 };
 
 bool place_bind(Place *place, Scope scope, const char *uuid, const char *object)

@@ -16,6 +16,7 @@ typedef enum {
     SCOPE_LINK,     /* a temporary link of ln in a VM's directory */
     SCOPE_UUID,     /* by-uuid/<uuid> */
     SCOPE_RUNNING,  /* .vmsnapfs/jobs/<id> */
+    SCOPE_ORPHAN,   /* .vmsnapfs/orphans/<file> */
 } Scope;
 
 typedef struct {
@@ -25,6 +26,7 @@ typedef struct {
     const SnapshotView *snapshot;
     EngineJob *job; /* borrowed from vm */
     const DiskView *disk;
+    const OrphanView *orphan;
     const char *key;
     char *link_name, *link_target;
 } Place;

@@ -161,3 +161,11 @@ Request *request_job_drop(const Place *place, GError **error)
 {
     return request_of_job(place, REQUEST_JOB_DROP);
 }
+
+Request *request_free_orphan(const Place *orphan, GError **error)
+{
+    Request *request = request_new(REQUEST_FREE, "");
+
+    str_set(&request->text, orphan->orphan->path);
+    return request;
+}

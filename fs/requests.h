@@ -18,4 +18,5 @@ Request *request_power(const Place *place, const char *text, GError **error);
 Request *request_drift(const Place *place, const char *text, GError **error);
 Request *request_policy(const Place *place, const char *text, GError **error);
 Request *request_bandwidth(const Place *place, const char *text, GError **error);
+Request *request_free_orphan(const Place *orphan, GError **error);
 Request *request_job_drop(const Place *place, GError **error);

@@ -230,25 +230,6 @@ static const char *why_not_unlinked(const Node *node)
     return "cannot be removed: it is part of the tree";
 }
 
-void session_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-    g_autoptr(Inode) directory = NULL;
-    g_auto(Place) place = {0};
-
-    if (!session_open_place(req, parent, &directory, &place))
-        return;
-    const Node *node = nodes_find(directory->node, &place, name);
-    bool removable = directory->node->drop && node_is_known(directory->node, name);
-    if (removable)
-        unlink_in_removable(req, directory, &place, node, name);
-    else if (!node)
-        fuse_reply_err(req, ENOENT);
-    else if (node->scope == SCOPE_LINK)
-        unlink_link(req, &place);
-    else
-        forbid_sweep(req, "unlink", directory, &place, name, why_not_unlinked(node));
-}
-
 /* The kernel takes the node for dead from the answer on: from now on it has another id. */
 static void reply_gone(Face *face, fuse_req_t req, void *inode)
 {
@@ -256,10 +237,10 @@ static void reply_gone(Face *face, fuse_req_t req, void *inode)
     fuse_reply_err(req, 0);
 }
 
-static void drop(fuse_req_t req, const Node *node, const Place *place)
+static void drop(fuse_req_t req, const char *verb, const Node *node, const Place *place)
 {
     Face *face = session_face(req);
-    g_autofree char *operation = act_operation("rmdir", node, place, NULL);
+    g_autofree char *operation = act_operation(verb, node, place, NULL);
     g_autoptr(GError) error = NULL;
     Request *request = node->drop(place, &error);
 
@@ -284,6 +265,39 @@ static bool allows_drop(fuse_req_t req, const Node *node, const Place *place)
                               node_list(node), object);
 }
 
+/* A file that stands for one elsewhere. */
+static void unlink_file(fuse_req_t req, const Inode *directory, const Node *node,
+                        const Place *place, const char *name)
+{
+    if (sweep_allows_unlink(session_face(req)->sweep, act_caller(req), "", "orphans", ""))
+        drop(req, "unlink", node, place);
+    else
+        session_forbid(req, "unlink", directory->node, place, name,
+                       "was not removed: this process is deleting its way through the tree; give "
+                       "the file by name, as in rm .vmsnapfs/orphans/FILE");
+}
+
+void session_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    g_autoptr(Inode) directory = NULL;
+    g_auto(Place) place = {0};
+
+    if (!session_open_place(req, parent, &directory, &place))
+        return;
+    const Node *node = nodes_find(directory->node, &place, name);
+    bool removable = directory->node->drop && node_is_known(directory->node, name);
+    if (removable)
+        unlink_in_removable(req, directory, &place, node, name);
+    else if (!node)
+        fuse_reply_err(req, ENOENT);
+    else if (node->scope == SCOPE_LINK)
+        unlink_link(req, &place);
+    else if (node->drop && !node_is_directory(node))
+        unlink_file(req, directory, node, &place, name);
+    else
+        forbid_sweep(req, "unlink", directory, &place, name, why_not_unlinked(node));
+}
+
 void session_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     g_autoptr(Inode) directory = NULL;
@@ -302,7 +316,7 @@ void session_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     else if (!allows_drop(req, node, &place))
         session_forbid(req, "rmdir", directory->node, &place, name, guarded);
     else
-        drop(req, node, &place);
+        drop(req, "rmdir", node, &place);
 }
 
 /* ---- moving ---- */

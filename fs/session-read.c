@@ -125,6 +125,10 @@ static void tell_guard(fuse_req_t req, const Inode *inode)
     if (list)
         sweep_opened(session_face(req)->sweep, act_caller(req), inode->uuid, list,
                      inode->object[0] ? inode->object : NULL);
+    if (inode->node->flags & NODE_GUARDED) {
+        sweep_opened(session_face(req)->sweep, act_caller(req), "", "orphans", NULL);
+        sweep_opened(session_face(req)->sweep, act_caller(req), "", "orphans", "");
+    }
 }
 
 static void close_directory(Face *face, void *directory)

@@ -95,7 +95,16 @@ char *show_host_status(const Place *place)
     show_key(out, "config_problem", place->host->config_problem);
     show_key_number(out, "vms", place->host->vms->len);
     show_key_number(out, "jobs", jobs);
+    show_key_number(out, "orphans", place->host->orphans->len);
+    show_key(out, "orphans_problem", place->host->orphans_problem);
     return g_string_free(out, FALSE);
+}
+
+char *show_orphan(const Place *place)
+{
+    g_autofree char *path = text_escape(place->orphan->path);
+
+    return show_line(path);
 }
 
 char *show_errors(const Place *place)

@@ -35,6 +35,8 @@ char *show_snapshot_error(const Place *place);
 char *show_snapshot_info(const Place *place);
 char *show_snapshot_parent(const Place *place);
 
+char *show_orphan(const Place *place);
+
 char *show_job_kind(const Place *place);
 char *show_job_state(const Place *place);
 char *show_job_created(const Place *place);

@@ -5,8 +5,8 @@
  * by each refusal, after (a) an unlink or rmdir outside snapshots/ was refused to it (at root
  * level: for all VMs), (b) it opened both snapshots/ and that snapshot as directories, (c) it
  * opened a file of that snapshot for reading and then unlinked one there. The same goes for jobs/
- * and each job. A process is its thread group and start time; one that /proc does not know is
- * judged by its uid. Thread-safe. */
+ * and each job, and for the files of orphans/ as a whole. A process is its thread group and start
+ * time; one that /proc does not know is judged by its uid. Thread-safe. */
 #pragma once
 
 #include "fs/face.h"

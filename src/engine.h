@@ -64,14 +64,23 @@ typedef struct {
     GHashTable *policy; /* key → value, every key */
 } VmView;
 
+/* A file of ours that nothing refers to any more. */
+typedef struct {
+    char *name; /* of the file; with ~2, ~3 … where several have it */
+    char *path;
+    uint64_t allocation; /* bytes */
+} OrphanView;
+
 typedef struct {
     gint references; /* private */
     char *uri;
-    bool up;              /* libvirt answers */
-    char *problem;        /* why not, or what else keeps it from working as it should, or "" */
-    char *config;         /* the configuration file in force, or "" */
-    char *config_problem; /* why not all of what that file now says is in force, or "" */
-    GPtrArray *vms;       /* of VmView *, by name */
+    bool up;               /* libvirt answers */
+    char *problem;         /* why not, or what else keeps it from working as it should, or "" */
+    char *config;          /* the configuration file in force, or "" */
+    char *config_problem;  /* why not all of what that file now says is in force, or "" */
+    GPtrArray *vms;        /* of VmView *, by name */
+    GPtrArray *orphans;    /* of OrphanView *, by path; empty while they cannot be told */
+    char *orphans_problem; /* why they cannot be told, or "" */
 } HostView;
 
 HostView *engine_view(Engine *engine); /* a reference: drop with host_view_unref */
@@ -122,6 +131,7 @@ typedef enum {
                               finished one */
     REQUEST_JOB_BANDWIDTH, /* job, number bytes/s */
     REQUEST_ADOPT,         /* uid, mode (of what is found) */
+    REQUEST_FREE,          /* text = path of an orphan; vm is "" */
     REQUEST_RESCAN,        /* look at the VM again; answered when the fresh view is out */
     REQUEST_KINDS          /* how many there are */
 } RequestKind;

@@ -23,6 +23,8 @@
  * each snapshot forgetful: false               # libvirt does not store the persistent definition
  * after snapshots and pivots down: false                    # libvirt cannot be reached slow_ms:
  * {snapshot: 0, define: 0, start: 0, shutdown: 0, overlay: 0, commit: 0}  # commit: each block
+ *     images:                       # files that no VM has
+ *       - {path: images/x.qcow2, backing: images/vda.qcow2, capacity: 67108864}
  */
 #include "hv/fake-yaml.h"
 
@@ -261,6 +263,36 @@ static bool add_vms(SimHost *host, const char *directory, const YamlNode *list, 
     return true;
 }
 
+static bool add_loose_image(SimHost *host, const char *directory, const YamlNode *node,
+                            GError **error)
+{
+    static const char *const keys[] = {"path", "backing", "capacity", NULL};
+    const char *path = NULL, *backing = NULL;
+    uint64_t capacity = 0;
+
+    if (!yaml_is_map(node, error) || !yaml_check_keys(node, keys, error) ||
+        !yaml_text(yaml_need(node, "path", error), &path, error) ||
+        !opt_text(node, "backing", &backing, error) ||
+        !yaml_u64(yaml_need(node, "capacity", error), &capacity, error))
+        return false;
+    g_autofree char *file = g_canonicalize_filename(path, directory);
+    g_autofree char *below = backing ? g_canonicalize_filename(backing, directory) : NULL;
+    add_image(host, file, "qcow2", below, "qcow2", capacity);
+    return true;
+}
+
+static bool add_images(SimHost *host, const char *directory, const YamlNode *list, GError **error)
+{
+    if (!list)
+        return true;
+    if (!yaml_is_list(list, error))
+        return false;
+    for (unsigned i = 0; i < list->items->len; i++)
+        if (!add_loose_image(host, directory, list->items->pdata[i], error))
+            return false;
+    return true;
+}
+
 static bool set_slow(SimHost *host, const YamlNode *map, GError **error)
 {
     static const char *const keys[] = {
@@ -319,12 +351,20 @@ static bool set_behaviour(SimHost *host, const YamlNode *root, GError **error)
 
 static SimHost *make_host(const YamlNode *root, const char *directory, GError **error)
 {
-    static const char *const keys[] = {"vms",          "job_blocks_per_look", "free_bytes", "down",
-                                       "guest_writes", "forgetful",           "slow_ms",    NULL};
+    static const char *const keys[] = {"vms",
+                                       "job_blocks_per_look",
+                                       "free_bytes",
+                                       "down",
+                                       "guest_writes",
+                                       "forgetful",
+                                       "slow_ms",
+                                       "images",
+                                       NULL};
     g_autoptr(SimHost) host = simhost_new();
 
     if (!yaml_is_map(root, error) || !yaml_check_keys(root, keys, error) ||
         !add_vms(host, directory, yaml_need(root, "vms", error), error) ||
+        !add_images(host, directory, yaml_get(root, "images"), error) ||
         !set_behaviour(host, root, error))
         return NULL;
     return g_steal_pointer(&host);

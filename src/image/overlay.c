@@ -16,12 +16,20 @@
 #define SECTOR    512
 #define LABEL_MAX 4096
 
-static char *temporary_path(const char *path)
+char *overlay_temporary_path(const char *path)
 {
     g_autofree char *directory = g_path_get_dirname(path);
     g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, path, -1);
 
     return g_strdup_printf("%s/.vmsnapfs-%.16s.new", directory, hash);
+}
+
+bool overlay_is_temporary(const char *path)
+{
+    g_autofree char *name = g_path_get_basename(path);
+
+    return strlen(name) == strlen(".vmsnapfs-0123456789abcdef.new") &&
+           g_str_has_prefix(name, ".vmsnapfs-") && g_str_has_suffix(name, ".new");
 }
 
 static bool remove_file(const char *path, GError **error)
@@ -34,7 +42,7 @@ static bool remove_file(const char *path, GError **error)
 
 bool overlay_remove_temporary(const char *path, GError **error)
 {
-    g_autofree char *temporary = temporary_path(path);
+    g_autofree char *temporary = overlay_temporary_path(path);
 
     return remove_file(temporary, error);
 }
@@ -166,7 +174,7 @@ static bool publish(const char *temporary, const char *path, GError **error)
 bool overlay_create(const char *path, const char *backing, const char *backing_format,
                     uint64_t capacity, GError **error)
 {
-    g_autofree char *temporary = temporary_path(path);
+    g_autofree char *temporary = overlay_temporary_path(path);
     struct stat status;
     bool made;
     int fd;

@@ -9,6 +9,11 @@ bool overlay_create(const char *path, const char *backing, const char *backing_f
 /* Remove what an overlay_create of @path that died may have left. */
 bool overlay_remove_temporary(const char *path, GError **error);
 
+/* Under which name an overlay at @path is made; yours. */
+char *overlay_temporary_path(const char *path);
+/* Is @path such a name? */
+bool overlay_is_temporary(const char *path);
+
 /* fsync the directory that @path is in. */
 bool overlay_sync_directory(const char *path, GError **error);
 /* Does the header at @path name @backing, @backing_format and, unless 0, @capacity? */

@@ -102,6 +102,15 @@ char *names_overlay_path(const char *covered, const char *id)
     return g_strdup_printf("%s%s.%s.qcow2", directory, stem, id);
 }
 
+char *names_overlay_id(const char *path)
+{
+    const char *end = g_str_has_suffix(path, ".qcow2") ? strrchr(path, '.') : NULL;
+    g_autofree char *rest = end ? g_strndup(path, (gsize)(end - path)) : NULL;
+    const char *dot = rest ? strrchr(rest, '.') : NULL;
+
+    return dot && names_is_id(dot + 1) ? g_strdup(dot + 1) : NULL;
+}
+
 char *names_untaken(const char *name, GHashTable *taken)
 {
     for (unsigned n = 2;; n++) {

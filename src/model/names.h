@@ -20,6 +20,9 @@ bool names_is_id(const char *text);
  * the name stays within 255 bytes. */
 char *names_overlay_path(const char *covered, const char *id);
 
+/* The id in the name of such an overlay; NULL if @path is not named like one. New string. */
+char *names_overlay_id(const char *path);
+
 /* "<name>~2", "<name>~3" … : the first one not used in @taken (char * → any), cut to 200 bytes
  * (rule 4). */
 char *names_untaken(const char *name, GHashTable *taken);

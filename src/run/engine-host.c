@@ -327,6 +327,7 @@ void host_open_vm(EngineVm *vm)
     show(vm);
     g_mutex_lock(&engine->lock);
     vm->opened = true;
+    orphans_look_soon_locked(engine);
     g_cond_broadcast(&engine->changed);
     g_mutex_unlock(&engine->lock);
 }

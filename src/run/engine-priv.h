@@ -4,8 +4,9 @@
  * the hypervisor's events, engine-vm.c one VM and what is published, queue.c the order of work on
  * one VM, work.c what a request does, power.c the state file, merge.c the work that removals leave,
  * merge-jobs.c its jobs, thaw-job.c that of a guest that is to be thawed, job.c one job,
- * configure.c the configuration, refresh.c and view.c the views, retry.c what is tried again,
- * events.c the JSON lines, errors.c the rings, stats.c the counters.
+ * configure.c the configuration, engine-orphans.c files that nobody needs, refresh.c and view.c the
+ * views, retry.c what is tried again, events.c the JSON lines, errors.c the rings, stats.c the
+ * counters.
  *
  * Locks, outermost first:
  *   engine->lock   the table of VMs, queues, job lists, tickets, the views' pointers
@@ -81,6 +82,9 @@ struct Engine {
     int64_t
         forget_at; /* monotonic µs: no done job has been shown for too long before; 0: none is */
     Retry retry;   /* of the list */
+    GPtrArray *orphans;    /* of OrphanView; not changed once it is here */
+    char *orphans_problem; /* never NULL */
+    bool orphans_wanted, orphans_looking;
     bool retrying; /* the task that waits for retries is there */
     bool listed;   /* the first list was answered, with whatever */
 };
@@ -187,6 +191,12 @@ void host_event(HvEventKind kind, const char *uuid, const char *target, void *da
 void host_list_locked(Engine *engine, bool reopen);
 /* A call said that the host is down: if so, show it. False: it is up, and nobody will say so. */
 bool host_lost(Engine *engine, const char *why);
+
+/* ---- engine-orphans.c ---- */
+
+/* Look for orphans soon, from the pool: after whatever may have left some, or hidden some. */
+void orphans_look_soon_locked(Engine *engine);
+void orphans_free(Engine *engine, EngineVm *vm, Work *work);
 
 /* ---- queue.c ---- */
 

@@ -79,6 +79,8 @@ static Engine *engine_make(const char *uri)
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)engine_vm_unref);
     engine->tickets = g_hash_table_new(g_int64_hash, g_int64_equal);
     engine->problem = g_strdup("");
+    engine->orphans = g_ptr_array_new();
+    engine->orphans_problem = g_strdup("not looked for yet");
     engine->config = config_new();
     engine->config_problem = g_strdup("");
     world_init_real(&engine->world);
@@ -298,6 +300,8 @@ void engine_free(Engine *engine)
     g_mutex_clear(&engine->lock);
     g_cond_clear(&engine->changed);
     g_free(engine->problem);
+    g_ptr_array_unref(engine->orphans);
+    g_free(engine->orphans_problem);
     config_unref(engine->config);
     g_free(engine->config_problem);
     g_free(engine->remote);

@@ -49,6 +49,7 @@ static bool may_run_beside(const Work *work)
     case REQUEST_JOB_BANDWIDTH:
     case REQUEST_ADOPT:
     case REQUEST_RESCAN:
+    case REQUEST_FREE:
     case REQUEST_KINDS:
         return false;
     }

@@ -31,6 +31,7 @@ const char *request_kind_name(RequestKind kind)
         [REQUEST_POLICY] = "policy",     [REQUEST_POWER] = "power",
         [REQUEST_JOB_DROP] = "job_drop", [REQUEST_JOB_BANDWIDTH] = "job_bandwidth",
         [REQUEST_RESCAN] = "rescan",     [REQUEST_ADOPT] = "adopt",
+        [REQUEST_FREE] = "free",
     };
 
     G_STATIC_ASSERT(G_N_ELEMENTS(names) == REQUEST_KINDS);
@@ -52,6 +53,7 @@ static EngineTask task_beside(const Work *work)
     return kind == REQUEST_JOB_DROP        ? work_drop_job
            : kind == REQUEST_JOB_BANDWIDTH ? work_set_bandwidth
            : kind == REQUEST_RESCAN        ? work_rescan
+           : kind == REQUEST_FREE          ? orphans_free
                                            : NULL;
 }
 
@@ -75,6 +77,11 @@ static GError *refuse_locked(Engine *engine, EngineVm *vm, const Work *work)
         return g_error_new(VMSNAPFS_ERROR, ERR_INTERRUPTED,
                            "The daemon does not take requests %s; ask again when it runs",
                            engine->stopping ? "any more" : "yet");
+    if (work->request->kind == REQUEST_FREE)
+        return engine->up && !engine->remote
+                   ? NULL
+                   : g_error_new(VMSNAPFS_ERROR, engine->remote ? ERR_READ_ONLY : ERR_HOST_DOWN,
+                                 "%s cannot be removed: %s", work->request->text, engine->problem);
     if (!vm)
         return g_error_new(VMSNAPFS_ERROR, ERR_NOT_FOUND, "There is no VM with uuid %s",
                            work->request->vm ? work->request->vm : "(none)");

@@ -70,6 +70,8 @@ void host_view_unref(HostView *view)
     g_free(view->config);
     g_free(view->config_problem);
     g_ptr_array_unref(view->vms);
+    g_ptr_array_unref(view->orphans);
+    g_free(view->orphans_problem);
     g_free(view);
 }
 
@@ -340,5 +342,8 @@ HostView *view_host(const Engine *engine, GPtrArray *vms)
     view->config_problem = g_strdup(engine->config_problem);
     view->vms = vms;
     g_ptr_array_sort(vms, by_name);
+    view->orphans = engine->up ? g_ptr_array_ref(engine->orphans) : g_ptr_array_new();
+    view->orphans_problem =
+        g_strdup(engine->up ? engine->orphans_problem : "libvirt cannot be reached");
     return view;
 }

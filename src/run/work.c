@@ -64,6 +64,7 @@ static void note_failure(EngineVm *vm, const GError *error)
     watch_catalog(vm, error);
     g_mutex_lock(&vm->engine->lock);
     refresh_soon_locked(vm);
+    orphans_look_soon_locked(vm->engine);
     g_mutex_unlock(&vm->engine->lock);
 }
 
@@ -453,6 +454,9 @@ void work_rescan(Engine *engine, EngineVm *vm, Work *work)
     bool opened = vm_open_at_once(vm->vm, &error);
 
     refresh_now(vm, true);
+    g_mutex_lock(&engine->lock);
+    orphans_look_soon_locked(engine);
+    g_mutex_unlock(&engine->lock);
     g_autoptr(VmView) view = engine_vm_view(vm);
     if (opened && view->stale)
         g_set_error(&error, VMSNAPFS_ERROR, engine->up ? ERR_IO : ERR_HOST_DOWN,

@@ -106,6 +106,26 @@ quota() { # EDQUOT, EMLINK, a held snapshot
     chmod a-w "$MNT/$vm/snapshots/s1" && refused "busy" rmdir "$MNT/$vm/snapshots/s1" && refused "busy" rm -r "$MNT/$vm/snapshots/s1" && chmod u+w "$MNT/$vm/snapshots/s1" && drop $vm s1 && drop $vm s2 && check $vm
 }
 
+orphans() { # design 4: files of ours that nobody refers to, on a real file system and with real image locks
+    local vm=p o=$MNT/.vmsnapfs/orphans base orphan left holder
+    snap $vm s1 || return
+    base=$(tail -n 1 "$MNT/$vm/disks/vda/chain")
+    orphan=${base%.*}.k123456789.qcow2
+    left=$(dirname "$base")/.vmsnapfs-0123456789abcdef.new
+    qemu-img create -q -f qcow2 -b "$base" -F qcow2 "$orphan" && : > "$left" || { fail "qemu-img create"; return 1; }
+    qemu-img create -q -f qcow2 -b "$base" -F qcow2 "${base%.*}.clone.qcow2" || { fail "qemu-img create"; return 1; }
+    echo rescan > "$MNT/$vm/drift" && wait_for test -e "$o/$(basename "$orphan")" || return
+    [[ $(ls -A "$o" | wc -l) == 2 && $(cat "$o/$(basename "$orphan")") == "$orphan" ]] || { fail "orphans: $(ls -A "$o")"; return 1; }
+    holder=$(lock_image "$orphan") || return
+    refused "busy" rm -f "$o/$(basename "$orphan")"
+    kill "$holder"
+    wait_for gone "$holder" || return
+    [[ -e $orphan ]] && rm -f "$o/$(basename "$orphan")" "$o/$(basename "$left")" && [[ ! -e $orphan && ! -e $left && -e ${base%.*}.clone.qcow2 ]] || { fail "rm: $(ls -A "$(dirname "$base")")"; return 1; }
+    [[ -z $(ls -A "$o") ]] || fail "still listed: $(ls -A "$o")"
+    rm -f "${base%.*}.clone.qcow2"
+    drop $vm s1 && check $vm
+}
+
 libvirtd_begin && libvirtd_start || { echo "not ok rules: a private libvirtd - it does not start: $(tail -n 3 "$WORK/lv/out")"; exit 1; }
 vm_make p 2
 define p 2
@@ -127,3 +147,4 @@ case_run "E-18: internal snapshot" internal_snapshot
 case_run "E-27: a foreign block job" foreign_job
 case_run "rule 14: the definition could not be stored" definition_not_stored
 case_run "EDQUOT, EMLINK and a held snapshot" quota
+case_run "orphans are listed and freed" orphans
