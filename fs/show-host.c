@@ -66,9 +66,10 @@ char *show_readme(const Place *place)
         "rm -r of more than snapshots given by name removes nothing. Names are UTF-8, at most 200\n"
         "bytes, and begin with neither . nor -.\n"
         "\n"
-        ".vmsnapfs/ holds what is not a VM: version, status, errors, stats, by-uuid/, jobs/ and "
-        "events\n"
-        "(not listed: cat it to follow what happens). The manual is vmsnapfs(8).\n");
+        ".vmsnapfs/ holds what is not a VM: version, status, errors, stats, by-uuid/, jobs/, "
+        "orphans/\n"
+        "(files that nothing needs any more: rm frees one) and events (not listed: cat it to\n"
+        "follow what happens). The manual is vmsnapfs(8).\n");
 }
 
 char *show_version(const Place *place)

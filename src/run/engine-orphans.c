@@ -25,9 +25,11 @@ static bool check_open_locked(const GPtrArray *vms, GError **error)
 
         if (vm->opened && !vm->unopened)
             continue;
-        g_set_error(error, VMSNAPFS_ERROR, ERR_READ_ONLY,
-                    "which files VM %s needs is not known: %s", vm->name,
-                    vm->unopened ? vm->unopened : "it is not open yet");
+        if (vm->unopened)
+            g_set_error(error, VMSNAPFS_ERROR, ERR_READ_ONLY,
+                        "which files VM %s needs is not known: %s", vm->name, vm->unopened);
+        else
+            g_set_error(error, VMSNAPFS_ERROR, ERR_READ_ONLY, "not every VM has been opened yet");
         return false;
     }
     return true;
@@ -61,15 +63,34 @@ static GPtrArray *vms_of(const GPtrArray *engine_vms)
     return vms;
 }
 
+static bool is_same(const GPtrArray *before, const GPtrArray *now)
+{
+    bool same = before->len == now->len;
+
+    for (guint i = 0; same && i < now->len; i++) {
+        const OrphanView *old = before->pdata[i], *new = now->pdata[i];
+        same = g_str_equal(old->path, new->path) && old->allocation == new->allocation;
+    }
+    return same;
+}
+
+/* Only news: at the start every VM asks for a look. @orphans is taken. */
 static void publish(Engine *engine, GPtrArray *orphans, const char *problem)
 {
+    g_autoptr(GPtrArray) old = orphans;
+
     g_mutex_lock(&engine->lock);
-    g_ptr_array_unref(engine->orphans);
-    engine->orphans = orphans ? orphans : g_ptr_array_new();
-    str_set(&engine->orphans_problem, problem);
-    engine_publish_locked(engine);
+    bool news =
+        !is_same(engine->orphans, orphans) || !g_str_equal(engine->orphans_problem, problem);
+    if (news) {
+        old = engine->orphans;
+        engine->orphans = orphans;
+        str_set(&engine->orphans_problem, problem);
+        engine_publish_locked(engine);
+    }
     g_mutex_unlock(&engine->lock);
-    engine_emit(engine, CHANGE_VMS, NULL, NULL);
+    if (news)
+        engine_emit(engine, CHANGE_VMS, NULL, NULL);
 }
 
 static void look(Engine *engine)
@@ -79,7 +100,7 @@ static void look(Engine *engine)
     g_autoptr(GPtrArray) vms = engine_vms ? vms_of(engine_vms) : NULL;
     GPtrArray *orphans = vms ? orphans_find(&engine->world, vms, &error) : NULL;
 
-    publish(engine, orphans, error ? error->message : "");
+    publish(engine, orphans ? orphans : g_ptr_array_new(), error ? error->message : "");
 }
 
 static void run_look(Engine *engine, EngineVm *vm, Work *work)

@@ -57,6 +57,12 @@ static void watch_catalog(EngineVm *vm, const GError *error)
         host_open_again(vm, error);
 }
 
+/* No refusal does, and no disorder that is over before the first effect. */
+static bool may_leave_something(const GError *error)
+{
+    return error_is(error, ERR_IO) || error_is(error, ERR_NO_SPACE) || error_is(error, ERR_TIMEOUT);
+}
+
 static void note_failure(EngineVm *vm, const GError *error)
 {
     if (error_is(error, ERR_HOST_DOWN))
@@ -64,7 +70,8 @@ static void note_failure(EngineVm *vm, const GError *error)
     watch_catalog(vm, error);
     g_mutex_lock(&vm->engine->lock);
     refresh_soon_locked(vm);
-    orphans_look_soon_locked(vm->engine);
+    if (may_leave_something(error))
+        orphans_look_soon_locked(vm->engine);
     g_mutex_unlock(&vm->engine->lock);
 }
 

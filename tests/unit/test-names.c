@@ -94,8 +94,30 @@ static void an_overlay_lies_beside_what_it_covers(void **state)
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *overlay = names_overlay_path(cases[i].covered, "newidnewid");
+        g_autofree char *id = names_overlay_id(overlay);
 
         assert_string_equal(overlay, cases[i].overlay);
+        assert_string_equal(id, "newidnewid");
+    }
+}
+
+static void other_files_have_no_id_in_their_name(void **state)
+{
+    static const char *const others[] = {
+        "/d/vm.qcow2",
+        "/d/vm.newidnewid.img",
+        "/d/vm.newidnewi.qcow2",
+        "/d/vm.Newidnewid.qcow2",
+        "/d/vm.1ewidnewid.qcow2",
+        "/d/newidnewid",
+        "/d/.qcow2",
+        "",
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(others); i++) {
+        g_autofree char *id = names_overlay_id(others[i]);
+
+        assert_null(id);
     }
 }
 
@@ -253,6 +275,7 @@ int main(void)
         cmocka_unit_test(names_are_at_most_200_bytes_not_characters),
         cmocka_unit_test(ids_are_ten_letters_and_digits_and_differ),
         cmocka_unit_test(an_overlay_lies_beside_what_it_covers),
+        cmocka_unit_test(other_files_have_no_id_in_their_name),
         cmocka_unit_test(a_long_file_name_is_cut_between_characters),
         cmocka_unit_test(an_untaken_name_is_numbered_and_stays_legal),
         cmocka_unit_test(times_are_rfc_3339),

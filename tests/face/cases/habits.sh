@@ -217,6 +217,22 @@ pitfall_24_moving_to_the_wrong_place_takes_no_snapshot_there() {
     clean db01
 }
 
+pitfall_24_any_mkdir_in_snapshots_takes_one_and_no_file_gets_in() {
+    local before name
+    mkdir -p "$WORK/from/sub" && echo x > "$WORK/from/file" && tar -C "$WORK" -cf "$WORK/from.tar" from
+    quick tar -C "$S" -xf "$WORK/from.tar" 2> /dev/null && fail "tar said success"
+    refuses "Operation not permitted" mkdir -p "$S/deep/er"
+    refuses "" rsync -a "$WORK/from/" "$S/synced"
+    refuses "Operation not permitted" mv "$WORK/from" "$S/moved"
+    same snapshots "deep from moved synced " "$(names "$S")"
+    exists "$WORK/from/file" && exists "$WORK/from/sub" || fail "what was moved is gone"
+    before=$(quick find "$S" | wc -l)
+    refuses "Operation not permitted" cp -r "$WORK/from/." "$S/deep/"
+    same "files" "$before" "$(quick find "$S" | wc -l)"
+    for name in $(quick ls "$S"); do same "state of $name" ready "$(quick cat "$S/$name/state")"; done
+    clean web01
+}
+
 pitfall_26_names_differ_by_every_byte() {
     local long name
     long=$(printf 'ä%.0s' {1..100})
@@ -527,6 +543,7 @@ for name in pitfall_22_sizes_are_true_to_every_reader pitfall_22_truncating_is_t
     pitfall_23_no_errno_has_a_side_meaning pitfall_24_indexers_and_backups_read_all_and_change_nothing \
     pitfall_24_a_second_backup_finds_nothing_new pitfall_24_deleting_by_age_works_where_names_are_given \
     pitfall_24_deleting_the_wrong_way_removes_nothing pitfall_24_moving_to_the_wrong_place_takes_no_snapshot_there \
+    pitfall_24_any_mkdir_in_snapshots_takes_one_and_no_file_gets_in \
     pitfall_26_names_differ_by_every_byte pitfall_26_newlines_in_paths_break_no_line pitfall_27_poll_on_events_tells_what_inotify_cannot \
     pitfall_28_who_stands_in_it_does_not_keep_it descriptions_line_by_line_in_every_shell \
     tools_that_write_in_place_work_and_others_fail_cleanly attributes_are_set_to_what_they_are_by_whole_trees dates_order_and_find \

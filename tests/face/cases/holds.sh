@@ -32,7 +32,7 @@ rm_rf_of_all_leaves_the_held_ones() {
     clean web01
 }
 only_the_owner_s_bit_counts() {
-    works mkdir "$S/a" && works chmod go-w "$S/a" && works chmod 0200 "$S/a" && works rmdir "$S/a" || return
+    works mkdir "$S/a" && works chmod go-w "$S/a" && works chmod 0200 "$S/a" && works rmdir "$S/a" && works cat "$V/wait" || return
     works mkdir "$S/a" && works chmod 0577 "$S/a" && refuses "Device or resource busy" rmdir "$S/a"
     clean web01
 }

@@ -1,0 +1,25 @@
+/* One look for orphans: what lies in the directories, and who refers to what. */
+#pragma once
+
+#include "run/orphans.h"
+#include "run/users.h"
+
+typedef struct {
+    const World *world;
+    GHashTable *directories; /* to be looked through */
+    GHashTable *layers;      /* paths and file keys of the layers of known catalogs */
+    GHashTable *users;       /* path or file key → who refers to it */
+    GHashTable *walked;      /* file keys whose chain was followed */
+    GPtrArray *paths;        /* what lies in the directories */
+} OrphanLook;
+
+OrphanLook orphan_look_new(const World *world);
+void orphan_look_clear(OrphanLook *look);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(OrphanLook, orphan_look_clear)
+
+/* Look around, once. False: something could not be seen. */
+bool orphan_look_around(OrphanLook *look, const GPtrArray *vms, GError **error);
+/* Who refers to @path; borrowed, NULL: nobody. */
+const char *orphan_look_user(const OrphanLook *look, const char *path);
+/* Which file @path is, as a key; yours, NULL: none that could be looked at. */
+char *orphan_look_key(const OrphanLook *look, const char *path, ImageIdentity *out_identity);
