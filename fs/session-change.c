@@ -109,8 +109,10 @@ static void forbid_new(fuse_req_t req, fuse_ino_t parent, const char *verb, cons
     g_auto(Place) place = {0};
 
     if (session_open_place(req, parent, &directory, &place))
-        session_forbid(req, verb, directory->node, &place, name,
-                       "cannot be made: no files can be created in this tree");
+        session_forbid(
+            req, verb, directory->node, &place, name,
+            "cannot be made: no files can be created in this tree (a snapshot is taken by "
+            "mkdir)");
 }
 
 void session_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)

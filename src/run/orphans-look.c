@@ -267,6 +267,8 @@ bool orphan_look_around(OrphanLook *look, const GPtrArray *vms, GError **error)
     for (guint i = 0; i < vms->len; i++)
         if (!add_vm(look, vms->pdata[i], error))
             return false;
+    if (g_hash_table_size(look->layers) == 0)
+        return true; /* nothing can be ours, so nobody need be asked */
     if (!list_directories(look, error) || !mark_ledgers(look, error) || !mark_domains(look, error))
         return false;
     mark_images(look);

@@ -137,8 +137,9 @@ static bool check_orphan(const OrphanLook *look, const char *path, GError **erro
     ImageIdentity identity;
     g_autofree char *key = orphan_look_key(look, path, &identity);
 
-    if (!key)
-        g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "%s is not there any more", path);
+    if (!key || !g_ptr_array_find_with_equal_func(look->paths, path, g_str_equal, NULL))
+        g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND,
+                    "%s is not there any more, or not where overlays are", path);
     else if (who)
         g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
                     "%s is no orphan: it is needed by %s, so it is left as it is", path, who);

@@ -138,13 +138,13 @@ pitfall_24_indexers_and_backups_read_all_and_change_nothing() {
     local before
     fill || return
     before=$(quick tail -n 1 "$MNT/.vmsnapfs/errors")
-    need file && need getfacl || return
+    need file && need getfacl && need getfattr || return
     quick find "$MNT" -printf '%p %y %s %T@ %C@ %A@ %i %n %m %u %g %k %b %l\n' > "$WORK/said" || fail "find -printf"
     files | quick xargs -d '\n' file -- > "$WORK/said" || fail file
     grep -q 'tree: .*UTF-8' "$WORK/said" || fail "file(1) takes the tree for $(grep web01/tree: "$WORK/said")"
     ! grep -v -e text -e empty "$WORK/said" || fail "it is no text: $(grep -v -e text -e empty "$WORK/said" | head -n 1)"
     files | quick xargs -d '\n' md5sum -- > "$WORK/said" || fail md5sum
-    works getfacl -R "$V" && works ls -laRi "$MNT" && works du -a "$MNT"
+    works getfacl -R "$V" && works getfattr -dR -m - "$V" && works ls -laRi "$MNT" && works du -a "$MNT"
     same "complaints of busybox" "" "$(cd "$MNT" && { quick busybox find . -exec busybox stat {} + ; quick busybox tar cf - . ; quick busybox grep -r . web01/snapshots ; quick busybox du -a . ; } 2>&1 >/dev/null)"
     works busybox cp -a "$S" "$WORK/busybox" && works diff -r --no-dereference "$S" "$WORK/busybox"
     untouched
@@ -158,6 +158,7 @@ pitfall_24_a_second_backup_finds_nothing_new() {
     same "rsync, again" "" "$(quick rsync -aHAXi "$V/" "$WORK/synced/")"
     same "rsync, by content" "" "$(quick rsync -aci --delete "$V/" "$WORK/synced/")"
     same "tar's warnings" "" "$(quick tar -cf "$WORK/t.tar" -g "$WORK/t.snar" -C "$V" . 2>&1)"
+    same "tar's warnings about attributes" "" "$(quick tar --xattrs --acls -cf "$WORK/t.tar" -C "$V" . 2>&1)"
     same "tar --diff" "" "$(quick tar -df "$WORK/t.tar" -C "$V" 2>&1)"
     same "tar, incremental" "" "$(quick tar -cf "$WORK/t2.tar" -g "$WORK/t.snar" -C "$V" . 2>&1; tar -tf "$WORK/t2.tar" | grep -v '/$')"
     works cp -a "$S" "$WORK/kept" && works diff -r --no-dereference "$S" "$WORK/kept"
@@ -376,6 +377,17 @@ dates_order_and_find() {
     clean web01
 }
 
+busybox_does_all_but_ln() {
+    need busybox || return
+    works busybox mkdir -p "$S/a" && works busybox mkdir -p "$S/a" && works busybox mv "$S/a" "$S/b" && works busybox chmod a-w "$S/b" || return
+    refuses "resource busy" busybox rmdir "$S/b"
+    works busybox chmod u+w "$S/b" && works busybox touch "$S/b" && works busybox stat "$S/b/description" && works busybox ls -la "$V"
+    works busybox sh -c 'echo by busybox > "$1"' - "$S/b/description" && same text "by busybox" "$(quick busybox cat "$S/b/description")"
+    works busybox ln -s snapshots/b "$V/x" && works busybox mv -T "$V/x" "$V/current" && same current snapshots/b "$(quick busybox readlink "$V/current")"
+    works busybox rmdir "$S/b" && works busybox cat "$V/wait" && same names "" "$(quick busybox ls "$S")"
+    clean web01
+}
+
 a_directory_that_goes_away_underfoot() {
     works mkdir "$S/gone" || return
     same "what a shell in it sees" "no list no file $S again new" "$(cd "$S/gone" && quick rmdir ../gone && cat "$V/wait" > /dev/null &&
@@ -546,7 +558,7 @@ for name in pitfall_22_sizes_are_true_to_every_reader pitfall_22_truncating_is_t
     pitfall_24_any_mkdir_in_snapshots_takes_one_and_no_file_gets_in \
     pitfall_26_names_differ_by_every_byte pitfall_26_newlines_in_paths_break_no_line pitfall_27_poll_on_events_tells_what_inotify_cannot \
     pitfall_28_who_stands_in_it_does_not_keep_it descriptions_line_by_line_in_every_shell \
-    tools_that_write_in_place_work_and_others_fail_cleanly attributes_are_set_to_what_they_are_by_whole_trees dates_order_and_find \
+    tools_that_write_in_place_work_and_others_fail_cleanly attributes_are_set_to_what_they_are_by_whole_trees dates_order_and_find busybox_does_all_but_ln \
     a_directory_that_goes_away_underfoot shells_complete_and_glob python_s_own_ways ansible_s_own_ways; do
     test_case "$name"
 done
