@@ -60,7 +60,7 @@ struct Engine {
     unsigned start_wait_ms;    /* how long engine_start waits for the VMs' first views */
     unsigned shutdown_wait_ms; /* how long a guest may take to shut down */
     unsigned revert_wait_ms; /* how long a revert may take, from its request to its commit point */
-    unsigned cancel_wait_ms; /* how long cancelling a job may take */
+    unsigned cancel_wait_ms; /* how long cancelling or limiting a job may take */
     unsigned done_kept_ms;   /* how long a job that went well is shown */
     unsigned answer_wait_ms; /* how long any other request may wait for its turn, and a create for
                                 its first effect */
@@ -259,6 +259,11 @@ bool job_is_shown(EngineJob *job);
 void job_set_cancelled(EngineJob *job, bool cancelled); /* asked for */
 bool job_is_cancelled(EngineJob *job);
 void job_set_bandwidth(EngineJob *job, uint64_t bandwidth);
+/* What copies on @target keeps to that limit now; BANDWIDTH_NONE: nothing copies there. Returns
+ * whether that is news. */
+bool job_set_limit(EngineJob *job, const char *target, uint64_t bandwidth);
+/* The wanted bandwidth is in force wherever something copies. */
+bool job_is_limited(EngineJob *job);
 void job_set_progress(EngineJob *job, const char *target, uint64_t done, uint64_t total,
                       bool finished);
 /* The end: @error NULL is success. Only the first call counts; returns false for the others. */

@@ -10,6 +10,7 @@
 
 typedef struct {
     JobDisk shown;
+    uint64_t limit;  /* in force; BANDWIDTH_NONE: nothing copies */
     int64_t sampled; /* monotonic µs; 0 = never */
     uint64_t sample;
 } DiskProgress;
@@ -44,6 +45,7 @@ static DiskProgress *add_disk(EngineJob *job, const char *target)
     DiskProgress *disk = g_new0(DiskProgress, 1);
 
     disk->shown.target = g_strdup(target);
+    disk->limit = BANDWIDTH_NONE;
     g_ptr_array_add(job->disks, disk);
     return disk;
 }
@@ -227,6 +229,29 @@ static DiskProgress *disk_of_target(EngineJob *job, const char *target)
             return disk;
     }
     return add_disk(job, target);
+}
+
+bool job_set_limit(EngineJob *job, const char *target, uint64_t bandwidth)
+{
+    g_mutex_lock(&job->lock);
+    DiskProgress *disk = disk_of_target(job, target);
+    bool news = disk->limit != bandwidth;
+    disk->limit = bandwidth;
+    g_mutex_unlock(&job->lock);
+    return news;
+}
+
+bool job_is_limited(EngineJob *job)
+{
+    bool limited = true;
+
+    g_mutex_lock(&job->lock);
+    for (guint i = 0; i < job->disks->len; i++) {
+        uint64_t limit = ((const DiskProgress *)job->disks->pdata[i])->limit;
+        limited &= limit == job->bandwidth || limit == BANDWIDTH_NONE;
+    }
+    g_mutex_unlock(&job->lock);
+    return limited;
 }
 
 /* A merge that began anew (parked, or redone offline) starts a new series. */

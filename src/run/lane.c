@@ -177,6 +177,7 @@ static void lane_apply_bandwidth(Lane *lane)
     if (wanted != lane->bandwidth &&
         vm->world->hv->ops->block_speed(vm->world->hv, vm->uuid, lane->target, wanted, NULL))
         lane->bandwidth = wanted;
+    operation_limited(lane->op, lane->target, lane->bandwidth);
 }
 
 static LaneState lane_pivot(Lane *lane, GError **error)
@@ -266,7 +267,9 @@ bool lane_commit_live(Operation *op, const Step *step, GError **error)
     if (state != CHAIN_MERGED) {
         if (state != CHAIN_BEFORE)
             return lane_settled(&lane, "", error);
-        if (!lane_start(&lane, error) || !lane_watch(&lane, error))
+        bool merged = lane_start(&lane, error) && lane_watch(&lane, error);
+        operation_limited(op, lane.target, BANDWIDTH_NONE);
+        if (!merged)
             return false;
     }
     operation_progress(op, lane.target, lane.total, lane.total, true);
@@ -302,6 +305,7 @@ static bool commit_at_wanted_speed(OfflineProgress *progress, const Step *step, 
         g_autoptr(GError) failure = NULL;
 
         progress->bandwidth = operation_bandwidth(progress->op);
+        operation_limited(progress->op, progress->target, progress->bandwidth);
         if (images->ops->commit(images, step_get(step, "top"), step_get(step, "top_format"),
                                 step_get(step, "base"), step_get(step, "base_format"),
                                 progress->bandwidth, offline_progress, progress, &failure))
@@ -338,6 +342,7 @@ bool lane_commit_offline(Operation *op, const Step *step, GError **error)
         return false;
     bool had_top = guard_release(op->guard, top), had_base = guard_release(op->guard, base);
     bool merged = commit_at_wanted_speed(&progress, step, error);
+    operation_limited(op, target, BANDWIDTH_NONE);
     bool held = (!had_top || guard_hold(op->guard, top, &why)) &&
                 (!had_base || guard_hold(op->guard, base, &why));
     if (merged && !held) {

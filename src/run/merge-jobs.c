@@ -233,8 +233,7 @@ void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error
     GPtrArray *droppers = job_steal_waiters_locked(job, true);
     if (vm->merging == job)
         vm->merging = NULL;
-    if (droppers->len > 0)
-        engine_vm_wake_locked(vm); /* nobody has to be answered in time any more */
+    engine_vm_wake_locked(vm); /* nobody has to be answered in time any more */
     if (state == JOB_CANCELLED || droppers->len > 0)
         g_ptr_array_remove(vm->jobs, job);
     engine_vm_publish_jobs_locked(vm);

@@ -68,6 +68,17 @@ static uint64_t hook_bandwidth(void *data)
     return merge->job ? engine_job_bandwidth(merge->job) : 0;
 }
 
+static void hook_limited(const char *target, uint64_t bandwidth, void *data)
+{
+    const Merge *merge = data;
+
+    if (!merge->job || !job_set_limit(merge->job, target, bandwidth))
+        return;
+    g_mutex_lock(&merge->vm->engine->lock);
+    g_cond_broadcast(&merge->vm->changed);
+    g_mutex_unlock(&merge->vm->engine->lock);
+}
+
 /* vm.c may hold its lock here, so the view is built elsewhere. */
 static void hook_recorded(void *data)
 {
@@ -103,6 +114,7 @@ static VmHooks hooks_of(Merge *merge)
                      .park = hook_park,
                      .progress = hook_progress,
                      .bandwidth = hook_bandwidth,
+                     .limited = hook_limited,
                      .recorded = hook_recorded,
                      .wait = hook_wait,
                      .data = merge};

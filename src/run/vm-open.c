@@ -322,6 +322,12 @@ uint64_t operation_bandwidth(const Operation *op)
     return size_parse(catalog_policy(catalog, "bandwidth"), &bytes, NULL) ? bytes : 0;
 }
 
+void operation_limited(const Operation *op, const char *target, uint64_t bandwidth)
+{
+    if (op->hooks && op->hooks->limited)
+        op->hooks->limited(target, bandwidth, op->hooks->data);
+}
+
 void operation_progress(const Operation *op, const char *target, uint64_t done, uint64_t total,
                         bool finished)
 {

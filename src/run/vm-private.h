@@ -83,5 +83,7 @@ bool operation_stopped(const Operation *op, GError **error);
 void operation_wait(const Operation *op);
 /* Bytes/s that live merges may use now; 0 = no limit. */
 uint64_t operation_bandwidth(const Operation *op);
+/* What copies on @target keeps to @bandwidth now; BANDWIDTH_NONE: nothing copies there any more. */
+void operation_limited(const Operation *op, const char *target, uint64_t bandwidth);
 void operation_progress(const Operation *op, const char *target, uint64_t done, uint64_t total,
                         bool finished);

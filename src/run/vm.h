@@ -20,14 +20,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Vm, vm_free)
 void vm_configure(Vm *vm, const Config *config);
 Config *vm_config(Vm *vm); /* a reference, never NULL */
 
+#define BANDWIDTH_NONE G_MAXUINT64 /* there is nothing that a limit could be in force for */
+
 /* What an operation asks on its way. All may be NULL. */
 typedef struct {
     bool (*interrupted)(void *data); /* before the commit point only */
     bool (*stop)(void *data); /* cancel or shutdown: asked during merges; true ends the merge */
     bool (*park)(void *data); /* with stop: leave live block jobs running */
     void (*progress)(const char *target, uint64_t done, uint64_t total, bool finished, void *data);
-    uint64_t (*bandwidth)(void *data); /* bytes/s now wanted */
-    void (*recorded)(void *data);      /* the catalog was replaced */
+    uint64_t (*bandwidth)(void *data);                                   /* bytes/s now wanted */
+    void (*limited)(const char *target, uint64_t bandwidth, void *data); /* now in force there */
+    void (*recorded)(void *data); /* the catalog was replaced */
     void (*wait)(unsigned milliseconds,
                  void *data); /* sleep until a block job event of this VM or the time is over */
     void *data;

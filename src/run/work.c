@@ -430,6 +430,28 @@ void work_drop_job(Engine *engine, EngineVm *vm, Work *work)
         work_answer(engine, vm, work, error);
 }
 
+static bool waits_for_limit(const EngineVm *vm, EngineJob *job)
+{
+    return !vm->engine->stopping && engine_job_state(job) == JOB_RUNNING && vm->merging == job &&
+           !job_is_limited(job);
+}
+
+/* Who wrote a limit is answered when it is in force. A merge that has not begun begins with it. */
+static void wait_until_limited_locked(EngineVm *vm, EngineJob *job, GError **error)
+{
+    int64_t deadline =
+        g_get_monotonic_time() + vm->engine->cancel_wait_ms * G_TIME_SPAN_MILLISECOND;
+
+    while (waits_for_limit(vm, job))
+        if (!g_cond_wait_until(&vm->changed, &vm->engine->lock, deadline))
+            break;
+    if (waits_for_limit(vm, job))
+        g_set_error(error, VMSNAPFS_ERROR, ERR_TIMEOUT,
+                    "Job %u of VM %s does not keep to the new limit yet, libvirt does not answer; "
+                    "it stays asked for",
+                    engine_job_id(job), vm->name);
+}
+
 void work_set_bandwidth(Engine *engine, EngineVm *vm, Work *work)
 {
     g_autoptr(GError) error = NULL;
@@ -446,6 +468,7 @@ void work_set_bandwidth(Engine *engine, EngineVm *vm, Work *work)
     if (job && !error) {
         job_set_bandwidth(job, work->request->number);
         engine_vm_wake_locked(vm);
+        wait_until_limited_locked(vm, job, &error);
     }
     g_mutex_unlock(&engine->lock);
     if (!error)

@@ -168,6 +168,16 @@ static bool block_commit(Hypervisor *hv, const char *uuid, const char *target, c
     return fake_hv->block_commit(hv, uuid, target, top, base, active, bandwidth, error);
 }
 
+static bool block_speed(Hypervisor *hv, const char *uuid, const char *target, uint64_t bandwidth,
+                        GError **error)
+{
+    if (is_now(&the_bench->broken_disk, target)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_IO, "the disk %s is broken", target);
+        return false;
+    }
+    return fake_hv->block_speed(hv, uuid, target, bandwidth, error);
+}
+
 void bench_lose_events(Bench *bench)
 {
     g_mutex_lock(&bench->lock);
@@ -313,6 +323,7 @@ void bench_wrap_tables(Bench *bench)
     bench->hv_ops.inspect = inspect;
     bench->hv_ops.block_abort = block_abort;
     bench->hv_ops.block_commit = block_commit;
+    bench->hv_ops.block_speed = block_speed;
     bench->hv_ops.subscribe = subscribe;
     bench->hv_ops.block_job = block_job;
     bench->hv_ops.define = define;

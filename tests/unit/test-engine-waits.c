@@ -150,6 +150,34 @@ static void the_limit_ends_an_offline_merge_too(void **state)
     assert_listed(bench, WEB, "b");
 }
 
+/* ---- bandwidth ---- */
+
+static const char *limit_first_job(Bench *bench, uint64_t bandwidth)
+{
+    Request *request = bench_request(REQUEST_JOB_BANDWIDTH, WEB, NULL);
+
+    request->job = bench_first_job(bench, WEB);
+    request->number = bandwidth;
+    return bench_answer(bench_submit(bench, request));
+}
+
+static void a_limit_is_answered_when_it_is_in_force(void **state)
+{
+    Bench *bench = *state;
+
+    make_chain(bench);
+    assert_string_equal(bench_remove(bench, WEB, "b"), "ok");
+    bench_wait(bench, a_job_copies, WEB);
+    assert_string_equal(limit_first_job(bench, 7 << 20), "ok");
+    bench->engine->cancel_wait_ms = 100;
+    bench_break_disk(bench, "vda");
+    assert_string_equal(limit_first_job(bench, 5 << 20), "ETIMEDOUT");
+    assert_error_says(bench, "does not keep to the new limit yet");
+    bench_break_disk(bench, NULL);
+    bench->engine->cancel_wait_ms = 10000;
+    assert_string_equal(limit_first_job(bench, 5 << 20), "ok");
+}
+
 /* ---- what fails, and what is not told ---- */
 
 static uint64_t block_of(Bench *bench, const char *target, unsigned block)
@@ -319,6 +347,7 @@ int main(void)
         started(two_may_cancel_the_same_job),
         started(an_offline_merge_can_be_cancelled),
         started(the_limit_ends_an_offline_merge_too),
+        started(a_limit_is_answered_when_it_is_in_force),
         started(one_disk_is_done_though_the_other_fails_W1),
         started(a_failed_removal_blocks_nothing_W4),
         started(a_lost_event_keeps_no_merge_from_its_end_E_4),
