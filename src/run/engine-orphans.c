@@ -74,15 +74,24 @@ static bool is_same(const GPtrArray *before, const GPtrArray *now)
     return same;
 }
 
+static char *event_of(const GPtrArray *orphans)
+{
+    g_autofree char *number = g_strdup_printf("%u", orphans->len);
+
+    return event_make("orphans", NULL, "number", number, NULL);
+}
+
 /* Only news: at the start every VM asks for a look. @orphans is taken. */
 static void publish(Engine *engine, GPtrArray *orphans, const char *problem)
 {
     g_autoptr(GPtrArray) old = orphans;
+    char *event = NULL;
 
     g_mutex_lock(&engine->lock);
-    bool news =
-        !is_same(engine->orphans, orphans) || !g_str_equal(engine->orphans_problem, problem);
+    bool others = !is_same(engine->orphans, orphans);
+    bool news = others || !g_str_equal(engine->orphans_problem, problem);
     if (news) {
+        event = others ? event_of(orphans) : NULL;
         old = engine->orphans;
         engine->orphans = orphans;
         str_set(&engine->orphans_problem, problem);
@@ -90,7 +99,7 @@ static void publish(Engine *engine, GPtrArray *orphans, const char *problem)
     }
     g_mutex_unlock(&engine->lock);
     if (news)
-        engine_emit(engine, CHANGE_VMS, NULL, NULL);
+        engine_emit(engine, CHANGE_VMS, NULL, event);
 }
 
 static void look(Engine *engine)
