@@ -80,7 +80,7 @@ eperm() {
     answers EPERM web01 'read only' 'os.open(mnt + "/web01/uuid", os.O_WRONLY)'
     answers EPERM web01 'fixed mode' 'os.chmod(mnt + "/web01/state", 0o777)'
     answers EPERM web01 'owner' 'os.chown(mnt + "/web01/snapshots/a", 1, 1)'
-    answers EPERM web01 'truncated to nothing' 'os.truncate(mnt + "/web01/state", 5)'
+    answers EPERM web01 'write the value whole' 'os.truncate(mnt + "/web01/state", 5)'
     answers EPERM web01 'ln -sfn' 'os.symlink("snapshots/a", mnt + "/web01/snapshots/a/b")'
     clean web01
 }
