@@ -12,7 +12,7 @@ packages=(
     fuse3 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system mount procps qemu-system-x86 qemu-utils
 )
 [[ ${1:-} == build ]] || packages+=(
-    acl ansible-core attr "busybox|busybox-static" clang-format dash file git groff-base psmisc python3 python3-yaml rsync systemd tree
+    acl ansible-core attr "busybox|busybox-static" clang-format dash e2fsprogs file git groff-base psmisc python3 python3-yaml rsync systemd tree
     util-linux vim
 )
 

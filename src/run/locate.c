@@ -38,6 +38,17 @@ static char *search_chains(Vm *vm, const Observation *seen)
     return NULL;
 }
 
+/* The disks may all have been moved away from it, and libvirt's metadata be lost. */
+static char *search_configured(Vm *vm)
+{
+    g_autoptr(Config) config = vm_config(vm);
+
+    for (guint i = 0; i < config->image_directories->len; i++)
+        if (holds_catalog(vm, config->image_directories->pdata[i]))
+            return g_strdup(config->image_directories->pdata[i]);
+    return NULL;
+}
+
 static bool refuse_missing(Vm *vm, const Domain *domain, GError **error)
 {
     g_mutex_lock(&vm->lock);
@@ -72,6 +83,8 @@ static bool find_home(Vm *vm, char **out_home, GError **error)
     if (!observe_files(vm->world, vm->uuid, empty, seen, error))
         return false;
     *out_home = search_chains(vm, seen);
+    if (!*out_home)
+        *out_home = search_configured(vm);
     return *out_home || !domain || !domain->home || domain->generation == 0 ||
            refuse_missing(vm, domain, error);
 }

@@ -1,3 +1,4 @@
+#include "run/ledger.h"
 #include "run/users-known.h"
 
 #define CHAIN_LIMIT 300
@@ -192,6 +193,20 @@ static void add_own_layers(Look *look)
     }
 }
 
+/* What an open plan is about to unlink is still ours, though the catalog does not name it any more.
+ */
+static void add_leaving(Look *look, Vm *vm)
+{
+    g_autoptr(Journal) journal = ledger_load_journal(vm, NULL);
+
+    for (guint i = 0; journal && i < journal->plan->steps->len; i++) {
+        const Step *step = journal->plan->steps->pdata[i];
+
+        if (step->kind == STEP_UNLINK)
+            add_key(look, look->own, step_get(step, "path"));
+    }
+}
+
 /* The table of users, yours; NULL on error. @seen may be NULL. */
 static GHashTable *look_around(Vm *vm, const Observation *seen, int64_t since, GError **error)
 {
@@ -209,6 +224,7 @@ static GHashTable *look_around(Vm *vm, const Observation *seen, int64_t since, G
                  .own = own};
 
     add_own_layers(&look);
+    add_leaving(&look, vm);
     if (!mark_domains(&look, since, error) || !mark_images(&look, seen, error))
         return NULL;
     return g_steal_pointer(&users);

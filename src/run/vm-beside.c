@@ -5,6 +5,7 @@
 #include "run/vm-beside.h"
 
 #include "run/ledger.h"
+#include "run/users.h"
 
 static bool record_removal_locked(Vm *vm, const char *name, const Observation *seen, GError **error)
 {
@@ -25,10 +26,12 @@ static bool record_removal_locked(Vm *vm, const char *name, const Observation *s
 bool vm_remove_beside(Vm *vm, const char *name, const char *operation, bool *out_work,
                       GError **error)
 {
+    int64_t begun = g_get_monotonic_time();
+
     if (!operation_runs(vm))
         return vm_remove(vm, name, operation, out_work, error);
     g_autoptr(Observation) seen = vm_observe(vm, error);
-    if (!seen)
+    if (!seen || !users_observe(vm, begun, seen, error))
         return false;
     g_mutex_lock(&vm->lock);
     bool accepted = record_removal_locked(vm, name, seen, error);

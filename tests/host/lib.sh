@@ -207,9 +207,9 @@ same() { # EXPECTED FORMAT FILE
     out=$(qemu-img compare -U -f raw -F "$2" "file:$1" "file:$3" 2>&1) || { fail "$3 differs from $(basename "$1"): $out"; return 1; }
 }
 
-# check VM: contents of every snapshot and of the active layers, and no file too many or missing.
-check() {
-    local vm=$1 dir=${2:-$IMAGES} entry target name file known=$WORK/known seen=$WORK/seen
+# contents VM: of every snapshot and of the active layers; their files are noted in $WORK/known.
+contents() {
+    local vm=$1 entry target name file known=$WORK/known
     : > "$known"
     for target in $(ls "$MNT/$vm/disks"); do
         file=$(cat "$MNT/$vm/disks/$target/source")
@@ -227,6 +227,12 @@ check() {
         done
     done
     sort -u -o "$known" "$known"
+}
+
+# check VM: contents, and no file too many or missing.
+check() {
+    local vm=$1 dir=${2:-$IMAGES} known=$WORK/known seen=$WORK/seen
+    contents "$vm" || return
     find "$dir" -maxdepth 1 -type f -name "$vm-vd*" | sort > "$seen"
     diff "$known" "$seen" > "$WORK/diff" || { fail "files: $(tr '\n' ' ' < "$WORK/diff")"; return 1; }
     [[ ! -e $(echo "$dir"/.vmsnapfs/*/journal.yaml | head -n 1) ]] || [[ -z ${STRICT_JOURNAL:-1} ]] || { fail "a journal is left open"; return 1; }
@@ -296,7 +302,10 @@ log_outputs = "2:file:/var/log/libvirt/libvirtd.log"
 Q
     # Mounts stay inside, those made outside later are seen. In a plain chroot "/" is no mount point whose propagation could be
     # changed, and a mount over it could be seen outside; so there it goes through a copy of the tree, below a mount of our own.
-    local apart='mount --make-rslave / 2> /dev/null && exec "$@"
+    # Trees that are mounted now are copied into it, and would outlive their umount there: those of scripts that run beside this one.
+    local apart='mount --make-rslave / 2> /dev/null && {
+            while read -r _ at kind _; do [ "$kind" != fuse.vmsnapfs ] || umount -l "$at" 2> /dev/null; done < /proc/mounts
+            exec "$@"; }
         mount --make-private /proc && mount --rbind / /proc/fs && mount --make-rslave /proc/fs && exec chroot /proc/fs "$@"'
     local hold='mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt &&
         mount --bind "$1/run" /run/libvirt && mount --bind "$1/lib" /var/lib/libvirt && mount --bind "$1/log" /var/log/libvirt &&

@@ -257,6 +257,23 @@ static const char *begin_slow_removal(Bench *bench, const char *name)
     return bench_remove(bench, WEB, name);
 }
 
+static void beside_a_merge_a_removal_is_refused_likewise(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    simhost_write(bench->host, WEB, "vda", 0, 1);
+    assert_string_equal(bench_create(bench, WEB, "second"), "ok");
+    assert_string_equal(begin_slow_removal(bench, "first"), "ok");
+    bench_wait(bench, a_job_copies, WEB);
+    g_autofree char *active = active_of(bench, "vda");
+    give_db(bench, active);
+    assert_string_equal(bench_remove(bench, WEB, "second"), "EBUSY");
+    assert_error_says(bench, "is also used by disk vdb of VM db (off)");
+    bench_wait(bench, no_job_runs, WEB);
+    assert_listed(bench, WEB, "second");
+}
+
 /* Accepted while nobody else used it, and then its turn comes. */
 static void a_user_that_appears_before_the_merge_is_seen(void **state)
 {
@@ -356,6 +373,7 @@ int main(void)
         started(what_cannot_be_asked_is_no_permission),
         started(a_revert_leaves_an_old_layer_that_another_vm_uses),
         started(a_hidden_one_waits_until_nobody_else_needs_it),
+        started(beside_a_merge_a_removal_is_refused_likewise),
         started(a_user_that_appears_before_the_merge_is_seen),
         started(a_user_that_appears_in_the_merge_keeps_its_file),
         started(every_removal_asks_all_other_vms),

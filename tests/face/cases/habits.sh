@@ -366,6 +366,11 @@ attributes_are_set_to_what_they_are_by_whole_trees() {
     clean web01
 }
 
+the_readme_fits_a_screen() {
+    [[ $(quick wc -l < "$MNT/README") -le 24 ]] || fail "it has $(quick wc -l < "$MNT/README") lines"
+    [[ $(quick wc -L < "$MNT/README") -lt 80 ]] || fail "its longest line has $(quick wc -L < "$MNT/README") columns"
+}
+
 dates_order_and_find() {
     works mkdir "$S/first" && touch -d @"$(($(quick stat -c %Y "$S/first") + 60))" "$WORK/later" && works mkdir "$S/second" "$S/third" || return
     works mv "$S/first" "$S/zzz" && works chmod a-w "$S/zzz" && works chmod u+w "$S/zzz" && quick bash -c 'echo text > "$1"' - "$S/zzz/description" || fail "labels"
@@ -558,7 +563,7 @@ for name in pitfall_22_sizes_are_true_to_every_reader pitfall_22_truncating_is_t
     pitfall_24_any_mkdir_in_snapshots_takes_one_and_no_file_gets_in \
     pitfall_26_names_differ_by_every_byte pitfall_26_newlines_in_paths_break_no_line pitfall_27_poll_on_events_tells_what_inotify_cannot \
     pitfall_28_who_stands_in_it_does_not_keep_it descriptions_line_by_line_in_every_shell \
-    tools_that_write_in_place_work_and_others_fail_cleanly attributes_are_set_to_what_they_are_by_whole_trees dates_order_and_find busybox_does_all_but_ln \
+    tools_that_write_in_place_work_and_others_fail_cleanly attributes_are_set_to_what_they_are_by_whole_trees the_readme_fits_a_screen dates_order_and_find busybox_does_all_but_ln \
     a_directory_that_goes_away_underfoot shells_complete_and_glob python_s_own_ways ansible_s_own_ways; do
     test_case "$name"
 done

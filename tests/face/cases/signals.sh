@@ -48,6 +48,17 @@ pitfall_25_whenever_it_comes_answer_and_tree_agree() {
     done
 }
 
-for name in pitfall_25_ctrl_c_while_overlays_are_made_leaves_nothing pitfall_25_whenever_it_comes_answer_and_tree_agree; do
+pitfall_25_ctrl_c_in_a_revert_leaves_the_vm_where_it_was() {
+    local v=$MNT/db01 chain
+    quick bash -c 'echo off > "$1"' - "$v/state" && works mkdir "$v/snapshots/a" && works mkdir "$v/snapshots/b" || return
+    chain=$(quick cat "$v/disks/vda/chain")
+    press INT 0 ln -sfn snapshots/a "$v/current"
+    [[ $status -gt 128 ]] || fail "ln ended with $status: $(cat "$WORK/said")"
+    same current snapshots/b "$(quick readlink "$v/current")" && same chain "$chain" "$(quick cat "$v/disks/vda/chain")" && said db01 EINTR
+    works ln -sfn snapshots/a "$v/current" && same "current, again" snapshots/a "$(quick readlink "$v/current")"
+}
+
+for name in pitfall_25_ctrl_c_while_overlays_are_made_leaves_nothing pitfall_25_whenever_it_comes_answer_and_tree_agree \
+    pitfall_25_ctrl_c_in_a_revert_leaves_the_vm_where_it_was; do
     test_case "$name"
 done
