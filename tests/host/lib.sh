@@ -307,7 +307,8 @@ Q
             while read -r _ at kind _; do [ "$kind" != fuse.vmsnapfs ] || umount -l "$at" 2> /dev/null; done < /proc/mounts
             exec "$@"; }
         mount --make-private /proc && mount --rbind / /proc/fs && mount --make-rslave /proc/fs && exec chroot /proc/fs "$@"'
-    local hold='mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt &&
+    # Trees of others that are mounted now would stay so in here, and their daemons not end, when they are unmounted outside.
+    local hold='umount -l -a -t fuse.vmsnapfs; mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt &&
         mount --bind "$1/run" /run/libvirt && mount --bind "$1/lib" /var/lib/libvirt && mount --bind "$1/log" /var/log/libvirt &&
         mount --bind "$1/cache" /var/cache/libvirt && mount --bind "$1/etc" /etc/libvirt && touch "$1/ready" && exec sleep 86400'
     unshare -m --propagation unchanged sh -c "$apart" sh sh -c "$hold" sh "$d" < /dev/null > "$d/holder.log" 2>&1 &
