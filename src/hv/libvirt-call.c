@@ -16,6 +16,8 @@ static void clear_question(LibvirtCall *call)
 {
     if (call->connection)
         virConnectClose(call->connection);
+    if (call->hv)
+        libvirt_hv_unref(call->hv);
     g_free(call->what);
     g_free(call->uri);
     g_free(call->uuid);
@@ -53,11 +55,41 @@ void libvirt_call_unref(LibvirtCall *call)
     g_atomic_rc_box_release_full(call, clear_call);
 }
 
+/* "pivot disk vda of domain …", "start domain …", "list the domains"; yours. */
+static char *describe(const LibvirtCall *call)
+{
+    if (call->target)
+        return g_strdup_printf("%s disk %s of domain %s", call->what, call->target, call->name);
+    if (call->uuid)
+        return g_strdup_printf("%s domain %s", call->what, call->name);
+    return g_strdup(call->what);
+}
+
+/* A call for which its turn comes too late is not made: whoever waited for it has gone on. */
+static bool run_pooled(LibvirtCall *call, GError **error)
+{
+    guint64 life = 0;
+
+    call->connection = libvirt_pool_take(call->hv, call->pool, call->deadline, &life, error);
+    if (!call->connection) {
+        g_autofree char *what = describe(call);
+
+        g_prefix_error(error, "cannot %s: ", what);
+        return false;
+    }
+    bool in_time = g_get_monotonic_time() < call->deadline;
+    if (!in_time)
+        g_set_error(error, VMSNAPFS_ERROR, ERR_TIMEOUT, "libvirt could not be asked in time");
+    bool ok = in_time && call->run(call, error);
+    libvirt_pool_return(call->hv, call->pool, g_steal_pointer(&call->connection), life);
+    return ok;
+}
+
 static void run_in_helper(void *data, void *unused)
 {
     g_autoptr(LibvirtCall) call = data;
     g_autoptr(GError) error = NULL;
-    bool ok = call->run(call, &error);
+    bool ok = call->hv ? run_pooled(call, &error) : call->run(call, &error);
 
     g_mutex_lock(&call->lock);
     call->ok = ok;
@@ -77,38 +109,47 @@ static GThreadPool *helpers(void)
     return (GThreadPool *)made;
 }
 
-static bool wait_until_done(LibvirtCall *call, unsigned seconds)
+void libvirt_call_push(LibvirtCall *call)
 {
-    gint64 deadline = g_get_monotonic_time() + seconds * G_TIME_SPAN_SECOND;
-    bool done;
-
-    g_mutex_lock(&call->lock);
-    while (!call->done && g_cond_wait_until(&call->ended, &call->lock, deadline))
-        ;
-    done = call->done;
-    g_mutex_unlock(&call->lock);
-    return done;
+    g_thread_pool_push(helpers(), g_atomic_rc_box_acquire(call), NULL);
 }
 
-/* "pivot disk vda of domain …", "start domain …", "list the domains"; yours. */
-static char *describe(const LibvirtCall *call)
+/* Whoever waits need not wait for a libvirt that is gone: what it does yet is found out when it is
+ * back. */
+static bool is_lost(const LibvirtCall *call)
 {
-    if (call->target)
-        return g_strdup_printf("%s disk %s of domain %s", call->what, call->target, call->name);
-    if (call->uuid)
-        return g_strdup_printf("%s domain %s", call->what, call->name);
-    return g_strdup(call->what);
+    return call->hv && libvirt_life(call->hv) != call->life;
+}
+
+static bool wait_until_done(LibvirtCall *call, bool *out_lost)
+{
+    g_mutex_lock(&call->lock);
+    while (!call->done && !*out_lost && g_get_monotonic_time() < call->deadline) {
+        int64_t glance = g_get_monotonic_time() + G_TIME_SPAN_SECOND;
+
+        g_cond_wait_until(&call->ended, &call->lock, MIN(glance, call->deadline));
+        *out_lost = !call->done && is_lost(call);
+    }
+    bool done = call->done;
+    g_mutex_unlock(&call->lock);
+    return done;
 }
 
 bool libvirt_call_run(LibvirtCall *call, unsigned seconds, GError **error)
 {
     g_autofree char *what = describe(call);
+    bool lost = false;
 
-    g_thread_pool_push(helpers(), g_atomic_rc_box_acquire(call), NULL);
-    if (!wait_until_done(call, seconds)) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_TIMEOUT,
-                    "cannot %s: libvirt did not answer within %u s; it may still do it", what,
-                    seconds);
+    call->deadline = g_get_monotonic_time() + seconds * G_TIME_SPAN_SECOND;
+    libvirt_call_push(call);
+    if (!wait_until_done(call, &lost)) {
+        if (lost)
+            g_set_error(error, VMSNAPFS_ERROR, ERR_HOST_DOWN,
+                        "cannot %s: the connection to libvirt was lost; it may still do it", what);
+        else
+            g_set_error(error, VMSNAPFS_ERROR, ERR_TIMEOUT,
+                        "cannot %s: libvirt did not answer within %u s; it may still do it", what,
+                        seconds);
         return false;
     }
     if (!call->ok)
@@ -116,17 +157,17 @@ bool libvirt_call_run(LibvirtCall *call, unsigned seconds, GError **error)
     return call->ok;
 }
 
-static bool run_connected(Hypervisor *hv, LibvirtCall *call, bool effect, unsigned seconds,
+static bool run_connected(Hypervisor *base, LibvirtCall *call, bool effect, unsigned seconds,
                           GError **error)
 {
-    hv->calls++;
-    call->name = call->uuid ? libvirt_hv_name((LibvirtHv *)hv, call->uuid) : NULL;
-    call->connection = libvirt_connection_get((LibvirtHv *)hv, effect, error);
-    if (call->connection)
-        return libvirt_call_run(call, seconds, error);
-    g_autofree char *what = describe(call);
-    g_prefix_error(error, "cannot %s: ", what);
-    return false;
+    LibvirtHv *hv = (LibvirtHv *)base;
+
+    base->calls++;
+    call->name = call->uuid ? libvirt_hv_name(hv, call->uuid) : NULL;
+    call->hv = libvirt_hv_ref(hv);
+    call->pool = effect ? &hv->effects : &hv->queries;
+    call->life = libvirt_life(hv);
+    return libvirt_call_run(call, seconds, error);
 }
 
 bool libvirt_call_query(Hypervisor *hv, LibvirtCall *call, GError **error)

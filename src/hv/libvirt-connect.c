@@ -1,6 +1,6 @@
 /* The connection thread of one hypervisor: opens the connections, tells the subscriber what
  * happens, notices that they are lost, and opens them again, at first at once, then after 1, 2, 4 …
- * 30 s. It alone changes hv->queries and hv->effects.
+ * 30 s. It alone changes hv->main.
  *
  * Loss is noticed by libvirt's keepalive (a daemon that hangs) or by the end of the socket (one
  * that died); both call on_closed in libvirt's event thread, which only leaves a note. A note names
@@ -66,12 +66,17 @@ static void on_closed(virConnectPtr connection, int reason, void *data)
     g_async_queue_push(link->hv->notes, note);
 }
 
+bool libvirt_keep_alive(virConnectPtr connection)
+{
+    return virConnectSetKeepAlive(connection, KEEPALIVE_SECONDS, KEEPALIVE_COUNT) == 0;
+}
+
 /* A driver inside this process has no keepalive and never closes: that is no failure. It must not
  * be given a close callback: libvirt 9 would say that all is well, and neither keep nor free its
  * data. */
 static bool watch(virConnectPtr connection, LibvirtLink *link)
 {
-    if (virConnectSetKeepAlive(connection, KEEPALIVE_SECONDS, KEEPALIVE_COUNT) < 0)
+    if (!libvirt_keep_alive(connection))
         return virGetLastErrorCode() == VIR_ERR_NO_SUPPORT;
     if (virConnectRegisterCloseCallback(connection, on_closed, libvirt_link_ref(link),
                                         libvirt_link_unref) == 0)
@@ -110,46 +115,30 @@ static virConnectPtr open_watched(LibvirtHv *hv, LibvirtLink *link, GError **err
 
 static void close_watched(virConnectPtr connection)
 {
-    if (!connection)
-        return;
     virConnectUnregisterCloseCallback(connection, on_closed);
     virConnectClose(connection);
 }
 
-static bool open_both(LibvirtHv *hv, LibvirtLink *link, virConnectPtr *out_queries,
-                      virConnectPtr *out_effects, GError **error)
+static virConnectPtr open_main(LibvirtHv *hv, LibvirtLink *link, GError **error)
 {
-    virConnectPtr queries = open_watched(hv, link, error);
-    virConnectPtr effects = NULL;
+    virConnectPtr connection = open_watched(hv, link, error);
 
-    if (!queries)
-        return false;
-    if (hv->embedded) {
-        virConnectRef(queries);
-        effects = queries;
-    } else {
-        effects = open_watched(hv, link, error);
-    }
-    if (effects && libvirt_events_register(queries, link)) {
-        *out_queries = queries;
-        *out_effects = effects;
-        return true;
-    }
-    if (effects)
-        libvirt_error_set(error, NULL, "libvirt at %s gives no events", hv->uri);
-    libvirt_events_unregister(queries, link);
-    close_watched(effects);
-    close_watched(queries);
-    return false;
+    if (!connection || libvirt_events_register(connection, link))
+        return connection;
+    libvirt_error_set(error, NULL, "libvirt at %s gives no events", hv->uri);
+    libvirt_events_unregister(connection, link);
+    close_watched(connection);
+    return NULL;
 }
 
-static void set_state(LibvirtHv *hv, virConnectPtr queries, virConnectPtr effects, const char *why)
+static void set_state(LibvirtHv *hv, virConnectPtr connection, guint64 life, const char *why)
 {
     g_mutex_lock(&hv->lock);
-    hv->queries = queries;
-    hv->effects = effects;
+    hv->main = connection;
+    hv->life = life;
     g_free(hv->why_down);
     hv->why_down = g_strdup(why);
+    g_cond_broadcast(&hv->changed);
     g_mutex_unlock(&hv->lock);
 }
 
@@ -157,30 +146,31 @@ static void set_state(LibvirtHv *hv, virConnectPtr queries, virConnectPtr effect
 static LibvirtLink *bring_up(LibvirtHv *hv)
 {
     LibvirtLink *link = link_new(hv);
-    virConnectPtr queries, effects;
     g_autoptr(GError) error = NULL;
+    virConnectPtr connection = open_main(hv, link, &error);
 
-    if (!open_both(hv, link, &queries, &effects, &error)) {
+    if (!connection) {
         g_debug("%s", error->message);
-        set_state(hv, NULL, NULL, error->message);
+        set_state(hv, NULL, 0, error->message);
         libvirt_link_unref(link);
         return NULL;
     }
-    set_state(hv, queries, effects, NULL);
+    set_state(hv, connection, link->life, NULL);
     libvirt_deliver(hv, HV_EVENT_UP, NULL, NULL);
     return link;
 }
 
 static void bring_down(LibvirtHv *hv, LibvirtLink *link)
 {
-    virConnectPtr queries = hv->queries, effects = hv->effects;
+    virConnectPtr connection = hv->main;
     g_autofree char *why = g_strdup_printf("the connection to libvirt at %s was lost", hv->uri);
 
-    set_state(hv, NULL, NULL, why);
+    set_state(hv, NULL, 0, why);
+    libvirt_pool_empty(hv, &hv->queries);
+    libvirt_pool_empty(hv, &hv->effects);
     libvirt_deliver(hv, HV_EVENT_DOWN, NULL, NULL);
-    libvirt_events_unregister(queries, link);
-    close_watched(effects);
-    close_watched(queries);
+    libvirt_events_unregister(connection, link);
+    close_watched(connection);
     libvirt_link_unref(link);
 }
 
@@ -275,28 +265,13 @@ void libvirt_connection_stop(LibvirtHv *hv)
     wait_for(hv, &hv->ended, LIBVIRT_CLOSE_SECONDS);
 }
 
-virConnectPtr libvirt_connection_get(LibvirtHv *hv, bool effects, GError **error)
-{
-    virConnectPtr connection;
-
-    g_mutex_lock(&hv->lock);
-    connection = effects ? hv->effects : hv->queries;
-    if (connection)
-        virConnectRef(connection);
-    else
-        g_set_error(error, VMSNAPFS_ERROR, ERR_HOST_DOWN, "%s",
-                    hv->why_down ? hv->why_down : "libvirt has not answered yet");
-    g_mutex_unlock(&hv->lock);
-    return connection;
-}
-
 bool libvirt_is_up(Hypervisor *base)
 {
     LibvirtHv *hv = (LibvirtHv *)base;
     bool up;
 
     g_mutex_lock(&hv->lock);
-    up = hv->queries != NULL;
+    up = hv->main != NULL;
     g_mutex_unlock(&hv->lock);
     return up;
 }

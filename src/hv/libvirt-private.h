@@ -33,9 +33,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HvDomain, hv_domain_free)
 /* How long hv_free() waits for the connection thread. */
 #define LIBVIRT_CLOSE_SECONDS 5
 
+/* So many calls are made at once: of the rest each waits for its turn. */
+#define LIBVIRT_QUERIES 12
+#define LIBVIRT_EFFECTS 12
+
+typedef struct {
+    unsigned most;
+    unsigned used; /* calls that are made now */
+    GQueue idle;   /* of virConnectPtr that no call uses */
+} LibvirtPool;
+
 typedef struct {
     Hypervisor base;
-    gatomicrefcount refs; /* the owner, the connection thread, each LibvirtLink */
+    gatomicrefcount refs; /* the owner, the connection thread, each LibvirtLink and call */
     char *uri;
     bool embedded;
     GAsyncQueue *notes; /* of LibvirtNote: to the connection thread */
@@ -43,9 +53,9 @@ typedef struct {
 
     GMutex lock; /* guards what follows; held for loads and stores only */
     GCond changed;
-    virConnectPtr queries; /* and events; NULL while down */
-    virConnectPtr effects; /* a second connection, since libvirtd runs few calls of one at a time;
-                              embedded: the same */
+    virConnectPtr main; /* hears the events, makes no calls; embedded: makes all; NULL while down */
+    guint64 life;       /* of main */
+    LibvirtPool queries, effects;
     char *why_down;
     GHashTable *names; /* uuid → what libvirt called it last, for sentences */
     bool attempted, ended;
@@ -79,6 +89,10 @@ typedef bool (*LibvirtRun)(LibvirtCall *call, GError **error);
 struct LibvirtCall {
     /* The question: not changed once the call runs. */
     LibvirtRun run;
+    LibvirtHv *hv;            /* a reference; NULL: the call needs no connection of the pool */
+    LibvirtPool *pool;        /* of hv */
+    guint64 life;             /* of hv when it was made */
+    int64_t deadline;         /* monotonic µs */
     virConnectPtr connection; /* NULL in a call that opens one, and then its answer */
     char *what;               /* "start" */
     char *uri;
@@ -113,6 +127,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LibvirtCall, libvirt_call_unref)
 bool libvirt_call_query(Hypervisor *hv, LibvirtCall *call, GError **error);
 bool libvirt_call_effect(Hypervisor *hv, LibvirtCall *call, GError **error);
 bool libvirt_call_agent(Hypervisor *hv, LibvirtCall *call, GError **error);
+/* Run it, and do not wait. */
+void libvirt_call_push(LibvirtCall *call);
 /* The same without a connection, for the one call that makes it. */
 bool libvirt_call_run(LibvirtCall *call, unsigned seconds, GError **error);
 /* For a LibvirtRun: the domain that the call is about; yours. */
@@ -144,9 +160,21 @@ void libvirt_note_free(LibvirtNote *note);
 void libvirt_connection_start(LibvirtHv *hv);
 /* Ends the thread; waits for it, but not for a libvirt that does not answer. */
 void libvirt_connection_stop(LibvirtHv *hv);
-/* A reference to the connection for queries or for effects; NULL with ERR_HOST_DOWN. */
-virConnectPtr libvirt_connection_get(LibvirtHv *hv, bool effects, GError **error);
+/* Have a libvirt that hangs noticed on @connection. */
+bool libvirt_keep_alive(virConnectPtr connection);
 bool libvirt_is_up(Hypervisor *hv);
+
+/* --- libvirt-pool.c --- */
+
+/* A connection that nobody else uses, for as long as it is not returned; may block as long as
+ * libvirt does. NULL: the host is down, or it was not the caller's turn until @deadline. */
+virConnectPtr libvirt_pool_take(LibvirtHv *hv, LibvirtPool *pool, int64_t deadline,
+                                guint64 *out_life, GError **error);
+void libvirt_pool_return(LibvirtHv *hv, LibvirtPool *pool, virConnectPtr connection, guint64 life);
+/* Close what is not used. Does not block. */
+void libvirt_pool_empty(LibvirtHv *hv, LibvirtPool *pool);
+/* Which life of the connection this is; 0 while the host is down. */
+guint64 libvirt_life(LibvirtHv *hv);
 
 /* --- libvirt-events.c --- */
 

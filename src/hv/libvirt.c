@@ -143,6 +143,8 @@ static LibvirtHv *libvirt_hv_new(const char *uri, bool embedded)
     g_atomic_ref_count_init(&hv->refs);
     hv->uri = g_strdup(uri);
     hv->embedded = embedded;
+    hv->queries = (LibvirtPool){.most = LIBVIRT_QUERIES};
+    hv->effects = (LibvirtPool){.most = LIBVIRT_EFFECTS};
     hv->notes = g_async_queue_new_full((GDestroyNotify)libvirt_note_free);
     hv->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_mutex_init(&hv->lock);

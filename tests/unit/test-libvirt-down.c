@@ -180,6 +180,35 @@ static void a_libvirt_that_hangs_is_lost_until_it_goes_on(void **state)
     assert_up(hv);
 }
 
+#define ASKERS 8
+#define ASKED  150
+
+static gpointer ask_often(gpointer data)
+{
+    Hypervisor *hv = data;
+
+    for (unsigned i = 0; i < ASKED; i++)
+        assert_up(hv);
+    return NULL;
+}
+
+/* Threads that share a connection crash libvirt 9.0: what one of them was waiting for is found by
+ * another when its stack is gone. */
+static void many_ask_at_once(void **state)
+{
+    Hypervisor *hv = open_down();
+    GThread *askers[ASKERS];
+
+    *state = hv;
+    start_daemon();
+    assert_reaches(&n_up, 1);
+    for (unsigned i = 0; i < ASKERS; i++)
+        askers[i] = g_thread_new("asker", ask_often, hv);
+    for (unsigned i = 0; i < ASKERS; i++)
+        g_thread_join(askers[i]);
+    assert_int_equal(n_down, 0);
+}
+
 static int needs_a_daemon(void **state)
 {
     g_autofree char *program = g_find_program_in_path("libvirtd");
@@ -296,6 +325,7 @@ int main(void)
         cmocka_unit_test_teardown(an_embedded_root_gets_a_configuration, close_hypervisor),
         WITH_DAEMON(a_libvirt_that_comes_dies_and_comes_again_is_followed),
         WITH_DAEMON(a_libvirt_that_hangs_is_lost_until_it_goes_on),
+        WITH_DAEMON(many_ask_at_once),
     };
 
     return cmocka_run_group_tests(cases, make_root, remove_root);
