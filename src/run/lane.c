@@ -150,22 +150,23 @@ static bool lane_start(Lane *lane, GError **error)
 /* ---- watching it ---- */
 
 /* Told to stop. A pivot that won the race counts. Parked jobs go on in QEMU and are adopted at the
- * next start. */
+ * next start. What copies on though it was to end is told as that, and not as stopped. */
 static bool lane_stop(const Lane *lane, GError *why, GError **error)
 {
     const VmHooks *hooks = lane->op->hooks;
     Vm *vm = lane->op->vm;
     g_autoptr(GError) cause = NULL;
 
-    if (!(hooks && hooks->park && hooks->park(hooks->data)) &&
-        !vm->world->hv->ops->block_abort(vm->world->hv, vm->uuid, lane->target, &cause))
-        g_prefix_error(&why, "The block job could not be ended (%s). ", cause->message);
-    if (lane_settled(lane, "", NULL)) {
-        g_error_free(why);
-        return true;
-    }
-    g_propagate_error(error, why);
-    return false;
+    bool left = (hooks && hooks->park && hooks->park(hooks->data)) ||
+                vm->world->hv->ops->block_abort(vm->world->hv, vm->uuid, lane->target, &cause);
+    bool merged = lane_settled(lane, "", NULL);
+    if (!merged && left)
+        g_propagate_error(error, g_steal_pointer(&why));
+    else if (!merged)
+        g_set_error(error, VMSNAPFS_ERROR, cause->code, "%s; the block job could not be ended: %s",
+                    why->message, cause->message);
+    g_clear_error(&why);
+    return merged;
 }
 
 /* A limit that cannot be set is tried again at the next look: the merge matters more. */

@@ -221,7 +221,8 @@ static void log_job(EngineVm *vm, EngineJob *job, const VmView *view, const GErr
     errors_operation(vm->engine, vm, job_uid(job), job_pid(job), operation, error, job_since(job));
 }
 
-/* A job that was cancelled goes from the list at once: whoever asked for that was told so. */
+/* A job that was cancelled goes from the list at once: whoever asked for that was told so. One that
+ * failed meanwhile, perhaps because it could not be ended, stays. */
 void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error)
 {
     Engine *engine = vm->engine;
@@ -234,7 +235,7 @@ void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error
     if (vm->merging == job)
         vm->merging = NULL;
     engine_vm_wake_locked(vm); /* nobody has to be answered in time any more */
-    if (state == JOB_CANCELLED || droppers->len > 0)
+    if (state == JOB_CANCELLED || (state == JOB_DONE && droppers->len > 0))
         g_ptr_array_remove(vm->jobs, job);
     engine_vm_publish_jobs_locked(vm);
     g_autoptr(VmView) view = vm_view_ref(vm->view);
@@ -244,7 +245,7 @@ void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error
     log_job(vm, job, view, error);
     engine_emit(engine, CHANGE_JOBS, vm->uuid, event_of_job("job-ended", view, job));
     merge_answer_all(vm, waiters, error);
-    merge_answer_all(vm, droppers, NULL);
+    merge_answer_all(vm, droppers, state == JOB_FAILED ? error : NULL);
 }
 
 /* Jobs that run though nothing is left to do: their work went with another's, or it is settled; or

@@ -115,6 +115,10 @@ static bool block_abort(Hypervisor *hv, const char *uuid, const char *target, GE
     while (the_bench->aborts_hang)
         g_cond_wait(&the_bench->changed, &the_bench->lock);
     g_mutex_unlock(&the_bench->lock);
+    if (is_now(&the_bench->broken_disk, target)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_IO, "the disk %s is broken", target);
+        return false;
+    }
     return fake_hv->block_abort(hv, uuid, target, error);
 }
 

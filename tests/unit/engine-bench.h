@@ -33,7 +33,7 @@ typedef struct {
     bool hangs;                        /* libvirt does not answer at all, for now */
     bool aborts_hang;                  /* libvirt does not answer when a block job is to end */
     bool late;                         /* the caller gives up in the middle of the commit point */
-    char *broken_disk; /* a target on which no block job can be started or limited */
+    char *broken_disk; /* a target on which no block job can be started, limited or ended */
     bool events_lost;  /* those of block jobs do not come */
     HvEvent event;     /* the engine's */
     void *event_data;
@@ -63,7 +63,7 @@ void bench_garble(Bench *bench, const char *uuid);
 void bench_fail(Bench *bench, bool lists, bool looks);
 /* From now on libvirt does not answer when a block job is to be ended; false: it does so now. */
 void bench_hang_aborts(Bench *bench, bool hang);
-/* From now on no block job can be started or limited on @target; NULL: on all. */
+/* From now on no block job can be started, limited or ended on @target; NULL: on all. */
 void bench_break_disk(Bench *bench, const char *target);
 /* From now on libvirt tells nothing of block jobs. */
 void bench_lose_events(Bench *bench);

@@ -87,6 +87,53 @@ static void cancelling_is_answered_in_time_though_libvirt_hangs(void **state)
     bench_wait(bench, has_event, "\"cancelled\"");
 }
 
+static void assert_removed_at_last(Bench *bench)
+{
+    simhost_set_job_speed(bench->host, 4);
+    assert_string_equal(bench_remove(bench, WEB, "b"), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    assert_listed(bench, WEB, "a");
+}
+
+/* It copies on, and nobody says that it was cancelled. */
+static void a_job_that_cannot_be_ended_is_not_called_cancelled(void **state)
+{
+    Bench *bench = *state;
+
+    make_chain(bench);
+    assert_string_equal(bench_remove(bench, WEB, "b"), "ok");
+    bench_wait(bench, a_job_copies, WEB);
+    bench_break_disk(bench, "vdb");
+    assert_string_equal(bench_drop(bench, WEB, bench_first_job(bench, WEB)), "EIO");
+    assert_error_says(bench, "the block job could not be ended: the disk vdb is broken");
+    assert_int_equal(bench_jobs(bench, WEB, JOB_FAILED), 1);
+    assert_int_equal(state_of(bench, "b"), SNAPSHOT_FAILED);
+    bench_break_disk(bench, NULL);
+    assert_removed_at_last(bench);
+}
+
+static void what_was_to_be_cancelled_when_libvirt_went_is_when_it_is_back(void **state)
+{
+    Bench *bench = *state;
+
+    make_chain(bench);
+    bench->engine->cancel_wait_ms = 50;
+    assert_string_equal(bench_remove(bench, WEB, "b"), "ok");
+    bench_wait(bench, a_job_copies, WEB);
+    bench_hang_aborts(bench, true);
+    assert_string_equal(bench_drop(bench, WEB, bench_first_job(bench, WEB)), "ETIMEDOUT");
+    simhost_set_down(bench->host, true);
+    bench_hang_aborts(bench, false);
+    bench_wait(bench, is_stale, WEB);
+    assert_true(a_job_runs(bench, WEB));
+    simhost_set_down(bench->host, false);
+    bench_wait(bench, no_job_runs, WEB);
+    bench_wait(bench, has_event, "\"cancelled\"");
+    bench_wait(bench, is_fresh, WEB);
+    assert_int_equal(state_of(bench, "b"), SNAPSHOT_FAILED);
+    assert_removed_at_last(bench);
+}
+
 static void two_may_cancel_the_same_job(void **state)
 {
     Bench *bench = *state;
@@ -344,6 +391,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         started(cancelling_is_answered_in_time_though_libvirt_hangs),
+        started(a_job_that_cannot_be_ended_is_not_called_cancelled),
+        started(what_was_to_be_cancelled_when_libvirt_went_is_when_it_is_back),
         started(two_may_cancel_the_same_job),
         started(an_offline_merge_can_be_cancelled),
         started(the_limit_ends_an_offline_merge_too),
