@@ -79,7 +79,7 @@ static GPtrArray *fake_list(Hypervisor *hv, GError **error)
     for (unsigned i = 0; i < uuids->len; i++) {
         g_auto(SimFacts) facts = {0};
 
-        if (simhost_inspect(host, uuids->pdata[i], &facts, NULL))
+        if (simhost_glance(host, uuids->pdata[i], &facts))
             g_ptr_array_add(list, domain_of_facts(&facts));
     }
     return list;

@@ -225,14 +225,9 @@ void sim_facts_clear(SimFacts *facts)
     *facts = (SimFacts){0};
 }
 
-bool simhost_inspect(SimHost *host, const char *uuid, SimFacts *out_facts, GError **error)
+static SimFacts facts_of(const SimDomain *domain)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
-    const SimDomain *domain = sim_domain(host, uuid, error);
-
-    if (!domain)
-        return false;
-    *out_facts = (SimFacts){
+    return (SimFacts){
         .uuid = g_strdup(domain->uuid),
         .name = g_strdup(domain->name),
         .state = domain->state,
@@ -240,10 +235,30 @@ bool simhost_inspect(SimHost *host, const char *uuid, SimFacts *out_facts, GErro
         .managed_save = domain->managed_save,
         .snapshots = domain->snapshots,
         .foreign_job = g_strdup(domain->foreign_job),
-        .live = domain->live ? sim_xml(domain, domain->live, domain->jobs) : NULL,
-        .inactive = domain->inactive ? sim_xml(domain, domain->inactive, NULL) : NULL,
-        .saved = domain->managed_save ? g_strdup(domain->saved) : NULL,
     };
+}
+
+bool simhost_glance(SimHost *host, const char *uuid, SimFacts *out_facts)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
+    const SimDomain *domain = sim_domain(host, uuid, NULL);
+
+    if (domain)
+        *out_facts = facts_of(domain);
+    return domain != NULL;
+}
+
+bool simhost_inspect(SimHost *host, const char *uuid, SimFacts *out_facts, GError **error)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
+    const SimDomain *domain = sim_domain(host, uuid, error);
+
+    if (!domain)
+        return false;
+    *out_facts = facts_of(domain);
+    out_facts->live = domain->live ? sim_xml(domain, domain->live, domain->jobs) : NULL;
+    out_facts->inactive = domain->inactive ? sim_xml(domain, domain->inactive, NULL) : NULL;
+    out_facts->saved = domain->managed_save ? g_strdup(domain->saved) : NULL;
     return true;
 }
 

@@ -37,6 +37,7 @@ typedef struct {
 void sim_facts_clear(SimFacts *facts);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SimFacts, sim_facts_clear)
 GPtrArray *simhost_list(SimHost *host); /* char * uuids, in order of making; yours */
+bool simhost_glance(SimHost *host, const char *uuid, SimFacts *out_facts); /* without any XML */
 bool simhost_inspect(SimHost *host, const char *uuid, SimFacts *out_facts, GError **error);
 
 bool simhost_define(SimHost *host, const char *uuid, const char *xml, GError **error);

@@ -30,7 +30,7 @@ static bool recover_plan(Operation *op, const Plan *interrupted, GError **error)
     if (!operation_look(op, error))
         return false;
     look_at_plan(op, interrupted);
-    if (!users_observe(op->vm, op->begun, op->seen, error))
+    if (!users_observe(op->vm, interrupted, op->begun, op->seen, error))
         return false;
     catalog = vm_catalog(op->vm);
     observation_trust_locks(op->seen, catalog, interrupted);

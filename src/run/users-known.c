@@ -1,5 +1,7 @@
 #include "run/users-known.h"
 
+#include "base/str.h"
+
 #define HEADERS_MAX 100000         /* then all are forgotten: files come and go */
 #define FRESH_US    G_USEC_PER_SEC /* what was read so lately need not be asked again */
 
@@ -7,6 +9,7 @@
 typedef struct {
     guint64 events, asked; /* how many events there were, and had been when it was asked */
     int64_t at;            /* when it was asked, monotonic µs */
+    char *text;            /* what @uses was made of */
     GPtrArray *uses;       /* NULL: never read; not changed once it is here */
 } KnownDomain;
 
@@ -34,6 +37,7 @@ static void use_free(Use *use)
 static void known_domain_free(KnownDomain *known)
 {
     g_clear_pointer(&known->uses, g_ptr_array_unref);
+    g_free(known->text);
     g_free(known);
 }
 
@@ -144,45 +148,97 @@ static bool add_definition(GPtrArray *uses, const char *xml, const HvDomain *dom
     return definition || !xml;
 }
 
-static GPtrArray *read_uses(const World *world, const HvDomain *domain, GError **error)
+typedef struct {
+    char *live, *inactive, *saved;
+    char *text; /* all of them and how @domain is called, to be compared */
+} Definitions;
+
+static void definitions_clear(Definitions *definitions)
 {
-    g_autoptr(GPtrArray) uses = g_ptr_array_new_with_free_func((GDestroyNotify)use_free);
-    g_autofree char *live = NULL, *inactive = NULL, *saved = NULL;
+    g_free(definitions->live);
+    g_free(definitions->inactive);
+    g_free(definitions->saved);
+    g_free(definitions->text);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Definitions, definitions_clear)
+
+static bool ask(const World *world, const HvDomain *domain, Definitions *out, GError **error)
+{
     g_autoptr(GError) cause = NULL;
 
-    if (world->hv->ops->definitions(world->hv, domain->uuid, &live, &inactive, &saved, &cause) &&
-        add_definition(uses, live, domain, domain_state_name(domain->state), &cause) &&
-        add_definition(uses, inactive, domain, live ? "its next start" : "off", &cause) &&
-        add_definition(uses, saved, domain, "saved", &cause))
-        return g_steal_pointer(&uses);
-    if (error_is(cause, ERR_NOT_FOUND)) {
-        g_ptr_array_set_size(uses, 0);
-        return g_steal_pointer(&uses);
+    if (!world->hv->ops->definitions(world->hv, domain->uuid, &out->live, &out->inactive,
+                                     &out->saved, &cause) &&
+        !error_is(cause, ERR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&cause));
+        return false;
     }
-    g_propagate_prefixed_error(
-        error, g_steal_pointer(&cause),
-        "Whether VM %s uses the same image files cannot be found out: ", domain->name);
-    return NULL;
+    out->text = g_strdup_printf("%s\n%s\n%s\n%s\n%s", domain->name,
+                                domain_state_name(domain->state), out->live ? out->live : "",
+                                out->inactive ? out->inactive : "", out->saved ? out->saved : "");
+    return true;
+}
+
+static GPtrArray *find_uses(const Definitions *from, const HvDomain *domain, GError **error)
+{
+    g_autoptr(GPtrArray) uses = g_ptr_array_new_with_free_func((GDestroyNotify)use_free);
+
+    if (!add_definition(uses, from->live, domain, domain_state_name(domain->state), error) ||
+        !add_definition(uses, from->inactive, domain, from->live ? "its next start" : "off",
+                        error) ||
+        !add_definition(uses, from->saved, domain, "saved", error))
+        return NULL;
+    return g_steal_pointer(&uses);
+}
+
+/* Texts that are the same as last time need not be parsed again. */
+static GPtrArray *recall_uses(Users *users, const char *uuid, const char *text)
+{
+    g_mutex_lock(&users->lock);
+    const KnownDomain *known = obtain_locked(users, uuid);
+    GPtrArray *uses =
+        known->uses && g_str_equal(known->text, text) ? g_ptr_array_ref(known->uses) : NULL;
+    g_mutex_unlock(&users->lock);
+    return uses;
 }
 
 /* An event that comes while libvirt is asked may tell of something newer than the answer. */
-static void store_uses(Users *users, const char *uuid, GPtrArray *uses, guint64 asked, int64_t at)
+static void store_uses(Users *users, const char *uuid, GPtrArray *uses, const char *text,
+                       guint64 asked, int64_t at)
 {
     g_mutex_lock(&users->lock);
     KnownDomain *known = obtain_locked(users, uuid);
+    g_ptr_array_ref(uses);
     g_clear_pointer(&known->uses, g_ptr_array_unref);
-    known->uses = g_ptr_array_ref(uses);
+    known->uses = uses;
+    str_set(&known->text, text);
     known->asked = asked;
     known->at = at;
     g_mutex_unlock(&users->lock);
+}
+
+static GPtrArray *ask_for_uses(const World *world, const HvDomain *domain, guint64 asked,
+                               GError **error)
+{
+    int64_t at = g_get_monotonic_time();
+    g_auto(Definitions) definitions = {0};
+    GPtrArray *uses = NULL;
+
+    if (ask(world, domain, &definitions, error) &&
+        !(uses = recall_uses(world->users, domain->uuid, definitions.text)))
+        uses = find_uses(&definitions, domain, error);
+    if (uses)
+        store_uses(world->users, domain->uuid, uses, definitions.text, asked, at);
+    else
+        g_prefix_error(
+            error, "Whether VM %s uses the same image files cannot be found out: ", domain->name);
+    return uses;
 }
 
 GPtrArray *users_of_domain(const World *world, const HvDomain *domain, int64_t since,
                            GError **error)
 {
     Users *users = world->users;
-    int64_t at = g_get_monotonic_time();
-    int64_t oldest = since ? MAX(since, at - FRESH_US) : 0;
+    int64_t oldest = since ? MAX(since, g_get_monotonic_time() - FRESH_US) : 0;
     GPtrArray *uses = NULL;
 
     g_mutex_lock(&users->lock);
@@ -191,12 +247,7 @@ GPtrArray *users_of_domain(const World *world, const HvDomain *domain, int64_t s
     if (known->uses && known->asked == now && known->at >= oldest)
         uses = g_ptr_array_ref(known->uses);
     g_mutex_unlock(&users->lock);
-    if (uses)
-        return uses;
-    uses = read_uses(world, domain, error);
-    if (uses)
-        store_uses(users, domain->uuid, uses, now, at);
-    return uses;
+    return uses ? uses : ask_for_uses(world, domain, now, error);
 }
 
 /* ---- headers ---- */

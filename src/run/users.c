@@ -1,4 +1,3 @@
-#include "run/ledger.h"
 #include "run/users-known.h"
 
 #define CHAIN_LIMIT 300
@@ -195,12 +194,10 @@ static void add_own_layers(Look *look)
 
 /* What an open plan is about to unlink is still ours, though the catalog does not name it any more.
  */
-static void add_leaving(Look *look, Vm *vm)
+static void add_leaving(Look *look, const Plan *open)
 {
-    g_autoptr(Journal) journal = ledger_load_journal(vm, NULL);
-
-    for (guint i = 0; journal && i < journal->plan->steps->len; i++) {
-        const Step *step = journal->plan->steps->pdata[i];
+    for (guint i = 0; open && i < open->steps->len; i++) {
+        const Step *step = open->steps->pdata[i];
 
         if (step->kind == STEP_UNLINK)
             add_key(look, look->own, step_get(step, "path"));
@@ -208,7 +205,8 @@ static void add_leaving(Look *look, Vm *vm)
 }
 
 /* The table of users, yours; NULL on error. @seen may be NULL. */
-static GHashTable *look_around(Vm *vm, const Observation *seen, int64_t since, GError **error)
+static GHashTable *look_around(Vm *vm, const Observation *seen, const Plan *open, int64_t since,
+                               GError **error)
 {
     g_autoptr(Catalog) catalog = vm_catalog(vm);
     g_autoptr(Config) config = vm_config(vm);
@@ -224,15 +222,16 @@ static GHashTable *look_around(Vm *vm, const Observation *seen, int64_t since, G
                  .own = own};
 
     add_own_layers(&look);
-    add_leaving(&look, vm);
+    add_leaving(&look, open);
     if (!mark_domains(&look, since, error) || !mark_images(&look, seen, error))
         return NULL;
     return g_steal_pointer(&users);
 }
 
-bool users_observe(Vm *vm, int64_t since, Observation *observation, GError **error)
+bool users_observe(Vm *vm, const Plan *open, int64_t since, Observation *observation,
+                   GError **error)
 {
-    GHashTable *users = look_around(vm, observation, since, error);
+    GHashTable *users = look_around(vm, observation, open, since, error);
 
     if (!users)
         return false;
@@ -256,7 +255,8 @@ static bool check_none(const Look *look, const char *path, GError **error)
 
 bool users_check_none(Operation *op, const char *path, const char *other, GError **error)
 {
-    g_autoptr(GHashTable) users = look_around(op->vm, NULL, op->begun, error);
+    const Plan *open = op->journal ? op->journal->plan : NULL;
+    g_autoptr(GHashTable) users = look_around(op->vm, NULL, open, op->begun, error);
     const Look look = {.world = op->vm->world, .users = users};
 
     return users && check_none(&look, path, error) && check_none(&look, other, error);

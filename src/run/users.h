@@ -20,8 +20,10 @@ void users_free(Users *users);
 /* Something about the domain @uuid (NULL: about any) changed. Only takes a lock of its own. */
 void users_changed(Users *users, const char *uuid);
 
-/* Fill in observation->users. @since: monotonic µs, 0: whenever. */
-bool users_observe(Vm *vm, int64_t since, Observation *observation, GError **error);
+/* Fill in observation->users. @open: a plan that is under way, whose files are the VM's own; NULL
+ * if there is none. @since: monotonic µs, 0: whenever. */
+bool users_observe(Vm *vm, const Plan *open, int64_t since, Observation *observation,
+                   GError **error);
 /* Right before files are written to or unlinked: ERR_BUSY names whoever else uses @path, or @other
  * (may be NULL). */
 bool users_check_none(Operation *op, const char *path, const char *other, GError **error);

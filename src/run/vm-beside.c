@@ -31,7 +31,8 @@ bool vm_remove_beside(Vm *vm, const char *name, const char *operation, bool *out
     if (!operation_runs(vm))
         return vm_remove(vm, name, operation, out_work, error);
     g_autoptr(Observation) seen = vm_observe(vm, error);
-    if (!seen || !users_observe(vm, begun, seen, error))
+    g_autoptr(Journal) journal = ledger_load_journal(vm, NULL);
+    if (!seen || !users_observe(vm, journal ? journal->plan : NULL, begun, seen, error))
         return false;
     g_mutex_lock(&vm->lock);
     bool accepted = record_removal_locked(vm, name, seen, error);

@@ -45,7 +45,7 @@ static bool accept_removal(Operation *op, const char *name, bool *out_work, GErr
                     op->vm_name, name);
         return false;
     }
-    if (!users_observe(op->vm, op->begun, op->seen, error))
+    if (!users_observe(op->vm, NULL, op->begun, op->seen, error))
         return false;
     plan = plan_remove(catalog, op->seen, snapshot->id, error);
     if (!plan || !executor_run(op, plan, error))
@@ -172,7 +172,7 @@ static FinishState finish_once(Vm *vm, const VmHooks *hooks, bool may_repeat, ch
     if (!has_pending(vm))
         state = FINISH_NOTHING;
     else if (operation_look(&op, error) && operation_attach(&op, error) &&
-             users_observe(vm, op.begun, op.seen, error))
+             users_observe(vm, NULL, op.begun, op.seen, error))
         state = finish_piece(&op, may_repeat, out_name, error);
     operation_end(&op);
     return state;
@@ -226,7 +226,8 @@ static char *next_work(Vm *vm, GPtrArray **out_targets, GError **error)
     g_autoptr(Observation) seen = NULL;
     g_autoptr(GError) failure = NULL;
 
-    if (!(seen = vm_observe(vm, error)) || (has_pending(vm) && !users_observe(vm, 0, seen, error)))
+    if (!(seen = vm_observe(vm, error)) ||
+        (has_pending(vm) && !users_observe(vm, NULL, 0, seen, error)))
         return NULL;
     g_autoptr(Catalog) catalog = vm_catalog(vm);
     g_autoptr(Plan) plan = plan_next(catalog, seen, &failure);

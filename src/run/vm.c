@@ -102,7 +102,7 @@ bool vm_revert(Vm *vm, const char *name, const char *operation, const VmHooks *h
         random[i] = world_random(vm->world);
     g_autofree char *id = find_named(vm, name, error);
     g_autoptr(Catalog) catalog = vm_catalog(vm);
-    Plan *plan = id && users_observe(vm, op.begun, op.seen, error)
+    Plan *plan = id && users_observe(vm, NULL, op.begun, op.seen, error)
                      ? plan_revert(catalog, op.seen, id, random, error)
                      : NULL;
     bool reverted = plan && executor_run(&op, plan, error);

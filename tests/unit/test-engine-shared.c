@@ -8,6 +8,8 @@
 #define FIRST "/images/web-a.qcow2" /* the layer of web's first snapshot on vda */
 #define MANY  200
 
+static bool (*fake_definitions)(Hypervisor *, const char *, char **, char **, char **, GError **);
+
 static int set_up(void **state)
 {
     Bench *bench = bench_new();
@@ -198,6 +200,15 @@ static void a_detached_disk_that_another_vm_got_is_not_merged(void **state)
     assert_removed(bench, "first");
 }
 
+static bool refuse_definitions(Hypervisor *hv, const char *uuid, char **out_live,
+                               char **out_inactive, char **out_saved, GError **error)
+{
+    if (g_str_equal(uuid, WEB))
+        return fake_definitions(hv, uuid, out_live, out_inactive, out_saved, error);
+    g_set_error_literal(error, VMSNAPFS_ERROR, ERR_IO, "its image cannot be read");
+    return false;
+}
+
 /* Nobody can say what a VM uses whose definition cannot be read. */
 static void what_cannot_be_asked_is_no_permission(void **state)
 {
@@ -207,6 +218,11 @@ static void what_cannot_be_asked_is_no_permission(void **state)
     bench_fail(bench, true, false);
     assert_string_equal(bench_remove(bench, WEB, "first"), "ETIMEDOUT");
     bench_fail(bench, false, false);
+    fake_definitions = bench->hv_ops.definitions;
+    bench->hv_ops.definitions = refuse_definitions;
+    assert_string_equal(bench_remove(bench, WEB, "first"), "EIO");
+    assert_error_says(bench, "Whether VM db uses the same image files cannot be found out");
+    bench->hv_ops.definitions = fake_definitions;
     assert_listed(bench, WEB, "first");
     assert_removed(bench, "first");
 }
@@ -313,7 +329,6 @@ static void a_user_that_appears_in_the_merge_keeps_its_file(void **state)
 
 /* ---- what it costs ---- */
 
-static bool (*fake_definitions)(Hypervisor *, const char *, char **, char **, char **, GError **);
 static gint asked;
 
 static bool count_definitions(Hypervisor *hv, const char *uuid, char **out_live,
