@@ -307,7 +307,7 @@ static bool run_open_plan(Operation *op, GError **error)
     guint reached = 0;
 
     if (!run_steps(op, plan, true, &reached, &failure)) {
-        freeze_fail(op, plan, reached < plan->commit);
+        freeze_fail(op, reached < plan->commit);
         if (reached + 1 >= plan->commit)
             return push_on_and_settle(op, failure, error);
         back_out(op, reached, &failure);

@@ -18,11 +18,6 @@ static void warn(Operation *op, const char *format, ...)
         op->freeze.warning = g_steal_pointer(&text);
 }
 
-static unsigned seconds_of(const Step *step)
-{
-    return (unsigned)step_get_number(step, "timeout");
-}
-
 /* ---- freezing ---- */
 
 /* Asked before, so that a freeze of somebody else's is not thawed by us, and so that an agent that
@@ -102,16 +97,17 @@ static bool go_without(Operation *op, const Step *step, GError *cause, GError **
 
 bool freeze_guest(Operation *op, const Step *step, GError **error)
 {
-    unsigned seconds = seconds_of(step), count = 0;
+    unsigned seconds = (unsigned)step_get_number(step, "timeout"), count = 0;
     GError *cause = NULL;
 
+    op->freeze.seconds = seconds;
     if (!check_thawed(op, seconds, &cause))
         return go_without(op, step, cause, error);
     if (freeze_now(op, &count, &cause) && count > 0) {
         if (check_frozen(op, seconds, &cause))
             return true;
         leave_silent(op, cause);
-        freeze_thaw(op, step);
+        freeze_thaw(op);
         g_propagate_error(error, cause);
         return false;
     }
@@ -119,7 +115,7 @@ bool freeze_guest(Operation *op, const Step *step, GError **error)
         cause = g_error_new(VMSNAPFS_ERROR, ERR_UNSUPPORTED,
                             "the guest agent of VM %s found no file system to freeze", op->vm_name);
     leave_silent(op, cause);
-    freeze_thaw(op, step);
+    freeze_thaw(op);
     return go_without(op, step, cause, error);
 }
 
@@ -158,7 +154,7 @@ static void judge(Operation *op, unsigned thawed, bool still_frozen)
     warn(op, "That the guest stayed frozen until this snapshot was taken could not be verified");
 }
 
-void freeze_thaw(Operation *op, const Step *step)
+void freeze_thaw(Operation *op)
 {
     g_autoptr(GError) cause = NULL;
     unsigned thawed = 0;
@@ -166,7 +162,7 @@ void freeze_thaw(Operation *op, const Step *step)
 
     if (op->freeze.state != FREEZE_HELD)
         return;
-    if (thaw_and_see(op, seconds_of(step), &thawed, &still_frozen, &cause)) {
+    if (thaw_and_see(op, op->freeze.seconds, &thawed, &still_frozen, &cause)) {
         op->freeze.state = FREEZE_OVER;
         guardian_release(op->vm->world->guardian, op->vm->uuid, GUARDIAN_THAW);
     } else {
@@ -183,20 +179,9 @@ bool freeze_is_held(const Operation *op)
     return op->freeze.state == FREEZE_HELD;
 }
 
-static const Step *freeze_step(const Plan *plan)
+void freeze_fail(Operation *op, bool before)
 {
-    for (guint i = 0; i < plan->steps->len; i++)
-        if (((Step *)plan->steps->pdata[i])->kind == STEP_FREEZE)
-            return plan->steps->pdata[i];
-    return NULL;
-}
-
-void freeze_fail(Operation *op, const Plan *plan, bool before)
-{
-    const Step *step = freeze_step(plan);
-
-    if (step)
-        freeze_thaw(op, step);
+    freeze_thaw(op);
     if (before)
         op->freeze.frozen = false;
 }

@@ -10,13 +10,13 @@
 /* A step `freeze`. Fails if the guest may be frozen and was not seen so, if the agent is silent
  * (ERR_TIMEOUT), or if a freeze is required and cannot be; else the snapshot gets a warning. */
 bool freeze_guest(Operation *op, const Step *step, GError **error);
-/* Thaw a guest that is held, within @step's timeout (of either kind). */
-void freeze_thaw(Operation *op, const Step *step);
+/* Thaw a guest that is held; nothing to do for another. */
+void freeze_thaw(Operation *op);
 /* The guest is held: do not linger. */
 bool freeze_is_held(const Operation *op);
 /* A step failed: nothing more is known of how the disks switched. @before: the commit point may not
  * have been reached. Thaws. */
-void freeze_fail(Operation *op, const Plan *plan, bool before);
+void freeze_fail(Operation *op, bool before);
 /* May `record-thawed` be applied? */
 bool freeze_is_paid(const Operation *op);
 /* `record-create` as it came to be: the consistency that was reached. Yours. */

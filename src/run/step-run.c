@@ -17,15 +17,17 @@ static bool run_overlay(Operation *op, const Step *step, GError **error)
                                        step_get_number(step, "capacity"), error);
 }
 
-/* Success counts only when the live chain says so, too (rule 14). */
+/* Success counts only when the live chain says so, too (rule 14). The guest does not wait for that
+ * look, nor for the step that thaws it. */
 static bool run_snapshot(Operation *op, const Step *step, GError **error)
 {
     Hypervisor *hv = op->vm->world->hv;
     g_autoptr(GPtrArray) switches = step_switches(step), excluded = step_suffixes(step, "exclude");
     bool has = false;
 
-    if (!hv->ops->snapshot(hv, op->vm->uuid, switches, excluded, error) ||
-        !definition_live_has(op, switches, &has, error))
+    bool taken = hv->ops->snapshot(hv, op->vm->uuid, switches, excluded, error);
+    freeze_thaw(op);
+    if (!taken || !definition_live_has(op, switches, &has, error))
         return false;
     if (!has)
         g_set_error(
@@ -86,7 +88,7 @@ static bool run_record(Operation *op, const Step *step, GError **error)
 
 static bool run_thaw(Operation *op, const Step *step, GError **error)
 {
-    freeze_thaw(op, step);
+    freeze_thaw(op);
     return true;
 }
 

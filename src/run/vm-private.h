@@ -38,9 +38,10 @@ typedef enum {
 
 typedef struct {
     FreezeState state;
-    bool owed;     /* this operation recorded that a thaw is owed */
-    bool frozen;   /* it was frozen while the disks switched, as far as was verified */
-    char *warning; /* for the snapshot; NULL: none */
+    unsigned seconds; /* that the agent has for an answer */
+    bool owed;        /* this operation recorded that a thaw is owed */
+    bool frozen;      /* it was frozen while the disks switched, as far as was verified */
+    char *warning;    /* for the snapshot; NULL: none */
 } Freeze;
 
 /* One operation on its way. Lanes share it: what they change in it has a lock of its own (guard) or

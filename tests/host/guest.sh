@@ -68,7 +68,7 @@ done
 agent() {
     local port
     for port in /sys/class/virtio-ports/*; do
-        [ "$(cat $port/name)" = org.qemu.guest_agent.0 ] && exec qemu-ga -m virtio-serial -p /dev/${port##*/} -t /run -f /run/qga.pid
+        [ "$(cat $port/name)" = org.qemu.guest_agent.0 ] && exec qemu-ga -m virtio-serial -p /dev/${port##*/} -t /run -f /run/qga.pid -v -l /run/qga.log
     done
 }
 [ "$(sed -n 's/.*agent=\([a-z]*\).*/\1/p' /proc/cmdline)" = none ] || (agent) &
