@@ -458,6 +458,19 @@ static void a_libvirt_that_forgets_to_store_definitions_is_made_to(void **state)
     assert_lawful(lab);
 }
 
+static void a_clock_that_goes_back_changes_times_only(void **state)
+{
+    g_autoptr(Lab) lab = lab_after(2, "w S c1 w");
+    g_autoptr(GError) error = NULL;
+
+    lab->clock -= 1000 * G_TIME_SPAN_DAY;
+    assert_done(lab_script(lab, "c2 w c3 w", &error), &error);
+    lab->clock = 0;
+    lab_restart(lab);
+    assert_done(lab_script(lab, "d2 w c4 P r1 w d3 d4 S d1", &error), &error);
+    assert_lawful(lab);
+}
+
 static void the_next_work_is_told_with_its_disks_before_it_is_done(void **state)
 {
     g_autoptr(Lab) lab = slow_merge("w S c1 w x1");
@@ -496,6 +509,7 @@ int main(void)
         cmocka_unit_test(a_file_that_qemu_left_after_a_pivot_is_taken_away),
         cmocka_unit_test(a_merge_has_a_deadline_if_the_policy_says_so),
         cmocka_unit_test(a_libvirt_that_forgets_to_store_definitions_is_made_to),
+        cmocka_unit_test(a_clock_that_goes_back_changes_times_only),
         cmocka_unit_test(the_next_work_is_told_with_its_disks_before_it_is_done),
     };
 

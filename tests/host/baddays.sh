@@ -242,6 +242,33 @@ backing_gone_while_it_runs() { # the name of a frozen layer vanishes under a run
     expect_drop $vm s1 && idle $vm && check $vm "$WORK/small" && stop $vm && check $vm "$WORK/small"
 }
 
+# ---- QEMU ----
+
+kill_qemu() { kill -9 $(qemu_pids) && wait_for is_state "$1" shutoff; }
+qemu_killed_in_create() { # E-26: the snapshot is whole or not there, the VM starts
+    local vm=heavy i
+    for i in 1 2; do
+        start $vm && scribble $vm $i || return
+        mkdir "$MNT/$vm/snapshots/q$i" 2> /dev/null &
+        sleep "0.0$((RANDOM % 90 + 10))"
+        kill_qemu $vm || return
+        wait $!
+        timeout $PATIENCE cat "$MNT/$vm/wait" > /dev/null 2>&1
+        if [[ -d $MNT/$vm/snapshots/q$i ]]; then expect_snap $vm q$i; else tail -n 1 "$MNT/$vm/errors" | grep -q " E[A-Z]*: ." || fail "no sentence"; fi
+        check $vm "$IMAGES/heavy" && start $vm && check $vm "$IMAGES/heavy" && stop $vm || { FAILED+=" round $i"; return 1; }
+        [[ ! -d $MNT/$vm/snapshots/q$i ]] || drop $vm q$i || return
+    done
+}
+qemu_killed_in_a_merge() { # E-2: the merge goes on without it, at worst after a second rmdir
+    local vm=heavy
+    start $vm && snap $vm m1 && echo 1M > "$MNT/$vm/policy/bandwidth" && write $vm 3 0 60M && rmdir "$MNT/$vm/snapshots/m1" && wait_for grep -q ' of ' "$MNT/$vm/progress" && kill_qemu $vm || return
+    echo 0 > "$MNT/$vm/policy/bandwidth"
+    for job in "$MNT/$vm"/jobs/*/bandwidth; do [[ -e $job ]] && echo 0 > "$job" 2> /dev/null; done
+    timeout $PATIENCE cat "$MNT/$vm/wait" > /dev/null 2>&1
+    [[ ! -d $MNT/$vm/snapshots/m1 ]] || rmdir "$MNT/$vm/snapshots/m1" || return
+    expect_drop $vm m1 && idle $vm && listed $vm "" && check $vm "$IMAGES/heavy" && start $vm && check $vm "$IMAGES/heavy" && stop $vm
+}
+
 denied() { # nobody may read or write the image: EACCES does not stop root, so it is a directory in its place
     local file
     with_s1 || return
@@ -256,6 +283,7 @@ mount -t tmpfs -o size=30m none "$WORK/small" || log "no tmpfs"
 vm_make $VM 1 qcow2 16M "$DIR"
 vm_make other 1 qcow2 16M "$IMAGES/other"
 vm_make raw 1 raw 16M "$IMAGES/raw"
+vm_make heavy 1 qcow2 160M "$IMAGES/heavy"
 vm_make small 1 qcow2 16M "$WORK/small"
 mount_tree || exit 1
 case_run "bad day: the catalog is corrupt" spoiled "$CATALOG" "line 4" corrupt
@@ -277,5 +305,8 @@ case_run "bad day: the store is full in create" full_in_create
 case_run "bad day: the store is full in a rename" full_in_rename
 case_run "bad day: the store is full in a live merge (E-15)" full_in_live_merge
 case_run "bad day: a backing file vanishes while the VM runs" backing_gone_while_it_runs
+stop small
+case_run "bad day: QEMU is killed in create (E-26)" qemu_killed_in_create
+case_run "bad day: QEMU is killed in a merge (E-2)" qemu_killed_in_a_merge
 umount_tree
 umount "$WORK/small"

@@ -46,6 +46,7 @@ case_run() {
         echo "not ok $name - $FAILED"
         dump
         local vm
+        declare -F revive > /dev/null && revive > /dev/null 2>&1 # what the script knows better
         for vm in "$MNT"/*/; do reset_vm "$(basename "$vm")"; done > /dev/null 2>&1
     fi
 }
