@@ -54,13 +54,25 @@ char *show_job_result(const Place *place)
     return show_line(result);
 }
 
+/* A pass over the data is shown once, with its first job's lines. */
+static bool is_shown_by_another(const VmView *vm, EngineJob *job)
+{
+    for (guint i = 0; i < vm->jobs->len; i++) {
+        EngineJob *other = g_ptr_array_index(vm->jobs, i);
+        if (other != job && engine_job_id(other) == engine_job_pass(job) &&
+            engine_job_state(other) == JOB_RUNNING)
+            return true;
+    }
+    return false;
+}
+
 char *show_progress(const Place *place)
 {
     GString *out = g_string_new(NULL);
 
     for (guint i = 0; i < place->vm->jobs->len; i++) {
         EngineJob *job = g_ptr_array_index(place->vm->jobs, i);
-        if (engine_job_state(job) == JOB_RUNNING)
+        if (engine_job_state(job) == JOB_RUNNING && !is_shown_by_another(place->vm, job))
             progress_draw(out, job);
     }
     if (out->len == 0)

@@ -110,6 +110,9 @@ const char *engine_job_vm(const EngineJob *job);     /* uuid */
 const char *engine_job_target(const EngineJob *job); /* the snapshot's name at the time; of a
                                                         thaw the VM's */
 int64_t engine_job_created(const EngineJob *job);    /* microseconds */
+/* The job that stands for the pass over the data which this one is part of: itself, or the first of
+ * a run of removals that are merged together and show the same numbers. */
+unsigned engine_job_pass(EngineJob *job);
 JobState engine_job_state(EngineJob *job);
 char *engine_job_result(EngineJob *job);       /* "" while running, "ok", or a sentence; yours */
 uint64_t engine_job_bandwidth(EngineJob *job); /* bytes/s, 0 = no limit */

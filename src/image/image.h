@@ -41,11 +41,10 @@ typedef struct {
     bool (*create_overlay)(Images *images, const char *path, const char *backing,
                            const char *backing_format, uint64_t capacity, GError **error);
 
-    /* qemu-img commit -d: write @top down into @base (which must be in its chain, directly below),
-     * top kept as it is, at @bandwidth
-     * bytes/s at most (0: no limit). fsynced. ERR_BUSY if a VM has one of them open; ERR_NO_SPACE;
-     * ERR_INTERRUPTED if @progress said stop (base is then half written, doing it again finishes
-     * it). */
+    /* qemu-img commit -d: write @top, and the qcow2 images between the two, down into @base (which
+     * must be in its chain), at @bandwidth bytes/s at most (0: no limit); all but base are kept as
+     * they are. fsynced. ERR_BUSY if a VM has one of them open; ERR_NO_SPACE; ERR_INTERRUPTED if
+     * @progress said stop (base is then half written, doing it again finishes it). */
     bool (*commit)(Images *images, const char *top, const char *top_format, const char *base,
                    const char *base_format, uint64_t bandwidth, ImageProgress progress, void *data,
                    GError **error);

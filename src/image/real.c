@@ -18,6 +18,7 @@
 #define UNLINK_WAIT_MS 5000
 #define STEADY_S                                                                                   \
     2 /* a ctime is a few milliseconds coarse, on other hosts' storage perhaps a second */
+#define CHAIN_MAX 300
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImageFacts, image_facts_free)
 
@@ -87,42 +88,69 @@ static bool check_readable(const char *path, const ImageFacts *facts, GError **e
     return facts->exists && !facts->error;
 }
 
-/* qemu-img commits into the file that top's header names, in the format stated there; without -b,
- * because that wants the name letter by letter as in the header. So the header must name base, and
- * base's format. */
-static bool check_commit(const char *top, const ImageFacts *facts, const char *base,
-                         const char *base_format, GError **error)
+static bool is_same_file(const ImageFacts *a, const ImageFacts *b)
+{
+    return a->exists && b->exists && a->device == b->device && a->inode == b->inode;
+}
+
+/* The header of what is right above @below, on the way from @top down, must state its format. */
+static bool check_format(const char *top, const ImageFacts *facts, const char *below,
+                         const char *format, GError **error)
+{
+    if (g_strcmp0(facts->backing_format, format) == 0)
+        return true;
+    g_set_error(error, VMSNAPFS_ERROR, ERR_DRIFT,
+                "Cannot merge %s down into %s: the header above that file says it is %s, but it is "
+                "%s",
+                top, below, facts->backing_format ? facts->backing_format : "of no stated format",
+                format);
+    return false;
+}
+
+/* qemu-img follows the headers from @top down to @base: they must lead there, and state @base's
+ * format; what is between is qcow2. *out_bytes: what all above base have. */
+static bool check_commit(const char *top, const char *base, const char *base_format,
+                         uint64_t *out_bytes, GError **error)
 {
     g_autoptr(ImageFacts) below = header_inspect(base);
-    g_autoptr(ImageFacts) named = NULL;
+    g_autoptr(ImageFacts) facts = header_inspect(top);
+    g_autofree char *path = g_strdup(top);
 
-    if (!check_readable(top, facts, error) || !check_readable(base, below, error))
+    *out_bytes = 0;
+    if (!check_readable(base, below, error))
         return false;
-    named = header_inspect(facts->backing ? facts->backing : top);
-    if (!facts->backing || named->device != below->device || named->inode != below->inode) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_DRIFT,
-                    "Cannot merge %s into %s: its header names %s as backing file", top, base,
-                    facts->backing ? facts->backing : "nothing");
-        return false;
+    for (unsigned depth = 0; depth < CHAIN_MAX; depth++) {
+        if (!check_readable(path, facts, error))
+            return false;
+        *out_bytes += facts->allocation;
+        if (!facts->backing)
+            break;
+        ImageFacts *next = header_inspect(facts->backing);
+        bool there = is_same_file(next, below);
+        bool good = check_format(top, facts, facts->backing, there ? base_format : "qcow2", error);
+
+        g_free(path);
+        path = g_strdup(facts->backing);
+        image_facts_free(facts);
+        facts = next;
+        if (!good || there)
+            return good;
     }
-    if (g_strcmp0(facts->backing_format, base_format)) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_DRIFT,
-                    "Cannot merge %s into %s: its header says that file is %s, but it is %s", top,
-                    base, facts->backing_format ? facts->backing_format : "of no stated format",
-                    base_format);
-        return false;
-    }
-    return true;
+    g_set_error(
+        error, VMSNAPFS_ERROR, ERR_DRIFT,
+        "Cannot merge %s into %s: the backing files that the headers name do not lead there", top,
+        base);
+    return false;
 }
 
 static bool real_commit(Images *images, const char *top, const char *top_format, const char *base,
                         const char *base_format, uint64_t bandwidth, ImageProgress progress,
                         void *data, GError **error)
 {
-    g_autoptr(ImageFacts) facts = header_inspect(top);
+    uint64_t bytes;
 
-    return check_commit(top, facts, base, base_format, error) &&
-           tool_commit(top, top_format, facts->allocation, bandwidth, progress, data, error) &&
+    return check_commit(top, base, base_format, &bytes, error) &&
+           tool_commit(top, top_format, base, bytes, bandwidth, progress, data, error) &&
            sync_file(base, error);
 }
 

@@ -107,14 +107,14 @@ bool tool_create(const char *path, const char *backing, const char *backing_form
     return run(argv, what, NULL, error);
 }
 
-bool tool_commit(const char *top, const char *top_format, uint64_t total, uint64_t bandwidth,
-                 ImageProgress progress, void *data, GError **error)
+bool tool_commit(const char *top, const char *top_format, const char *base, uint64_t total,
+                 uint64_t bandwidth, ImageProgress progress, void *data, GError **error)
 {
     g_autofree char *file = g_strconcat("file:", top, NULL);
-    g_autofree char *what = g_strdup_printf("merge %s down into its backing file", top);
+    g_autofree char *what = g_strdup_printf("merge %s down into %s", top, base);
     g_autofree char *rate = g_strdup_printf("%" PRIu64, bandwidth);
-    const char *argv[] = {"qemu-img", "commit",   "-p", "-d", "-r", rate,
-                          "-f",       top_format, "--", file, NULL};
+    const char *argv[] = {"qemu-img", "commit", "-p", "-d", "-r", rate, "-f",
+                          top_format, "-b",     base, "--", file, NULL};
     Watch watch = {.total = total, .progress = progress, .data = data};
 
     if (!run(argv, what, &watch, error))

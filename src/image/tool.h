@@ -11,8 +11,9 @@
 /* Make @path (overwritten if it exists), never looking at @backing. */
 bool tool_create(const char *path, const char *backing, const char *backing_format,
                  uint64_t capacity, GError **error);
-/* Write what @top has down into the backing file that its header names; @top is kept. @total: bytes
- * for @progress; @bandwidth: bytes/s, 0 = no limit. */
-bool tool_commit(const char *top, const char *top_format, uint64_t total, uint64_t bandwidth,
-                 ImageProgress progress, void *data, GError **error);
+/* Write what @top and the images below it have down into @base, named as in the header of the one
+ * right above it; all but base are kept. @total: bytes for @progress; @bandwidth: bytes/s, 0 = no
+ * limit. */
+bool tool_commit(const char *top, const char *top_format, const char *base, uint64_t total,
+                 uint64_t bandwidth, ImageProgress progress, void *data, GError **error);
 bool tool_rebase(const char *path, const char *backing, const char *backing_format, GError **error);

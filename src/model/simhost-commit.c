@@ -1,18 +1,34 @@
-/* qemu-img commit -d: the top is written down into the image right below it, which grows if it is
- * smaller. Stopped early, the base is half written and the top is whole, so doing it again finishes
- * it. */
+/* qemu-img commit -d: the top and what is between are written down into the base, which grows if it
+ * is smaller. Stopped early, the base is half written and the top is whole, so doing it again
+ * finishes it. */
 #include "model/simhost-priv.h"
 
 #include "base/str.h"
 
-static bool check_pair(const SimImage *top, const SimImage *base, GError **error)
+/* The chain of @top by its headers, cut off below @base; NULL if base is not in it. Yours. */
+static GPtrArray *links_between(SimHost *host, const SimImage *top, const char *base)
 {
-    if (g_strcmp0(top->format, "qcow2") != 0 || g_strcmp0(top->backing, base->path) != 0)
-        return sim_error(
+    g_autoptr(GPtrArray) links = g_ptr_array_new_with_free_func((GDestroyNotify)sim_link_free);
+
+    g_ptr_array_add(links, sim_link_new(top->path, top->format));
+    sim_links_probe(host, links);
+    int at = sim_links_find(links, base);
+    if (at < 1)
+        return NULL;
+    g_ptr_array_set_size(links, at + 1);
+    return g_steal_pointer(&links);
+}
+
+static GPtrArray *check_chain(SimHost *host, const SimImage *top, const char *base, GError **error)
+{
+    GPtrArray *links = links_between(host, top, base);
+
+    if (!links || g_strcmp0(top->format, "qcow2") != 0)
+        sim_error(
             error, ERR_INVALID,
-            "\"%s\" cannot be committed into \"%s\" because that is not its backing file.",
-            top->path, base->path);
-    return true;
+            "\"%s\" cannot be committed into \"%s\" because that is not in its backing chain.",
+            top->path, base);
+    return links;
 }
 
 static bool check_unused(SimHost *host, const char *path, GError **error)
@@ -32,19 +48,20 @@ static void check_formats(SimHost *host, const SimImage *image, const char *form
                    image->format);
 }
 
-static SimCommit *commit_new(SimHost *host, const SimImage *top, SimImage *base)
+static SimCommit *commit_new(SimHost *host, const SimImage *top, SimImage *base,
+                             const GPtrArray *links)
 {
     SimCommit *commit = g_new0(SimCommit, 1);
-    g_autoptr(GPtrArray) links = g_ptr_array_new_with_free_func((GDestroyNotify)sim_link_free);
 
-    g_ptr_array_add(links, sim_link_new(top->path, top->format));
     commit->host = host;
     commit->top = g_strdup(top->path);
     commit->base = g_strdup(base->path);
-    commit->blocks = sim_links_blocks(host, links, 1);
+    commit->links = sim_links_copy(links);
+    commit->blocks = sim_links_blocks(host, links, links->len - 1);
     base->capacity = MAX(base->capacity, top->capacity);
-    g_hash_table_add(host->locks, g_strdup(commit->top));
-    g_hash_table_add(host->locks, g_strdup(commit->base));
+    host->commits++;
+    for (unsigned i = 0; i < links->len; i++)
+        g_hash_table_add(host->locks, g_strdup(((SimLink *)links->pdata[i])->path));
     return commit;
 }
 
@@ -53,29 +70,32 @@ SimCommit *simhost_commit_begin(SimHost *host, const char *top, const char *top_
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimImage *upper = sim_image(host, top), *lower = sim_image(host, base);
+    g_autoptr(GPtrArray) links = NULL;
 
     if (!upper || !lower) {
         sim_error(error, ERR_NOT_FOUND, "\"%s\" cannot be committed because \"%s\" is missing.",
                   top, upper ? base : top);
         return NULL;
     }
-    if (!check_pair(upper, lower, error) || !check_unused(host, top, error) ||
-        !check_unused(host, base, error))
+    links = check_chain(host, upper, base, error);
+    if (!links)
         return NULL;
+    for (unsigned i = 0; i < links->len; i++)
+        if (!check_unused(host, ((SimLink *)links->pdata[i])->path, error))
+            return NULL;
     check_formats(host, upper, top_format);
     check_formats(host, lower, base_format);
-    sim_check_written(host, base, top);
-    return commit_new(host, upper, lower);
+    sim_check_commit(host, links);
+    return commit_new(host, upper, lower, links);
 }
 
 bool simhost_commit_step(SimCommit *commit, GError **error)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&commit->host->mutex);
     unsigned block = g_array_index(commit->blocks, unsigned, commit->done);
-    const SimImage *top = sim_image(commit->host, commit->top);
-    const uint64_t *value = g_hash_table_lookup(top->blocks, GUINT_TO_POINTER(block));
+    uint64_t value = sim_links_value(commit->host, commit->links, block);
 
-    if (!sim_image_put(commit->host, sim_image(commit->host, commit->base), block, *value, error))
+    if (!sim_image_put(commit->host, sim_image(commit->host, commit->base), block, value, error))
         return false;
     commit->done++;
     return true;
@@ -84,9 +104,10 @@ bool simhost_commit_step(SimCommit *commit, GError **error)
 void simhost_commit_end(SimCommit *commit)
 {
     g_mutex_lock(&commit->host->mutex);
-    g_hash_table_remove(commit->host->locks, commit->top);
-    g_hash_table_remove(commit->host->locks, commit->base);
+    for (unsigned i = 0; i < commit->links->len; i++)
+        g_hash_table_remove(commit->host->locks, ((SimLink *)commit->links->pdata[i])->path);
     g_mutex_unlock(&commit->host->mutex);
+    g_ptr_array_unref(commit->links);
     g_array_unref(commit->blocks);
     g_free(commit->top);
     g_free(commit->base);

@@ -99,6 +99,7 @@ typedef struct {
     char *top, *base;
     GArray *blocks; /* of unsigned: what is to be copied */
     unsigned done;
+    GPtrArray *links; /* top … base */
 } SimCommit;
 SimCommit *simhost_commit_begin(SimHost *host, const char *top, const char *top_format,
                                 const char *base, const char *base_format, GError **error);

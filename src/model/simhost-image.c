@@ -287,7 +287,8 @@ static void check_definitions(SimHost *host, const char *path)
     }
 }
 
-void sim_check_written(SimHost *host, const char *path, const char *allowed)
+/* @path may show through @allowed only. */
+static void check_shown(SimHost *host, const char *path, const char *allowed)
 {
     GHashTableIter iter;
     gpointer value;
@@ -300,5 +301,34 @@ void sim_check_written(SimHost *host, const char *path, const char *allowed)
             sim_misuse(host, "A commit ruins \"%s\", which shows through \"%s\".", path,
                        image->path);
     }
-    check_definitions(host, path);
+}
+
+/* A commit that was done already may be done again: it changes nothing, whoever stands on the base.
+ */
+static bool changes_base(SimHost *host, const GPtrArray *links)
+{
+    const SimImage *base = link_image(host, links, links->len - 1);
+    g_autoptr(GArray) blocks = sim_links_blocks(host, links, links->len - 1);
+
+    for (unsigned i = 0; i < blocks->len; i++) {
+        unsigned block = g_array_index(blocks, unsigned, i);
+        const uint64_t *value = g_hash_table_lookup(base->blocks, GUINT_TO_POINTER(block));
+
+        if (!value || *value != sim_links_value(host, links, block))
+            return true;
+    }
+    return false;
+}
+
+void sim_check_commit(SimHost *host, const GPtrArray *links)
+{
+    bool changes = changes_base(host, links);
+
+    for (unsigned i = 1; i < links->len; i++) {
+        const char *path = ((SimLink *)links->pdata[i])->path;
+
+        check_definitions(host, path);
+        if (changes)
+            check_shown(host, path, ((SimLink *)links->pdata[i - 1])->path);
+    }
 }

@@ -155,14 +155,6 @@ static bool check_base(SimHost *host, const SimDomain *domain, const char *base,
     return true;
 }
 
-/* Every image from base to just below top may show through the next one up only. */
-static void check_branches(SimHost *host, const SimDisk *disk, int from, int to)
-{
-    for (int i = from + 1; i <= to; i++)
-        sim_check_written(host, ((SimLink *)disk->links->pdata[i])->path,
-                          ((SimLink *)disk->links->pdata[i - 1])->path);
-}
-
 static SimJob *job_new(SimHost *host, const SimDisk *disk, const char *top, const char *base,
                        bool active)
 {
@@ -177,9 +169,11 @@ static SimJob *job_new(SimHost *host, const SimDisk *disk, const char *top, cons
     job->base = g_strdup(base);
     job->active = active;
     job->capacity = sim_image(host, top)->capacity;
+    g_ptr_array_set_size(links, to - from + 1);
     job->blocks = sim_links_blocks(host, links, (unsigned)(to - from));
     image->capacity = MAX(image->capacity, job->capacity);
-    check_branches(host, disk, from, to);
+    sim_check_commit(host, links);
+    host->commits++;
     return job;
 }
 

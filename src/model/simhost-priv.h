@@ -61,6 +61,7 @@ struct SimHost {
     GHashTable *locks;  /* path → itself: held by an ImageLock or a commit */
     GPtrArray *domains; /* of SimDomain */
     unsigned job_speed, guest_writes, slow[N_SIM_SLOW];
+    unsigned commits; /* begun, live and offline */
     bool forgetful, down;
     SimDeath death;
     uint64_t free_bytes, next_inode, next_value;
@@ -97,9 +98,9 @@ GArray *sim_links_content(SimHost *host, const GPtrArray *links);
 uint64_t sim_links_value(SimHost *host, const GPtrArray *links, unsigned block);
 /* The blocks that the first @count of @links have, sorted. */
 GArray *sim_links_blocks(SimHost *host, const GPtrArray *links, unsigned count);
-/* Kept as misuse if @path shows through an image other than @allowed, or is itself the disk of a
- * definition. */
-void sim_check_written(SimHost *host, const char *path, const char *allowed);
+/* The first of @links is about to be written down into the last. Kept as misuse if one below it
+ * shows through an image that is not the next one up, or is itself the disk of a definition. */
+void sim_check_commit(SimHost *host, const GPtrArray *links);
 
 /* simhost-agent.c */
 /* The guest ended, or another one began: what its agent was goes with it. */

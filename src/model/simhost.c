@@ -74,6 +74,13 @@ void simhost_listen(SimHost *host, SimNotice notice, void *data)
     host->notice_data = data;
 }
 
+unsigned simhost_commits(SimHost *host)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
+
+    return host->commits;
+}
+
 void simhost_set_job_speed(SimHost *host, unsigned blocks_per_look)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);

@@ -114,6 +114,8 @@ void simhost_stranger_unlink(SimHost *host, const char *path);
 /* Slow block jobs: each block_job query of a job copies this many blocks (default: all at once). 0
  * = it stands still. */
 void simhost_set_job_speed(SimHost *host, unsigned blocks_per_look);
+/* How many block commits were begun, live and offline. */
+unsigned simhost_commits(SimHost *host);
 /* The guest of a running VM writes this many blocks to each disk when it starts and after every
  * live snapshot (default 0). */
 void simhost_set_guest_writes(SimHost *host, unsigned blocks);

@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "base/str.h"
-#include "model/names.h"
 
 typedef bool (*Apply)(const Step *step, Catalog *catalog, GError **error);
 
@@ -22,7 +21,7 @@ bool step_misfit(const Step *step, GError **error, const char *what)
     return false;
 }
 
-static Snapshot *find_snapshot(const Step *step, const Catalog *catalog, GError **error)
+Snapshot *step_snapshot(const Step *step, const Catalog *catalog, GError **error)
 {
     Snapshot *snapshot = catalog_snapshot(catalog, step_get(step, "snapshot"));
 
@@ -31,7 +30,7 @@ static Snapshot *find_snapshot(const Step *step, const Catalog *catalog, GError 
     return snapshot;
 }
 
-static Disk *find_disk(const Step *step, const Catalog *catalog, const char *id, GError **error)
+Disk *step_disk(const Step *step, const Catalog *catalog, const char *id, GError **error)
 {
     Disk *disk = catalog_disk(catalog, id);
 
@@ -159,7 +158,7 @@ static bool revert_disk(const Step *step, Catalog *catalog, const Snapshot *snap
                         const char *id, GError **error)
 {
     static const char *const needed[] = {"active_path", "active_capacity", NULL};
-    Disk *disk = find_disk(step, catalog, id, error);
+    Disk *disk = step_disk(step, catalog, id, error);
     SnapshotDisk *entry = snapshot_disk(snapshot, id);
     Layer *old;
 
@@ -180,7 +179,7 @@ static bool revert_disk(const Step *step, Catalog *catalog, const Snapshot *snap
 
 static bool apply_revert(const Step *step, Catalog *catalog, GError **error)
 {
-    Snapshot *snapshot = find_snapshot(step, catalog, error);
+    Snapshot *snapshot = step_snapshot(step, catalog, error);
     g_autoptr(GPtrArray) disks = step_suffixes(step, "active");
 
     if (!snapshot)
@@ -198,7 +197,7 @@ static bool apply_revert(const Step *step, Catalog *catalog, GError **error)
 
 static bool apply_rename(const Step *step, Catalog *catalog, GError **error)
 {
-    Snapshot *snapshot = find_snapshot(step, catalog, error);
+    Snapshot *snapshot = step_snapshot(step, catalog, error);
     Snapshot *taken = catalog_named(catalog, step_get(step, "name"));
 
     if (!snapshot)
@@ -211,7 +210,7 @@ static bool apply_rename(const Step *step, Catalog *catalog, GError **error)
 
 static bool apply_describe(const Step *step, Catalog *catalog, GError **error)
 {
-    Snapshot *snapshot = find_snapshot(step, catalog, error);
+    Snapshot *snapshot = step_snapshot(step, catalog, error);
 
     if (snapshot)
         str_set(&snapshot->description, step_get(step, "description"));
@@ -220,7 +219,7 @@ static bool apply_describe(const Step *step, Catalog *catalog, GError **error)
 
 static bool apply_mode(const Step *step, Catalog *catalog, GError **error)
 {
-    Snapshot *snapshot = find_snapshot(step, catalog, error);
+    Snapshot *snapshot = step_snapshot(step, catalog, error);
 
     if (snapshot)
         snapshot->mode = (mode_t)g_ascii_strtoull(step_get(step, "mode"), NULL, 8);
@@ -247,7 +246,7 @@ static bool apply_policy(const Step *step, Catalog *catalog, GError **error)
  * is doing it once. */
 static bool apply_warning(const Step *step, Catalog *catalog, GError **error)
 {
-    Snapshot *snapshot = find_snapshot(step, catalog, error);
+    Snapshot *snapshot = step_snapshot(step, catalog, error);
     g_auto(GStrv) lines = NULL;
     char *text;
 
@@ -267,161 +266,12 @@ static bool apply_warning(const Step *step, Catalog *catalog, GError **error)
 
 static bool apply_attached(const Step *step, Catalog *catalog, GError **error)
 {
-    Disk *disk = find_disk(step, catalog, step_get(step, "disk"), error);
+    Disk *disk = step_disk(step, catalog, step_get(step, "disk"), error);
 
     if (!disk)
         return false;
     str_set(&disk->target, step_get(step, "target"));
     disk->attached = is_attached(step);
-    return true;
-}
-
-/* --- removal --- */
-
-static bool apply_removing(const Step *step, Catalog *catalog, GError **error)
-{
-    Snapshot *snapshot = find_snapshot(step, catalog, error);
-
-    if (!snapshot)
-        return false;
-    snapshot->state = SNAPSHOT_REMOVING;
-    snapshot->hidden = true;
-    str_set(&snapshot->error, "");
-    return true;
-}
-
-static bool apply_hidden(const Step *step, Catalog *catalog, GError **error)
-{
-    Snapshot *snapshot = find_snapshot(step, catalog, error);
-
-    if (!snapshot)
-        return false;
-    if (snapshot->state == SNAPSHOT_REMOVING)
-        return step_misfit(step, error, "it is being removed");
-    snapshot->hidden = true;
-    return true;
-}
-
-static void remove_layer(Disk *disk, const char *id)
-{
-    for (unsigned i = 0; i < disk->layers->len; i++) {
-        Layer *layer = disk->layers->pdata[i];
-
-        if (g_str_equal(layer->id, id)) {
-            g_ptr_array_remove_index(disk->layers, i);
-            return;
-        }
-    }
-}
-
-/* The entry of @snapshot that a merge or a drop ends, with its disk; NULL if it names another
- * layer. */
-static SnapshotDisk *ending_entry(const Step *step, const Catalog *catalog,
-                                  const Snapshot *snapshot, const char *layer, Disk **out_disk,
-                                  GError **error)
-{
-    Disk *disk = find_disk(step, catalog, step_get(step, "disk"), error);
-    SnapshotDisk *entry;
-
-    if (!disk)
-        return NULL;
-    entry = snapshot_disk(snapshot, disk->id);
-    if (!entry || !g_str_equal(entry->layer, layer)) {
-        step_misfit(step, error, "the layer is not the snapshot's");
-        return NULL;
-    }
-    if (snapshot->state != SNAPSHOT_REMOVING) {
-        step_misfit(step, error, "it is not being removed");
-        return NULL;
-    }
-    *out_disk = disk;
-    return entry;
-}
-
-static bool apply_merged(const Step *step, Catalog *catalog, GError **error)
-{
-    Snapshot *snapshot = find_snapshot(step, catalog, error);
-    const char *into = step_get(step, "into");
-    g_autoptr(GPtrArray) dependants = NULL;
-    SnapshotDisk *entry;
-    Disk *disk;
-    Layer *base;
-    Layer *layer;
-
-    if (!snapshot || !(entry = ending_entry(step, catalog, snapshot, into, &disk, error)))
-        return false;
-    base = disk_layer(disk, into);
-    layer = disk_layer(disk, step_get(step, "layer"));
-    dependants = disk_dependants(disk, into);
-    if (!base || !layer || dependants->len != 1 || dependants->pdata[0] != layer)
-        return step_misfit(step, error, "the layer is not the only one that depends on it");
-    str_set(&layer->path, base->path);
-    str_set(&layer->format, step_get(step, "format"));
-    str_set(&layer->parent, base->parent);
-    layer->capacity = step_get_number(step, "capacity");
-    g_ptr_array_remove(snapshot->disks, entry);
-    remove_layer(disk, into);
-    return true;
-}
-
-static bool apply_dropped(const Step *step, Catalog *catalog, GError **error)
-{
-    Snapshot *snapshot = find_snapshot(step, catalog, error);
-    const char *layer = step_get(step, "layer");
-    g_autoptr(GPtrArray) dependants = NULL;
-    SnapshotDisk *entry;
-    Disk *disk;
-
-    if (!snapshot || !(entry = ending_entry(step, catalog, snapshot, layer, &disk, error)))
-        return false;
-    dependants = disk_dependants(disk, layer);
-    if (dependants->len > 0)
-        return step_misfit(step, error, "another layer depends on it");
-    g_ptr_array_remove(snapshot->disks, entry);
-    remove_layer(disk, layer);
-    return true;
-}
-
-static bool apply_removed(const Step *step, Catalog *catalog, GError **error)
-{
-    Snapshot *snapshot = find_snapshot(step, catalog, error);
-
-    if (!snapshot)
-        return false;
-    if (snapshot->disks->len > 0 || snapshot->state != SNAPSHOT_REMOVING)
-        return step_misfit(step, error, "it still has layers");
-    for (unsigned i = 0; i < catalog->snapshots->len; i++) {
-        Snapshot *child = catalog->snapshots->pdata[i];
-
-        if (g_strcmp0(child->parent, snapshot->id) == 0)
-            str_set(&child->parent, snapshot->parent);
-    }
-    if (g_strcmp0(catalog->current, snapshot->id) == 0)
-        str_set(&catalog->current, snapshot->parent);
-    g_ptr_array_remove(catalog->snapshots, snapshot);
-    return true;
-}
-
-static bool apply_failed(const Step *step, Catalog *catalog, GError **error)
-{
-    Snapshot *snapshot = find_snapshot(step, catalog, error);
-    g_autoptr(GHashTable) taken = g_hash_table_new(g_str_hash, g_str_equal);
-    g_autofree char *name = NULL;
-
-    if (!snapshot)
-        return false;
-    for (unsigned i = 0; i < catalog->snapshots->len; i++) {
-        Snapshot *other = catalog->snapshots->pdata[i];
-
-        if (other != snapshot && !other->hidden)
-            g_hash_table_add(taken, other->name);
-    }
-    name = g_hash_table_contains(taken, snapshot->name) ? names_untaken(snapshot->name, taken)
-                                                        : g_strdup(snapshot->name);
-    str_set(&snapshot->name, name);
-    snapshot->state = SNAPSHOT_FAILED;
-    snapshot->hidden = false;
-    str_set(&snapshot->error, step_get(step, "error"));
     return true;
 }
 

@@ -9,6 +9,18 @@
 /* Set @error: @step does not fit, because @what. Always false. */
 bool step_misfit(const Step *step, GError **error, const char *what);
 
+/* The snapshot that the step names, the disk of @id; NULL with @error if there is none. */
+Snapshot *step_snapshot(const Step *step, const Catalog *catalog, GError **error);
+Disk *step_disk(const Step *step, const Catalog *catalog, const char *id, GError **error);
+
+/* apply-remove.c: what a removal does. */
+bool apply_removing(const Step *step, Catalog *catalog, GError **error);
+bool apply_hidden(const Step *step, Catalog *catalog, GError **error);
+bool apply_merged(const Step *step, Catalog *catalog, GError **error);
+bool apply_dropped(const Step *step, Catalog *catalog, GError **error);
+bool apply_removed(const Step *step, Catalog *catalog, GError **error);
+bool apply_failed(const Step *step, Catalog *catalog, GError **error);
+
 /* apply-adopt.c: what adopt found. */
 bool apply_found(const Step *step, Catalog *catalog, GError **error);
 bool apply_layers(const Step *step, Catalog *catalog, GError **error);

@@ -33,7 +33,7 @@ static const Layer *check_link(Drift *drift, const Disk *disk, const Layer *abov
                                const char *above_path, const Layer *below)
 {
     const ImageFacts *facts = observation_file(drift->observation, above_path);
-    const Layer *into = match_merged_into(drift->catalog, disk, below);
+    const Layer *into = NULL;
 
     if (!facts || !facts->exists) {
         add_line(drift, "the file %s of disk %s is missing", above_path, disk->target);
@@ -44,7 +44,8 @@ static const Layer *check_link(Drift *drift, const Disk *disk, const Layer *abov
                  facts->error);
         return NULL;
     }
-    if (into && g_strcmp0(facts->backing, into->path) == 0)
+    into = match_merged_into(drift->catalog, disk, below, facts->backing);
+    if (into)
         below = into;
     if (g_strcmp0(facts->backing, below->path) != 0) {
         add_line(drift, "the backing file of %s (disk %s, layer %s) is %s, but should be %s",
@@ -61,12 +62,8 @@ static const Layer *check_link(Drift *drift, const Disk *disk, const Layer *abov
     return below;
 }
 
-static void check_chain(Drift *drift, const Disk *disk, bool merged)
+static void check_chain(Drift *drift, const Disk *disk, const Layer *layer)
 {
-    const Layer *layer = disk_active(disk);
-
-    if (merged)
-        layer = match_merged_into(drift->catalog, disk, layer);
     while (layer && layer->parent) {
         const Layer *below = disk_layer(disk, layer->parent);
 
@@ -88,12 +85,13 @@ static void check_source(Drift *drift, const Disk *disk, const Domain *domain)
     const DomainDisk *source = match_in_domain(drift->catalog, domain, disk, &merged);
 
     if (source) {
-        const Layer *layer = merged ? match_merged_into(drift->catalog, disk, expected) : expected;
+        const Layer *layer =
+            merged ? match_merged_into(drift->catalog, disk, expected, source->path) : expected;
 
         if (g_strcmp0(source->format, layer->format) != 0)
             add_line(drift, "disk %s uses %s as %s, but it is %s", source->target, source->path,
                      source->format, layer->format);
-        check_chain(drift, disk, merged);
+        check_chain(drift, disk, layer);
     }
     if (stranger)
         add_line(drift, "disk %s uses %s, which is not the active layer %s of that disk",

@@ -2,24 +2,35 @@
 
 #include "plan/checks.h"
 
-Layer *match_merged_into(const Catalog *catalog, const Disk *disk, const Layer *layer)
+/* Its snapshot is being removed, or that failed, and nothing but one layer depends on it. */
+static bool may_be_merged_over(const Catalog *catalog, const Disk *disk, const Layer *layer)
 {
-    Layer *parent = layer && layer->parent ? disk_layer(disk, layer->parent) : NULL;
-    const Snapshot *owner = parent ? catalog_owner(catalog, disk->id, parent->id) : NULL;
+    const Snapshot *owner = catalog_owner(catalog, disk->id, layer->id);
     g_autoptr(GPtrArray) dependants = NULL;
 
     if (!owner || owner->state == SNAPSHOT_READY)
-        return NULL;
-    dependants = disk_dependants(disk, parent->id);
-    return dependants->len == 1 ? parent : NULL;
+        return false;
+    dependants = disk_dependants(disk, layer->id);
+    return dependants->len == 1;
+}
+
+Layer *match_merged_into(const Catalog *catalog, const Disk *disk, const Layer *layer,
+                         const char *path)
+{
+    Layer *below = layer && layer->parent ? disk_layer(disk, layer->parent) : NULL;
+
+    for (; below && may_be_merged_over(catalog, disk, below);
+         below = below->parent ? disk_layer(disk, below->parent) : NULL)
+        if (g_strcmp0(below->path, path) == 0)
+            return below;
+    return NULL;
 }
 
 static bool is_disk(const Catalog *catalog, const Disk *disk, const DomainDisk *source,
                     bool *out_merged)
 {
     const Layer *active = disk_active(disk);
-    const Layer *into = match_merged_into(catalog, disk, active);
-    bool merged = into && g_strcmp0(source->path, into->path) == 0;
+    bool merged = match_merged_into(catalog, disk, active, source->path) != NULL;
 
     if (!active || (!merged && g_strcmp0(source->path, active->path) != 0))
         return false;

@@ -1,15 +1,17 @@
 /* Which disk of a definition is which disk of the catalog. Inside plan/ only.
  *
  * A disk is known by the file that it runs on: its active layer's. A merge of the active layer that
- * was done and not yet recorded leaves it on the layer below instead, so that one counts, too,
- * while the snapshot that owns it is being removed or its removal failed. */
+ * was done and not yet recorded leaves it on a layer below instead, so that one counts, too, while
+ * the snapshots that own what is between are being removed or their removal failed. */
 #pragma once
 
 #include "plan/planner.h"
 
-/* The layer that @layer may have been merged into without a record of it: its parent, if that one's
- * snapshot is being removed (or this failed) and nothing else depends on it. NULL otherwise. */
-Layer *match_merged_into(const Catalog *catalog, const Disk *disk, const Layer *layer);
+/* The layer at @path that @layer may have been merged into without a record of it: below @layer,
+ * and from there up to it every layer's snapshot is being removed (or this failed) and nothing else
+ * depends on it. NULL if there is none. */
+Layer *match_merged_into(const Catalog *catalog, const Disk *disk, const Layer *layer,
+                         const char *path);
 
 /* The disk of @domain that is @disk, NULL if it has none. *out_merged (may be NULL): it runs on
  * what its active layer was merged into. */

@@ -1,10 +1,11 @@
-/* What a removal needs on one disk.
+/* What one pass over the data of one disk needs.
  *
- * The dependant C of the snapshot's layer B is written down into B's file and takes that file over.
- * The order is the same for every tool: commit, then whatever named C's file is made to name B's
- * (headers, definition), then the catalog says so, and only then is C's file unlinked. So each file
- * that something names exists at every moment, and everything before the record may be done again:
- * committing C into B twice is committing it once.
+ * The run of layers that goes is written down into the first of them, B, which is the oldest: with
+ * one block commit of the layer C that survives and of everything between the two. C then takes
+ * B's file over. The order is the same for every tool: commit, then whatever named C's file is made
+ * to name B's (headers, definition), then the catalog says so, and only then are the other files
+ * unlinked. So each file that something names exists at every moment, and everything before the
+ * record may be done again: committing C into B twice is committing it once.
  *
  * That a commit was done shows in what it leaves: the definition runs on B though the catalog says
  * C, or a header of C's dependants names B. Nothing but a finished commit of ours does that. But
@@ -15,9 +16,11 @@
 #include "plan/checks.h"
 #include "plan/matching.h"
 
-void merge_clear(Merge *merge)
+void merge_free(Merge *merge)
 {
-    g_clear_pointer(&merge->dependants, g_ptr_array_unref);
+    g_ptr_array_unref(merge->run);
+    g_ptr_array_unref(merge->dependants);
+    g_free(merge);
 }
 
 /* --- looking --- */
@@ -39,11 +42,15 @@ static bool in_chain(const Merge *merge, const DomainDisk *source, const Layer *
     return source && observation_chain_has(merge->observation, source->path, layer->path);
 }
 
+static bool runs_on_base(const Merge *merge, const DomainDisk *source)
+{
+    return source && g_strcmp0(source->path, merge->base->path) == 0;
+}
+
 static bool is_done(const Merge *merge)
 {
     if (top_is_active(merge))
-        return merge->observation->live ? merge->live && merge->live_merged
-                                        : merge->stored && merge->stored_merged;
+        return runs_on_base(merge, merge->observation->live ? merge->live : merge->stored);
     for (unsigned i = 0; i < merge->dependants->len; i++)
         if (names(merge, merge->dependants->pdata[i], merge->base->path))
             return true;
@@ -59,10 +66,15 @@ static MergeTool choose_tool(const Merge *merge)
     return is_done(merge) ? MERGE_DONE : MERGE_OFFLINE;
 }
 
+const Snapshot *merge_snapshot(const Merge *merge)
+{
+    return catalog_owner(merge->catalog, merge->disk->id, merge->base->id);
+}
+
 static bool drifted(const Merge *merge, GError **error, const char *path, const char *why)
 {
     return refuse(error, ERR_DRIFT, "snapshot %s of VM %s cannot be removed now: %s (disk %s) %s",
-                  merge->snapshot->name, observation_name(merge->observation), path,
+                  merge_snapshot(merge)->name, observation_name(merge->observation), path,
                   merge->disk->target, why);
 }
 
@@ -96,11 +108,20 @@ static bool check_strangers(const Merge *merge, GError **error)
 
 static bool is_known(const Merge *merge, const Layer *layer)
 {
-    return layer->parent &&
-           (layer == merge->top || (merge->top && g_str_equal(layer->parent, merge->top->id)));
+    return layer == merge->top || g_ptr_array_find(merge->dependants, layer, NULL) ||
+           (layer != merge->base && g_ptr_array_find(merge->run, layer, NULL));
 }
 
-/* No other header that was looked at may name a file that is written to or goes. */
+/* Is it a file that is written to or goes? */
+static bool is_concerned(const Merge *merge, const char *path)
+{
+    for (unsigned i = 0; i < merge->run->len; i++)
+        if (g_str_equal(((Layer *)merge->run->pdata[i])->path, path))
+            return true;
+    return merge->top && g_str_equal(merge->top->path, path);
+}
+
+/* No other header that was looked at may name such a file. */
 static bool check_users(const Merge *merge, GError **error)
 {
     GHashTableIter iter;
@@ -116,19 +137,30 @@ static bool check_users(const Merge *merge, GError **error)
         if (!facts->exists || !facts->backing || (layer && g_str_equal(layer->format, "raw")) ||
             (layer && is_known(merge, layer)))
             continue;
-        if (g_str_equal(facts->backing, merge->base->path) ||
-            (merge->top && g_str_equal(facts->backing, merge->top->path)))
+        if (is_concerned(merge, facts->backing))
             return drifted(merge, error, facts->backing,
                            "is also the backing file of another image");
     }
     return true;
 }
 
+/* @layer is written down: it must be there, and on @below. */
+static bool check_link(const Merge *merge, const Layer *layer, const Layer *below, GError **error)
+{
+    const ImageFacts *facts = observation_file(merge->observation, layer->path);
+
+    if (!check_exists(merge, layer, error))
+        return false;
+    if (g_strcmp0(facts->backing, below->path) != 0 ||
+        g_strcmp0(facts->backing_format, below->format) != 0)
+        return drifted(merge, error, layer->path,
+                       "has another backing file or format than the catalog");
+    return true;
+}
+
 /* Every header that will be changed or trusted says what the catalog says (rule 7). */
 static bool check_headers(const Merge *merge, GError **error)
 {
-    const ImageFacts *top = observation_file(merge->observation, merge->top->path);
-
     if (!check_exists(merge, merge->base, error))
         return false;
     for (unsigned i = 0; i < merge->dependants->len; i++) {
@@ -141,41 +173,42 @@ static bool check_headers(const Merge *merge, GError **error)
     }
     if (merge->tool == MERGE_DONE)
         return true;
-    if (!check_exists(merge, merge->top, error))
-        return false;
-    if (g_strcmp0(top->backing, merge->base->path) != 0 ||
-        g_strcmp0(top->backing_format, merge->base->format) != 0)
-        return drifted(merge, error, merge->top->path,
-                       "has another backing file or format than the catalog");
+    for (unsigned i = 1; i < merge->run->len; i++)
+        if (!check_link(merge, merge->run->pdata[i], merge->run->pdata[i - 1], error))
+            return false;
+    return check_link(merge, merge->top, merge->run->pdata[merge->run->len - 1], error);
+}
+
+/* A layer of the run in the running VM's chain without the top above it is a chain that we do not
+ * understand. */
+static bool check_chain(const Merge *merge, GError **error)
+{
+    for (unsigned i = 0; merge->tool == MERGE_OFFLINE && i < merge->run->len; i++)
+        if (in_chain(merge, merge->live, merge->run->pdata[i]))
+            return drifted(merge, error, merge->live->path, "has another chain than the catalog");
     return true;
 }
 
-/* The base in the running VM's chain without the top above it is a chain that we do not understand.
- */
-static bool check_chain(const Merge *merge, GError **error)
+Merge *merge_new(const Catalog *catalog, const Observation *observation, const Disk *disk,
+                 GPtrArray *run, const Layer *top)
 {
-    if (merge->tool != MERGE_OFFLINE || !in_chain(merge, merge->live, merge->base))
-        return true;
-    return drifted(merge, error, merge->live->path, "has another chain than the catalog");
+    Merge *merge = g_new0(Merge, 1);
+
+    merge->catalog = catalog;
+    merge->observation = observation;
+    merge->disk = disk;
+    merge->run = run;
+    merge->base = run->pdata[0];
+    merge->top = top;
+    merge->dependants = top ? disk_dependants(disk, top->id) : g_ptr_array_new();
+    merge->live = match_in_domain(catalog, observation->live, disk, NULL);
+    merge->stored = match_in_domain(catalog, observation->inactive, disk, NULL);
+    merge->tool = choose_tool(merge);
+    return merge;
 }
 
-bool merge_look(Merge *merge, const Catalog *catalog, const Observation *observation,
-                const Snapshot *snapshot, const Disk *disk, GError **error)
+bool merge_check(const Merge *merge, GError **error)
 {
-    const SnapshotDisk *entry = snapshot_disk(snapshot, disk->id);
-    g_autoptr(GPtrArray) dependants = disk_dependants(disk, entry->layer);
-
-    *merge = (Merge){.catalog = catalog,
-                     .observation = observation,
-                     .snapshot = snapshot,
-                     .disk = disk,
-                     .base = disk_layer(disk, entry->layer)};
-    if (dependants->len > 0)
-        merge->top = dependants->pdata[0];
-    merge->dependants = merge->top ? disk_dependants(disk, merge->top->id) : g_ptr_array_new();
-    merge->live = match_in_domain(catalog, observation->live, disk, &merge->live_merged);
-    merge->stored = match_in_domain(catalog, observation->inactive, disk, &merge->stored_merged);
-    merge->tool = choose_tool(merge);
     if (!check_strangers(merge, error) || !check_users(merge, error))
         return false;
     if (!merge->top)
@@ -208,14 +241,18 @@ static void add_unlink(const Merge *merge, Plan *plan, const char *path)
         step_set(step, "beside", merge->live->path);
 }
 
-static void add_drop(const Merge *merge, Plan *plan)
+/* The newest first: nothing depends on it. */
+static void add_drops(const Merge *merge, Plan *plan)
 {
-    Step *step = add_step(merge, plan, STEP_RECORD_DROPPED);
+    for (unsigned i = merge->run->len; i-- > 0;) {
+        const Layer *layer = merge->run->pdata[i];
+        Step *step = add_step(merge, plan, STEP_RECORD_DROPPED);
 
-    step_set(step, "snapshot", merge->snapshot->id);
-    step_set(step, "disk", merge->disk->id);
-    step_set(step, "layer", merge->base->id);
-    add_unlink(merge, plan, merge->base->path);
+        step_set(step, "snapshot", catalog_owner(merge->catalog, merge->disk->id, layer->id)->id);
+        step_set(step, "disk", merge->disk->id);
+        step_set(step, "layer", layer->id);
+        add_unlink(merge, plan, layer->path);
+    }
 }
 
 static void add_live_commit(const Merge *merge, Plan *plan, StepKind kind)
@@ -269,10 +306,10 @@ static void add_repoints(const Merge *merge, Plan *plan)
 static void add_switch(const Merge *merge, Plan *plan, StepKind kind, const DomainDisk *source)
 {
     Step *step = add_step(merge, plan, kind);
-    const Layer *active = top_is_active(merge) ? merge->base : disk_active(merge->disk);
+    bool base = top_is_active(merge);
 
-    step_set_sub(step, "switch", source->target, active->path);
-    step_set_sub(step, "format", source->target, active->format);
+    step_set_sub(step, "switch", source->target, base ? merge->base->path : source->path);
+    step_set_sub(step, "format", source->target, base ? merge->base->format : source->format);
 }
 
 /* The persistent definition must not name the top any more, neither as the source nor in a backing
@@ -287,7 +324,7 @@ static void add_definition(const Merge *merge, Plan *plan)
             add_switch(merge, plan, STEP_SETTLE, merge->live);
         return;
     }
-    if (merge->observation->live || !stored || merge->stored_merged ||
+    if (merge->observation->live || !stored || runs_on_base(merge, stored) ||
         !in_chain(merge, stored, merge->base))
         return;
     if (top_is_active(merge) || stored->chain_stated)
@@ -309,7 +346,7 @@ static void add_record(const Merge *merge, Plan *plan)
 
     if (merge->tool == MERGE_DONE)
         capacity = MAX(capacity, capacity_of(merge, merge->base));
-    step_set(step, "snapshot", merge->snapshot->id);
+    step_set(step, "snapshot", merge_snapshot(merge)->id);
     step_set(step, "disk", merge->disk->id);
     step_set(step, "layer", merge->top->id);
     step_set(step, "into", merge->base->id);
@@ -320,7 +357,7 @@ static void add_record(const Merge *merge, Plan *plan)
 void merge_add_steps(const Merge *merge, Plan *plan)
 {
     if (merge->tool == MERGE_DROP) {
-        add_drop(merge, plan);
+        add_drops(merge, plan);
         return;
     }
     add_commit(merge, plan);
@@ -328,4 +365,6 @@ void merge_add_steps(const Merge *merge, Plan *plan)
     add_definition(merge, plan);
     add_record(merge, plan);
     add_unlink(merge, plan, merge->top->path);
+    for (unsigned i = merge->run->len; i-- > 1;)
+        add_unlink(merge, plan, ((Layer *)merge->run->pdata[i])->path);
 }

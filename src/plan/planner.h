@@ -110,12 +110,16 @@ Plan *plan_mode(const Catalog *catalog, const char *snapshot_id, mode_t mode, GE
 Plan *plan_policy(const Catalog *catalog, const char *key, const char *value, GError **error);
 
 /* The next work that removals have left: the first snapshot in state removing, or hidden one that
- * has come down to at most one dependant (rule 3), as a PLAN_MERGE; NULL without error if there is
- * none; NULL with error if it cannot be planned now (drift, foreign job, no space…). What each disk
- * needs is one lane (rule 5); a disk whose merge is seen to be done is only recorded (and its
- * left-over file unlinked, if it exists). If the VM's own block job of this merge is running or
- * waits for its pivot in QEMU, commit-active/commit-live adopt it: the executor looks. */
+ * has come down to at most one dependant (rule 3), with the neighbours that can go with it in one
+ * pass (rule 6), as a PLAN_MERGE; NULL without error if there is none; NULL with error if it cannot
+ * be planned now (drift, foreign job, no space…). What each disk needs is one lane (rule 5); a disk
+ * whose merge is seen to be done is only recorded (and its left-over files unlinked, if they
+ * exist). If the VM's own block job of this merge is running or waits for its pivot in QEMU,
+ * commit-active/commit-live adopt it: the executor looks. */
 Plan *plan_next(const Catalog *catalog, const Observation *observation, GError **error);
+
+/* The snapshots that a PLAN_MERGE is about, in order: borrowed ids; free the array. */
+GPtrArray *plan_snapshots(const Plan *plan);
 
 /* Recovery: what an interrupted plan needs now. @journal is the plan as written before its first
  * step, @done the number of steps known done per step index (bool array of steps->len; a step not

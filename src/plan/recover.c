@@ -348,18 +348,26 @@ static bool recover_switch(Recovery *recovery, GError **error)
 
 /* --- merges --- */
 
-static void finish_lane(Recovery *recovery, const Snapshot *snapshot, const char *disk_id)
+/* A removal that was called failed while its journal was open is marked again before it goes on. */
+static void mark_owners(Recovery *recovery, const Merge *merge)
 {
-    const Disk *disk = catalog_disk(recovery->catalog, disk_id);
-    unsigned first = recovery->plan->steps->len;
-    Merge merge = {0};
+    for (unsigned i = 0; i < merge->run->len; i++) {
+        const Layer *layer = merge->run->pdata[i];
+        const Snapshot *owner = catalog_owner(recovery->catalog, merge->disk->id, layer->id);
 
-    if (!disk || !snapshot_disk(snapshot, disk_id))
+        if (owner->state != SNAPSHOT_REMOVING)
+            step_set(plan_add(recovery->plan, STEP_RECORD_REMOVING), "snapshot", owner->id);
+    }
+}
+
+static void finish_merge(Recovery *recovery, const Merge *merge)
+{
+    unsigned first = recovery->plan->steps->len;
+
+    if (merge->tool != MERGE_DONE || !merge_check(merge, NULL))
         return;
-    if (merge_look(&merge, recovery->catalog, recovery->observation, snapshot, disk, NULL) &&
-        merge.tool == MERGE_DONE)
-        merge_add_steps(&merge, recovery->plan);
-    merge_clear(&merge);
+    mark_owners(recovery, merge);
+    merge_add_steps(merge, recovery->plan);
     for (unsigned i = first; i < recovery->plan->steps->len; i++) {
         const Step *step = recovery->plan->steps->pdata[i];
 
@@ -367,6 +375,14 @@ static void finish_lane(Recovery *recovery, const Snapshot *snapshot, const char
             g_hash_table_add(recovery->unlinked, g_strdup(step_get(step, "path")));
         step_apply(step, recovery->view, NULL);
     }
+}
+
+static void finish_lane(Recovery *recovery, const Disk *disk)
+{
+    g_autoptr(GPtrArray) merges = pass_done(recovery->catalog, recovery->observation, disk);
+
+    for (unsigned i = 0; i < merges->len; i++)
+        finish_merge(recovery, merges->pdata[i]);
 }
 
 static void push_merged_unlink(Recovery *recovery, const Step *step)
@@ -385,14 +401,14 @@ static void push_merged_unlink(Recovery *recovery, const Step *step)
 static void recover_merge(Recovery *recovery)
 {
     const GPtrArray *steps = recovery->journal->steps;
-    const Snapshot *snapshot = catalog_snapshot(recovery->catalog, recovery->journal->snapshot);
     g_autoptr(GHashTable) lanes = g_hash_table_new(g_str_hash, g_str_equal);
 
-    for (unsigned i = 0; snapshot && i < steps->len; i++) {
+    for (unsigned i = 0; i < steps->len; i++) {
         const Step *step = steps->pdata[i];
+        const Disk *disk = step->lane ? catalog_disk(recovery->catalog, step->lane) : NULL;
 
-        if (snapshot->state != SNAPSHOT_READY && step->lane && g_hash_table_add(lanes, step->lane))
-            finish_lane(recovery, snapshot, step->lane);
+        if (disk && g_hash_table_add(lanes, step->lane))
+            finish_lane(recovery, disk);
     }
     for (unsigned i = 0; i < steps->len; i++) {
         const Step *step = steps->pdata[i];

@@ -41,14 +41,15 @@ static bool check_job(const Merge *merge, bool *out_own, GError **error)
         return refuse(error, ERR_BUSY,
                       "libvirt lost track of a merge that runs on disk %s of VM %s; shut the VM "
                       "down, then remove snapshot %s again",
-                      source->target, observation_name(merge->observation), merge->snapshot->name);
+                      source->target, observation_name(merge->observation),
+                      merge_snapshot(merge)->name);
     return !source || *out_own || check_no_block_job(merge->observation, source, error);
 }
 
-static bool check_sizes(const Merge *merge, GError **error)
+static bool check_size(const Merge *merge, const Layer *above, const Layer *below, GError **error)
 {
-    const ImageFacts *top = observation_file(merge->observation, merge->top->path);
-    const ImageFacts *base = observation_file(merge->observation, merge->base->path);
+    const ImageFacts *top = observation_file(merge->observation, above->path);
+    const ImageFacts *base = observation_file(merge->observation, below->path);
 
     /* A raw file may end inside a sector. */
     if (top->capacity >= base->capacity || base->capacity - top->capacity < 512)
@@ -56,18 +57,46 @@ static bool check_sizes(const Merge *merge, GError **error)
     return refuse(error, ERR_UNSUPPORTED,
                   "snapshot %s of VM %s cannot be merged: %s is smaller than %s below it; grow the "
                   "disk first",
-                  merge->snapshot->name, observation_name(merge->observation), merge->top->path,
-                  merge->base->path);
+                  merge_snapshot(merge)->name, observation_name(merge->observation), above->path,
+                  below->path);
 }
 
-/* The base takes at most what the top has, and never more than a full disk. */
+/* What is smaller than the layer below it hides the end of that one: a merge would not (rule 15).
+ */
+static bool check_sizes(const Merge *merge, GError **error)
+{
+    const GPtrArray *run = merge->run;
+
+    for (unsigned i = 1; i < run->len; i++)
+        if (!check_size(merge, run->pdata[i], run->pdata[i - 1], error))
+            return false;
+    return check_size(merge, merge->top, run->pdata[run->len - 1], error);
+}
+
+/* The base takes at most what the layers above it have, and never more than a full disk (W27). */
 static void add_room(const Merge *merge, GPtrArray *room)
 {
     const ImageFacts *top = observation_file(merge->observation, merge->top->path);
     const ImageFacts *base = observation_file(merge->observation, merge->base->path);
     uint64_t left = top->capacity > base->allocation ? top->capacity - base->allocation : 0;
+    uint64_t bytes = top->allocation;
 
-    room_add(room, merge->base->path, MIN(top->allocation, left));
+    for (unsigned i = 1; i < merge->run->len; i++)
+        bytes +=
+            observation_file(merge->observation, ((Layer *)merge->run->pdata[i])->path)->allocation;
+    room_add(room, merge->base->path, MIN(bytes, left));
+}
+
+static bool check_users(const Merge *merge, GError **error)
+{
+    for (unsigned i = 0; i < merge->run->len; i++) {
+        const Layer *layer = merge->run->pdata[i];
+        const Snapshot *owner = catalog_owner(merge->catalog, merge->disk->id, layer->id);
+
+        if (!check_disk_unused(merge->observation, owner, merge->disk, error))
+            return false;
+    }
+    return true;
 }
 
 static bool check_lane(const Merge *merge, GPtrArray *room, GError **error)
@@ -77,8 +106,7 @@ static bool check_lane(const Merge *merge, GPtrArray *room, GError **error)
     if (!check_job(merge, &own, error))
         return false;
     /* What is done, or being written already, cannot be spared any more. */
-    if (merge->tool != MERGE_DONE && !own &&
-        !check_disk_unused(merge->observation, merge->snapshot, merge->disk, error))
+    if (merge->tool != MERGE_DONE && !own && !check_users(merge, error))
         return false;
     if (merge->tool == MERGE_DROP || merge->tool == MERGE_DONE)
         return true;
@@ -95,55 +123,109 @@ static bool check_vm(const Observation *observation, GError **error)
            check_no_managed_save(observation, error);
 }
 
-/* --- a whole snapshot --- */
+/* --- whole snapshots --- */
 
-static bool add_lane(Plan *plan, const Catalog *catalog, const Observation *observation,
-                     const Snapshot *snapshot, const Disk *disk, GPtrArray *room, GError **error)
+static GPtrArray *look(const Catalog *catalog, const Observation *observation,
+                       const GPtrArray *members)
 {
-    Merge merge;
-    bool good = merge_look(&merge, catalog, observation, snapshot, disk, error) &&
-                check_lane(&merge, room, error);
+    GPtrArray *merges = g_ptr_array_new_with_free_func((GDestroyNotify)merge_free);
 
-    if (good)
-        merge_add_steps(&merge, plan);
-    merge_clear(&merge);
-    return good;
+    for (unsigned i = 0; i < catalog->disks->len; i++) {
+        GPtrArray *more = pass_merges(catalog, observation, members, catalog->disks->pdata[i]);
+
+        g_ptr_array_extend_and_steal(merges, more);
+    }
+    return merges;
 }
 
-static void add_about(Plan *plan, StepKind kind)
+static bool check_merges(const Observation *observation, const GPtrArray *merges, GError **error)
 {
-    step_set(plan_add(plan, kind), "snapshot", plan->snapshot);
-}
-
-Plan *plan_merge(const Catalog *catalog, const Observation *observation, const Snapshot *snapshot,
-                 GError **error)
-{
-    g_autoptr(Plan) plan = plan_new(PLAN_MERGE, snapshot->id);
     g_autoptr(GPtrArray) room = room_new();
+
+    for (unsigned i = 0; i < merges->len; i++)
+        if (!merge_check(merges->pdata[i], error) || !check_lane(merges->pdata[i], room, error))
+            return false;
+    return check_room(observation, room, error);
+}
+
+static unsigned count_layers(const GPtrArray *merges, const Snapshot *snapshot)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < merges->len; i++) {
+        const Merge *merge = merges->pdata[i];
+        const SnapshotDisk *entry = snapshot_disk(snapshot, merge->disk->id);
+
+        for (unsigned j = 0; entry && j < merge->run->len; j++)
+            count += g_str_equal(((Layer *)merge->run->pdata[j])->id, entry->layer);
+    }
+    return count;
+}
+
+/* In the order of the catalog: what loses layers, and members that have none left. */
+static GPtrArray *touched(const Catalog *catalog, const GPtrArray *members, const GPtrArray *merges)
+{
+    GPtrArray *snapshots = g_ptr_array_new();
+
+    for (unsigned i = 0; i < catalog->snapshots->len; i++) {
+        Snapshot *snapshot = catalog->snapshots->pdata[i];
+
+        if (count_layers(merges, snapshot) > 0 ||
+            (snapshot->disks->len == 0 && g_ptr_array_find((GPtrArray *)members, snapshot, NULL)))
+            g_ptr_array_add(snapshots, snapshot);
+    }
+    return snapshots;
+}
+
+static void add_about(Plan *plan, StepKind kind, const Snapshot *snapshot)
+{
+    step_set(plan_add(plan, kind), "snapshot", snapshot->id);
+}
+
+/* All are marked before the first byte (rule 4); those that have lost everything are struck out at
+ * the end. */
+static Plan *plan_of(const GPtrArray *snapshots, const GPtrArray *merges)
+{
+    Plan *plan = plan_new(PLAN_MERGE, ((Snapshot *)snapshots->pdata[0])->id);
+
+    for (unsigned i = 0; i < snapshots->len; i++)
+        if (((Snapshot *)snapshots->pdata[i])->state != SNAPSHOT_REMOVING)
+            add_about(plan, STEP_RECORD_REMOVING, snapshots->pdata[i]);
+    for (unsigned i = 0; i < merges->len; i++)
+        merge_add_steps(merges->pdata[i], plan);
+    for (unsigned i = 0; i < snapshots->len; i++) {
+        const Snapshot *snapshot = snapshots->pdata[i];
+
+        if (count_layers(merges, snapshot) == snapshot->disks->len)
+            add_about(plan, STEP_RECORD_REMOVED, snapshot);
+    }
+    return plan;
+}
+
+/* Plan the removal of the layers of @members, which count as being removed already. */
+static Plan *plan_merge(const Catalog *catalog, const Observation *observation,
+                        const GPtrArray *members, GError **error)
+{
+    g_autoptr(GPtrArray) merges = NULL;
+    g_autoptr(GPtrArray) snapshots = NULL;
 
     if (!check_vm(observation, error))
         return NULL;
-    if (snapshot->state != SNAPSHOT_REMOVING)
-        add_about(plan, STEP_RECORD_REMOVING);
-    for (unsigned i = 0; i < snapshot->disks->len; i++) {
-        const SnapshotDisk *entry = snapshot->disks->pdata[i];
-        const Disk *disk = catalog_disk(catalog, entry->disk);
+    merges = look(catalog, observation, members);
+    snapshots = touched(catalog, members, merges);
+    return check_merges(observation, merges, error) ? plan_of(snapshots, merges) : NULL;
+}
 
-        if (!add_lane(plan, catalog, observation, snapshot, disk, room, error))
-            return NULL;
-    }
-    if (!check_room(observation, room, error))
-        return NULL;
-    add_about(plan, STEP_RECORD_REMOVED);
-    return g_steal_pointer(&plan);
+static Plan *plan_alone(const Catalog *catalog, const Observation *observation, Snapshot *snapshot,
+                        GError **error)
+{
+    g_autoptr(GPtrArray) members = g_ptr_array_new();
+
+    g_ptr_array_add(members, snapshot);
+    return plan_merge(catalog, observation, members, error);
 }
 
 /* --- accepting --- */
-
-static bool is_work(const Snapshot *snapshot)
-{
-    return snapshot->state == SNAPSHOT_REMOVING || snapshot->hidden;
-}
 
 static bool has_removing(const Catalog *catalog)
 {
@@ -168,7 +250,7 @@ static bool check_feasible(const Catalog *catalog, const Observation *observatio
     if (!step_apply(accept, view, error))
         return false;
     merge =
-        plan_merge(view, observation, catalog_snapshot(view, step_get(accept, "snapshot")), error);
+        plan_alone(view, observation, catalog_snapshot(view, step_get(accept, "snapshot")), error);
     return merge != NULL;
 }
 
@@ -194,7 +276,7 @@ Plan *plan_remove(const Catalog *catalog, const Observation *observation, const 
     if (snapshot->state == SNAPSHOT_READY && !hide &&
         !check_unused(catalog, observation, snapshot, error))
         return NULL;
-    add_about(plan, hide ? STEP_RECORD_HIDDEN : STEP_RECORD_REMOVING);
+    add_about(plan, hide ? STEP_RECORD_HIDDEN : STEP_RECORD_REMOVING, snapshot);
     if (!hide && !check_feasible(catalog, observation, plan->steps->pdata[0], error))
         return NULL;
     return g_steal_pointer(&plan);
@@ -202,20 +284,32 @@ Plan *plan_remove(const Catalog *catalog, const Observation *observation, const 
 
 /* --- the next work --- */
 
+/* With its neighbours in one pass (rule 6); alone where that cannot be: because of one of them, or
+ * because a job that began before they came is still on a disk. */
+static Plan *plan_pass(const Catalog *catalog, const Observation *observation, Snapshot *snapshot,
+                       GError **problem)
+{
+    g_autoptr(GPtrArray) members = pass_members(catalog, observation, snapshot);
+    Plan *plan = plan_merge(catalog, observation, members, *problem ? NULL : problem);
+
+    if (plan || members->len == 1)
+        return plan;
+    return plan_alone(catalog, observation, snapshot, *problem ? NULL : problem);
+}
+
 /* One whose layers came to be needed twice waits, whatever it is called: merging would ruin the
  * others (W0). A hidden one that another VM needs waits likewise (rule 11). */
 static Plan *plan_first(const Catalog *catalog, const Observation *observation, bool removing,
                         GError **problem)
 {
     for (unsigned i = 0; i < catalog->snapshots->len; i++) {
-        const Snapshot *snapshot = catalog->snapshots->pdata[i];
+        Snapshot *snapshot = catalog->snapshots->pdata[i];
         Plan *plan;
 
-        if (!is_work(snapshot) || (snapshot->state == SNAPSHOT_REMOVING) != removing ||
-            catalog_dependants(catalog, snapshot) > 1 ||
-            (!removing && !check_unused(catalog, observation, snapshot, NULL)))
+        if (!pass_is_work(catalog, observation, snapshot) ||
+            (snapshot->state == SNAPSHOT_REMOVING) != removing)
             continue;
-        plan = plan_merge(catalog, observation, snapshot, *problem ? NULL : problem);
+        plan = plan_pass(catalog, observation, snapshot, problem);
         if (plan)
             return plan;
     }
@@ -234,4 +328,19 @@ Plan *plan_next(const Catalog *catalog, const Observation *observation, GError *
     if (!plan && problem)
         g_propagate_error(error, g_steal_pointer(&problem));
     return plan;
+}
+
+GPtrArray *plan_snapshots(const Plan *plan)
+{
+    GPtrArray *ids = g_ptr_array_new();
+
+    for (unsigned i = 0; i < plan->steps->len; i++) {
+        const Step *step = plan->steps->pdata[i];
+
+        if (step->kind == STEP_RECORD_REMOVED)
+            g_ptr_array_add(ids, (char *)step_get(step, "snapshot"));
+    }
+    if (ids->len == 0)
+        g_ptr_array_add(ids, plan->snapshot);
+    return ids;
 }

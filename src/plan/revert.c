@@ -79,13 +79,15 @@ static bool check_below(const Catalog *catalog, const Observation *observation, 
     while (layer) {
         const ImageFacts *facts = observation_file(observation, layer->path);
         const Layer *below = layer->parent ? disk_layer(disk, layer->parent) : NULL;
-        const Layer *into = below ? match_merged_into(catalog, disk, below) : NULL;
+        const Layer *into = NULL;
 
         if (!facts || !facts->exists || facts->error)
             return refuse(error, ERR_DRIFT, "the file %s of disk %s of VM %s %s", layer->path,
                           disk->target, observation_name(observation),
                           facts && facts->error ? facts->error : "is missing");
-        if (into && g_strcmp0(facts->backing, into->path) == 0)
+        if (below)
+            into = match_merged_into(catalog, disk, below, facts->backing);
+        if (into)
             below = into;
         if (below && (g_strcmp0(facts->backing, below->path) != 0 ||
                       g_strcmp0(facts->backing_format, below->format) != 0))

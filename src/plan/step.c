@@ -77,19 +77,25 @@ static const StepInfo infos[N_STEP_KINDS] = {
                      .doc = "store the persistent definition again if it does not say this yet",
                      .keys = KEYS(PER_TARGET("switch", VALUE_PATH),
                                   ANY_TARGET("format", VALUE_FORMAT))},
-    [STEP_COMMIT_ACTIVE] = {.word = "commit-active",
-                            .doc = "live commit of the active layer `top` into `base`, then pivot",
-                            .keys = KEYS(ONE("disk", VALUE_ID), ONE("target", VALUE_TARGET),
-                                         ONE("top", VALUE_PATH), ONE("base", VALUE_PATH))},
+    [STEP_COMMIT_ACTIVE] =
+        {.word = "commit-active",
+         .doc = "live commit of the active layer `top`, and of what is between, into "
+                "`base`, then pivot",
+         .keys = KEYS(ONE("disk", VALUE_ID), ONE("target", VALUE_TARGET), ONE("top", VALUE_PATH),
+                      ONE("base", VALUE_PATH))},
     [STEP_COMMIT_LIVE] = {.word = "commit-live",
-                          .doc = "live commit of `top` into `base` inside a running chain",
+                          .doc =
+                              "live commit of `top`, and of what is between, into `base` inside a "
+                              "running chain",
                           .keys = KEYS(ONE("disk", VALUE_ID), ONE("target", VALUE_TARGET),
                                        ONE("top", VALUE_PATH), ONE("base", VALUE_PATH))},
-    [STEP_COMMIT_OFFLINE] = {.word = "commit-offline",
-                             .doc = "qemu-img commit of `top` into `base`; `top` stays as it is",
-                             .keys = KEYS(ONE("disk", VALUE_ID), ONE("top", VALUE_PATH),
-                                          ONE("top_format", VALUE_FORMAT), ONE("base", VALUE_PATH),
-                                          ONE("base_format", VALUE_FORMAT))},
+    [STEP_COMMIT_OFFLINE] =
+        {.word = "commit-offline",
+         .doc = "qemu-img commit of `top`, and of what is between, into `base`; `top` "
+                "stays as it is",
+         .keys =
+             KEYS(ONE("disk", VALUE_ID), ONE("top", VALUE_PATH), ONE("top_format", VALUE_FORMAT),
+                  ONE("base", VALUE_PATH), ONE("base_format", VALUE_FORMAT))},
     [STEP_REPOINT] = {.word = "repoint",
                       .doc = "change the header of `path` to name `backing`",
                       .keys =
@@ -155,7 +161,8 @@ static const StepInfo infos[N_STEP_KINDS] = {
                             .record = true},
     [STEP_RECORD_MERGED] =
         {.word = "record-merged",
-         .doc = "`layer` took over the file of the snapshot's layer `into`, which is gone",
+         .doc = "`layer` took over the file of the snapshot's layer `into`; that and what was "
+                "between them are gone",
          .keys = KEYS(ONE("snapshot", VALUE_ID), ONE("disk", VALUE_ID), ONE("layer", VALUE_ID),
                       ONE("into", VALUE_ID), ONE("format", VALUE_FORMAT),
                       ONE("capacity", VALUE_NUMBER)),

@@ -75,8 +75,27 @@ static GPtrArray *live_paths(const World *world, const DomainDisk *disk)
     return paths;
 }
 
-bool definition_live_chain(Operation *op, const char *target, const char *top, const char *base,
-                           ChainState *out_state, GError **error)
+static bool has_path(GPtrArray *paths, const char *path)
+{
+    return g_ptr_array_find_with_equal_func(paths, path, g_str_equal, NULL);
+}
+
+static ChainState chain_state(GPtrArray *paths, const char *top, const GPtrArray *between,
+                              const char *base)
+{
+    if (has_path(paths, top))
+        return CHAIN_BEFORE;
+    if (!has_path(paths, base))
+        return CHAIN_FOREIGN;
+    for (guint i = 0; i < between->len; i++)
+        if (has_path(paths, between->pdata[i]))
+            return CHAIN_PARTLY;
+    return CHAIN_MERGED;
+}
+
+bool definition_live_chain(Operation *op, const char *target, const char *top,
+                           const GPtrArray *between, const char *base, ChainState *out_state,
+                           GError **error)
 {
     const World *world = op->vm->world;
     g_autoptr(Observation) seen = observe_domain(world, op->vm->uuid, NULL, error);
@@ -90,10 +109,7 @@ bool definition_live_chain(Operation *op, const char *target, const char *top, c
     if (!disk || !disk->path)
         return true;
     paths = live_paths(world, disk);
-    if (g_ptr_array_find_with_equal_func(paths, top, g_str_equal, NULL))
-        *out_state = CHAIN_BEFORE;
-    else if (g_ptr_array_find_with_equal_func(paths, base, g_str_equal, NULL))
-        *out_state = CHAIN_MERGED;
+    *out_state = chain_state(paths, top, between, base);
     return true;
 }
 

@@ -2,15 +2,18 @@
 #pragma once
 #include "run/vm-private.h"
 
-/* Where the chain of a disk stands while its merge of @top into @base is under way. */
+/* Where the chain of a disk stands while its merge of @top into @base is under way; @between: the
+ * files (char *) that go with it. */
 typedef enum {
-    CHAIN_MERGED,  /* top is out of it, base in */
+    CHAIN_MERGED,  /* top and what is between are out of it, base is in */
+    CHAIN_PARTLY,  /* top is out, but not all that is between */
     CHAIN_BEFORE,  /* top is still in it */
     CHAIN_OFF,     /* the VM does not run any more */
     CHAIN_FOREIGN, /* neither: somebody changed it */
 } ChainState;
-bool definition_live_chain(Operation *op, const char *target, const char *top, const char *base,
-                           ChainState *out_state, GError **error);
+bool definition_live_chain(Operation *op, const char *target, const char *top,
+                           const GPtrArray *between, const char *base, ChainState *out_state,
+                           GError **error);
 
 /* Point the persistent definition's disks at @switches, read it again and compare the rest. If the
  * VM turns out to have started meanwhile on the old files, the change is taken back: ERR_BUSY. */

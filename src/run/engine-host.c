@@ -354,7 +354,7 @@ static void block_job_changed(Engine *engine, const char *uuid)
     EngineVm *vm = g_hash_table_lookup(engine->vms, uuid);
     if (vm) {
         engine_vm_wake_locked(vm);
-        if (vm->present && !vm->merging)
+        if (vm->present && !vm->main_merges)
             refresh_soon_locked(vm);
     }
     g_mutex_unlock(&engine->lock);

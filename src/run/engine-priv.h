@@ -115,20 +115,19 @@ struct EngineVm {
     /* engine->lock: */
     char *name;
     VmView *view;
-    bool present;       /* libvirt has it */
-    bool shown;         /* in the list: its first whole view is about to be there */
-    bool opened;        /* tried: recovery is over, the view stands */
-    char *unopened;     /* why it has to be tried again; NULL if not */
-    Retry retry;        /* of opening it if unopened, else of looking at it */
-    GQueue queue;       /* of Work */
-    bool main, side;    /* something is in the lane */
-    Work *running;      /* the request in the main lane until it is answered; NULL */
-    bool watching;      /* somebody looks that nothing waits in the queue for too long */
-    bool main_merges;   /* what is in the main lane is a finish */
-    bool changing;      /* the chain is being changed by create or revert: drift means nothing */
-    bool yield;         /* the running merge is to be parked: somebody else needs the main lane */
-    EngineJob *merging; /* the job of the merge that runs; borrowed from jobs */
-    GPtrArray *jobs;    /* of EngineJob, oldest first */
+    bool present;     /* libvirt has it */
+    bool shown;       /* in the list: its first whole view is about to be there */
+    bool opened;      /* tried: recovery is over, the view stands */
+    char *unopened;   /* why it has to be tried again; NULL if not */
+    Retry retry;      /* of opening it if unopened, else of looking at it */
+    GQueue queue;     /* of Work */
+    bool main, side;  /* something is in the lane */
+    Work *running;    /* the request in the main lane until it is answered; NULL */
+    bool watching;    /* somebody looks that nothing waits in the queue for too long */
+    bool main_merges; /* what is in the main lane is a finish */
+    bool changing;    /* the chain is being changed by create or revert: drift means nothing */
+    bool yield;       /* the running merge is to be parked: somebody else needs the main lane */
+    GPtrArray *jobs;  /* of EngineJob, oldest first */
     GHashTable *cancelled; /* names whose removal was cancelled before its turn came */
     GCond changed;         /* event, refreshing */
     uint64_t event;        /* engine->last_event at the newest wake-up */
@@ -256,6 +255,10 @@ pid_t job_pid(const EngineJob *job);
 /* Drafts are jobs of removals not accepted yet: found by the merge, not shown. */
 void job_show(EngineJob *job);
 bool job_is_shown(EngineJob *job);
+/* The work that runs is about it; engine->lock. */
+void job_set_begun(EngineJob *job, bool begun);
+bool job_is_begun(EngineJob *job);
+void job_set_pass(EngineJob *job, unsigned pass);
 void job_set_cancelled(EngineJob *job, bool cancelled); /* asked for */
 bool job_is_cancelled(EngineJob *job);
 void job_set_bandwidth(EngineJob *job, uint64_t bandwidth);
@@ -290,6 +293,8 @@ void merge_show(EngineVm *vm, EngineJob *job);
 bool merge_adopt(EngineVm *vm, GError **error);
 /* The running job named @target, made and shown if there is none; a reference. */
 EngineJob *merge_obtain_job(EngineVm *vm, const char *target, const GPtrArray *targets);
+/* The id of the snapshot that work named @target is about, or NULL. */
+const char *merge_removed_snapshot(const Catalog *catalog, const char *target);
 /* Make the jobs of everything that waits for its merge. */
 void merge_announce(EngineVm *vm);
 /* A removal is about to be asked for: its job, as a draft. */
@@ -297,6 +302,8 @@ EngineJob *merge_draft(EngineVm *vm, const Request *request);
 void merge_forget_draft(EngineVm *vm, EngineJob *job);
 /* The removal was accepted and has work. */
 void merge_accept(EngineVm *vm, EngineJob *job);
+/* Set the limit of @job and of those that are one pass with it. */
+void merge_limit_locked(EngineVm *vm, EngineJob *job, uint64_t bandwidth);
 /* End a job, publish, tell, answer its waiters. */
 void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error);
 /* End the jobs of whatever has nothing left to be done, with @cause if that is why. */

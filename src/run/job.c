@@ -21,7 +21,8 @@ struct EngineJob {
     const char *kind;
     char *vm, *target, *snapshot;
     int64_t created, since;
-    gint shown, cancelled; /* atomic */
+    gint shown, begun, cancelled; /* atomic */
+    guint pass;                   /* atomic */
     uid_t uid;
     pid_t pid;
     GPtrArray *waiters, *droppers; /* of Work; engine->lock */
@@ -58,6 +59,7 @@ EngineJob *job_new(const char *kind, unsigned id, const char *vm_uuid, const cha
     job->references = 1;
     job->kind = kind;
     job->id = id;
+    job->pass = id;
     job->since = g_get_monotonic_time();
     job->vm = g_strdup(vm_uuid);
     job->target = g_strdup(target);
@@ -202,6 +204,26 @@ void job_show(EngineJob *job)
 bool job_is_shown(EngineJob *job)
 {
     return g_atomic_int_get(&job->shown);
+}
+
+void job_set_begun(EngineJob *job, bool begun)
+{
+    g_atomic_int_set(&job->begun, begun);
+}
+
+bool job_is_begun(EngineJob *job)
+{
+    return g_atomic_int_get(&job->begun);
+}
+
+void job_set_pass(EngineJob *job, unsigned pass)
+{
+    g_atomic_int_set(&job->pass, pass);
+}
+
+unsigned engine_job_pass(EngineJob *job)
+{
+    return g_atomic_int_get(&job->pass);
 }
 
 void job_set_cancelled(EngineJob *job, bool cancelled)

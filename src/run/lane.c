@@ -3,13 +3,17 @@
 #include "run/definition.h"
 #include "run/users.h"
 
+#include <string.h>
+
 #define PIVOT_TRIES 5 /* QEMU refuses a pivot for a moment while a mirror catches up */
 #define ASK_TRIES   3 /* one lost answer of a question is no reason to give a merge up */
 
 typedef struct {
     Operation *op;
     const char *target, *top, *base;
+    GPtrArray *between; /* of char *: the files that go with top */
     bool active;
+    bool adopted; /* the job was there already: whether it is about all of this is not known */
     uint64_t bandwidth; /* as last given to the job */
     uint64_t total;     /* bytes, as last seen */
     unsigned failed_pivots;
@@ -22,6 +26,33 @@ static bool lane_fail(const Lane *lane, ErrorCode code, const char *why, GError 
     g_set_error(error, VMSNAPFS_ERROR, (int)code, "The merge of %s into %s on disk %s of VM %s %s",
                 lane->top, lane->base, lane->target, lane->op->vm_name, why);
     return false;
+}
+
+/* ---- what it is about ---- */
+
+/* The files of the layers that go with @top, as the catalog has them until the merge is recorded.
+ */
+static GPtrArray *paths_between(Vm *vm, const char *top, const char *base)
+{
+    GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
+    Layer *layer = NULL;
+
+    g_mutex_lock(&vm->lock);
+    const Disk *disk = catalog_disk_of_path(vm->catalog, top, &layer);
+    while (disk && (layer = disk_layer(disk, layer->parent)) && strcmp(layer->path, base) != 0)
+        g_ptr_array_add(paths, g_strdup(layer->path));
+    g_mutex_unlock(&vm->lock);
+    return paths;
+}
+
+/* Nobody else uses any of it (rule 11). */
+static bool check_users(Operation *op, const char *top, const GPtrArray *between, const char *base,
+                        GError **error)
+{
+    for (guint i = 0; i < between->len; i++)
+        if (!users_check_none(op, between->pdata[i], NULL, error))
+            return false;
+    return users_check_none(op, top, base, error);
 }
 
 /* ---- questions ---- */
@@ -48,7 +79,8 @@ static bool lane_ask(const Lane *lane, Question question, void *answer, GError *
 
 static bool question_chain(const Lane *lane, void *answer, GError **error)
 {
-    return definition_live_chain(lane->op, lane->target, lane->top, lane->base, answer, error);
+    return definition_live_chain(lane->op, lane->target, lane->top, lane->between, lane->base,
+                                 answer, error);
 }
 
 static bool question_job(const Lane *lane, void *answer, GError **error)
@@ -68,6 +100,10 @@ static bool lane_settled(const Lane *lane, const char *why, GError **error)
     switch (state) {
     case CHAIN_MERGED:
         return true;
+    case CHAIN_PARTLY:
+        g_atomic_int_set(&lane->op->again, 1);
+        return lane_fail(lane, ERR_BUSY,
+                         "was done in part by a job that began before; it is planned anew", error);
     case CHAIN_OFF:
         return lane_fail(lane, ERR_BUSY,
                          "was broken off because the VM stopped; it is planned anew", error);
@@ -130,10 +166,11 @@ static bool lane_start(Lane *lane, GError **error)
     if (!lane_adopt(lane, &running, error))
         return false;
     if (running) {
+        lane->adopted = true;
         lane->bandwidth = G_MAXUINT64; /* unknown: the first look sets it */
         return true;
     }
-    if (!users_check_none(lane->op, lane->top, lane->base, error))
+    if (!check_users(lane->op, lane->top, lane->between, lane->base, error))
         return false;
     if (vm->world->hv->ops->block_commit(vm->world->hv, vm->uuid, lane->target, lane->top,
                                          lane->base, lane->active, lane->bandwidth, &cause))
@@ -217,6 +254,20 @@ static LaneState lane_lost_sight(Lane *lane, GError *cause, GError **error)
     return LANE_FAILED;
 }
 
+/* A job that was there already may have been about less; then ours begins. */
+static LaneState lane_ended(Lane *lane, GError **error)
+{
+    ChainState state;
+
+    if (lane->adopted && lane_ask(lane, question_chain, &state, NULL) && state == CHAIN_BEFORE) {
+        lane->adopted = false;
+        return lane_start(lane, error) ? LANE_GOES_ON : LANE_FAILED;
+    }
+    return lane_settled(lane, "ended early: QEMU gave its block job up; see libvirt's log", error)
+               ? LANE_DONE
+               : LANE_FAILED;
+}
+
 static LaneState lane_look(Lane *lane, GError **error)
 {
     BlockJobFacts *job = NULL;
@@ -225,10 +276,7 @@ static LaneState lane_look(Lane *lane, GError **error)
     if (!lane_ask(lane, question_job, &job, &cause))
         return lane_lost_sight(lane, cause, error);
     if (!job)
-        return lane_settled(lane, "ended early: QEMU gave its block job up; see libvirt's log",
-                            error)
-                   ? LANE_DONE
-                   : LANE_FAILED;
+        return lane_ended(lane, error);
     lane->total = job->total;
     operation_progress(lane->op, lane->target, job->done, job->total, false);
     bool ready = lane->active && job->ready;
@@ -252,27 +300,36 @@ static bool lane_watch(Lane *lane, GError **error)
     }
 }
 
+static bool lane_run(Lane *lane, GError **error)
+{
+    ChainState state;
+
+    if (!lane_ask(lane, question_chain, &state, error))
+        return false;
+    if (state == CHAIN_MERGED)
+        return true;
+    if (state != CHAIN_BEFORE)
+        return lane_settled(lane, "", error);
+    bool merged = lane_start(lane, error) && lane_watch(lane, error);
+    operation_limited(lane->op, lane->target, BANDWIDTH_NONE);
+    return merged;
+}
+
 bool lane_commit_live(Operation *op, const Step *step, GError **error)
 {
+    g_autoptr(GPtrArray) between =
+        paths_between(op->vm, step_get(step, "top"), step_get(step, "base"));
     Lane lane = {
         .op = op,
         .target = step_get(step, "target"),
         .top = step_get(step, "top"),
         .base = step_get(step, "base"),
+        .between = between,
         .active = step->kind == STEP_COMMIT_ACTIVE,
     };
-    ChainState state;
 
-    if (!lane_ask(&lane, question_chain, &state, error))
+    if (!lane_run(&lane, error))
         return false;
-    if (state != CHAIN_MERGED) {
-        if (state != CHAIN_BEFORE)
-            return lane_settled(&lane, "", error);
-        bool merged = lane_start(&lane, error) && lane_watch(&lane, error);
-        operation_limited(op, lane.target, BANDWIDTH_NONE);
-        if (!merged)
-            return false;
-    }
     operation_progress(op, lane.target, lane.total, lane.total, true);
     return true;
 }
@@ -339,7 +396,9 @@ bool lane_commit_offline(Operation *op, const Step *step, GError **error)
     OfflineProgress progress = {.op = op, .target = target};
     g_autoptr(GError) why = NULL;
 
-    if (operation_stopped(op, error) || !users_check_none(op, top, base, error))
+    g_autoptr(GPtrArray) between = paths_between(op->vm, top, base);
+
+    if (operation_stopped(op, error) || !check_users(op, top, between, base, error))
         return false;
     bool had_top = guard_release(op->guard, top), had_base = guard_release(op->guard, base);
     bool merged = commit_at_wanted_speed(&progress, step, error);

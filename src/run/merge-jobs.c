@@ -69,7 +69,7 @@ static bool waits_for_merge(const Catalog *catalog, const Snapshot *snapshot)
 }
 
 /* The snapshot that work named @target is about: names of hidden ones need not be unique. */
-static const char *removed_snapshot(const Catalog *catalog, const char *target)
+const char *merge_removed_snapshot(const Catalog *catalog, const char *target)
 {
     for (guint i = 0; i < catalog->snapshots->len; i++) {
         const Snapshot *snapshot = catalog->snapshots->pdata[i];
@@ -82,7 +82,7 @@ static const char *removed_snapshot(const Catalog *catalog, const char *target)
 EngineJob *merge_obtain_job(EngineVm *vm, const char *target, const GPtrArray *targets)
 {
     g_autoptr(Catalog) catalog = vm_catalog(vm->vm);
-    EngineJob *job = add_job(vm, catalog, target, removed_snapshot(catalog, target), targets);
+    EngineJob *job = add_job(vm, catalog, target, merge_removed_snapshot(catalog, target), targets);
 
     merge_show(vm, job);
     return job;
@@ -193,6 +193,13 @@ void merge_dismiss_failed(EngineVm *vm, const char *target, const char *snapshot
         engine_emit(vm->engine, CHANGE_JOBS, vm->uuid, NULL);
 }
 
+void merge_limit_locked(EngineVm *vm, EngineJob *job, uint64_t bandwidth)
+{
+    for (guint i = 0; i < vm->jobs->len; i++)
+        if (engine_job_pass(vm->jobs->pdata[i]) == engine_job_pass(job))
+            job_set_bandwidth(vm->jobs->pdata[i], bandwidth);
+}
+
 /* ---- the end of a job ---- */
 
 void merge_answer_all(EngineVm *vm, GPtrArray *works, const GError *error)
@@ -232,8 +239,6 @@ void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error
     g_mutex_lock(&engine->lock);
     GPtrArray *waiters = job_steal_waiters_locked(job, false);
     GPtrArray *droppers = job_steal_waiters_locked(job, true);
-    if (vm->merging == job)
-        vm->merging = NULL;
     engine_vm_wake_locked(vm); /* nobody has to be answered in time any more */
     if (state == JOB_CANCELLED || (state == JOB_DONE && droppers->len > 0))
         g_ptr_array_remove(vm->jobs, job);

@@ -13,7 +13,8 @@ void stats_count_job(Stats *stats, EngineJob *job)
     g_autoptr(GPtrArray) disks = engine_job_disks(job);
 
     stats->jobs[engine_job_state(job)]++;
-    for (guint i = 0; i < disks->len; i++)
+    /* The jobs of one pass show the same bytes. */
+    for (guint i = 0; i < disks->len && engine_job_pass(job) == engine_job_id(job); i++)
         stats->bytes_merged += ((const JobDisk *)disks->pdata[i])->done;
 }
 

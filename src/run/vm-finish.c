@@ -87,40 +87,63 @@ static bool failure_is_final(const Operation *op, const GError *failure)
     return !error_is(failure, ERR_HOST_DOWN) && !(hooks && hooks->park && hooks->park(hooks->data));
 }
 
-/* Only what was marked before the first byte comes back as failed (rule 4): a hidden snapshot whose
- * merge could not even be planned stays hidden and whole. */
-static void mark_failed(Operation *op, const char *id, const GError *failure)
+static void mark_one(Operation *op, const Snapshot *snapshot, const GError *failure)
 {
-    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
-    const Snapshot *snapshot = catalog_snapshot(catalog, id);
     g_autoptr(GError) cause = NULL;
-
-    if (!snapshot || snapshot->state != SNAPSHOT_REMOVING || !failure_is_final(op, failure))
-        return;
     Step *step = step_new(STEP_RECORD_FAILED);
-    step_set(step, "snapshot", id);
+
+    step_set(step, "snapshot", snapshot->id);
     step_set(step, "error", failure->message);
     if (!ledger_record(op->vm, step, &cause))
         ledger_complain(op->vm, "a failed removal could not be recorded", cause);
     step_free(step);
 }
 
+/* Only what was marked before the first byte comes back as failed (rule 4): a hidden snapshot whose
+ * merge could not even be planned stays hidden and whole. What has lost all its layers is only to
+ * be struck out. */
+static void mark_failed(Operation *op, const GPtrArray *ids, const GError *failure)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
+
+    for (guint i = 0; failure_is_final(op, failure) && i < ids->len; i++) {
+        const Snapshot *snapshot = catalog_snapshot(catalog, ids->pdata[i]);
+
+        if (snapshot && snapshot->state == SNAPSHOT_REMOVING &&
+            (snapshot->disks->len > 0 || ids->len == 1))
+            mark_one(op, snapshot, failure);
+    }
+}
+
+static bool all_struck_out(const Catalog *catalog, const GPtrArray *ids)
+{
+    for (guint i = 0; i < ids->len; i++) {
+        const Snapshot *snapshot = catalog_snapshot(catalog, ids->pdata[i]);
+
+        if (snapshot && snapshot->disks->len > 0)
+            return false;
+    }
+    return true;
+}
+
 /* Is it worth planning again at once? An answer was lost, the VM was started or stopped under the
- * merge, or all that is left to do is to strike the snapshot out. */
-static bool situation_changed(Operation *op, const char *id, bool was_off, const GError *failure)
+ * merge, a job of before has changed the chain, or all that is left to do is to strike the
+ * snapshots out. */
+static bool situation_changed(Operation *op, const GPtrArray *ids, bool was_off,
+                              const GError *failure)
 {
     if (error_is(failure, ERR_TIMEOUT) && !operation_stopped(op, NULL))
         return true;
     g_autoptr(Observation) now = vm_observe(op->vm, NULL);
     g_autoptr(Catalog) catalog = vm_catalog(op->vm);
-    const Snapshot *snapshot = catalog_snapshot(catalog, id);
 
-    return !snapshot || snapshot->disks->len == 0 || (now && observation_is_off(now) != was_off);
+    return g_atomic_int_get(&op->again) || all_struck_out(catalog, ids) ||
+           (now && observation_is_off(now) != was_off);
 }
 
 typedef enum { FINISH_NOTHING, FINISH_DONE, FINISH_FAILED, FINISH_AGAIN } FinishState;
 
-static FinishState run_merge(Operation *op, Plan *plan, const char *id, bool may_repeat,
+static FinishState run_merge(Operation *op, Plan *plan, const GPtrArray *ids, bool may_repeat,
                              GError **error)
 {
     bool was_off = observation_is_off(op->seen);
@@ -130,32 +153,128 @@ static FinishState run_merge(Operation *op, Plan *plan, const char *id, bool may
         return FINISH_DONE;
     FinishState state = FINISH_FAILED;
     if (may_repeat && failure_is_final(op, failure) && !error_is(failure, ERR_INTERRUPTED) &&
-        situation_changed(op, id, was_off, failure))
+        situation_changed(op, ids, was_off, failure))
         state = FINISH_AGAIN;
     else
-        mark_failed(op, id, failure);
+        mark_failed(op, ids, failure);
     g_propagate_error(error, g_steal_pointer(&failure));
     return state;
+}
+
+/* ---- what a piece of work is about ---- */
+
+static void add_label(const Catalog *catalog, const char *disk_id, GPtrArray *targets)
+{
+    const Disk *disk = catalog_disk(catalog, disk_id);
+
+    if (disk && !g_ptr_array_find_with_equal_func(targets, disk->target, g_str_equal, NULL))
+        g_ptr_array_add(targets, g_strdup(disk->target));
+}
+
+/* The disks that the work is about: its lanes; those of the snapshot where there is none. */
+static GPtrArray *work_targets(const Catalog *catalog, const Plan *plan, const Snapshot *snapshot)
+{
+    GPtrArray *targets = g_ptr_array_new_with_free_func(g_free);
+
+    for (guint i = 0; plan && i < plan->steps->len; i++)
+        if (((Step *)plan->steps->pdata[i])->lane)
+            add_label(catalog, ((Step *)plan->steps->pdata[i])->lane, targets);
+    for (guint i = 0; targets->len == 0 && snapshot && i < snapshot->disks->len; i++)
+        add_label(catalog, ((SnapshotDisk *)snapshot->disks->pdata[i])->disk, targets);
+    return targets;
+}
+
+/* The ids that the plan, or what could not be planned, is about; yours. */
+static GPtrArray *work_ids(const Plan *plan, const Snapshot *snapshot)
+{
+    GPtrArray *ids = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) planned = plan ? plan_snapshots(plan) : NULL;
+
+    for (guint i = 0; planned && i < planned->len; i++)
+        g_ptr_array_add(ids, g_strdup(planned->pdata[i]));
+    if (!planned && snapshot)
+        g_ptr_array_add(ids, g_strdup(snapshot->id));
+    return ids;
+}
+
+static GPtrArray *names_of(const Catalog *catalog, const GPtrArray *ids)
+{
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+
+    for (guint i = 0; i < ids->len; i++) {
+        const Snapshot *snapshot = catalog_snapshot(catalog, ids->pdata[i]);
+
+        if (snapshot)
+            g_ptr_array_add(names, g_strdup(snapshot->name));
+    }
+    return names;
+}
+
+/* *out_name: the first one's. */
+static void announce(Operation *op, const Catalog *catalog, const Plan *plan, const GPtrArray *ids,
+                     char **out_name)
+{
+    const VmHooks *hooks = op->hooks;
+    g_autoptr(GPtrArray) names = names_of(catalog, ids);
+    const Snapshot *first = ids->len ? catalog_snapshot(catalog, ids->pdata[0]) : NULL;
+    g_autoptr(GPtrArray) targets = work_targets(catalog, plan, first);
+
+    g_free(*out_name);
+    *out_name = g_strdup(first ? first->name : "");
+    if (hooks && hooks->begin)
+        hooks->begin(names, targets, hooks->data);
+}
+
+/* One whose removal was cancelled before its work began, and nothing of it can be in QEMU: it comes
+ * back without a merge. */
+static const Snapshot *cancelled_snapshot(const Operation *op, const Catalog *catalog)
+{
+    const VmHooks *hooks = op->hooks;
+
+    if (!hooks || !hooks->cancelled || g_hash_table_size(op->seen->jobs) > 0)
+        return NULL;
+    for (guint i = 0; i < catalog->snapshots->len; i++) {
+        const Snapshot *snapshot = catalog->snapshots->pdata[i];
+
+        if (snapshot->state == SNAPSHOT_REMOVING && hooks->cancelled(snapshot->name, hooks->data))
+            return snapshot;
+    }
+    return NULL;
+}
+
+static FinishState bring_back(Operation *op, const Catalog *catalog, const Snapshot *snapshot,
+                              char **out_name, GError **error)
+{
+    g_autoptr(GPtrArray) ids = work_ids(NULL, snapshot);
+    GError *failure = g_error_new(
+        VMSNAPFS_ERROR, ERR_INTERRUPTED,
+        "The merge of snapshot %s was cancelled before it began; remove it again to finish",
+        snapshot->name);
+
+    announce(op, catalog, NULL, ids, out_name);
+    mark_failed(op, ids, failure);
+    g_propagate_error(error, failure);
+    return FINISH_FAILED;
 }
 
 static FinishState finish_piece(Operation *op, bool may_repeat, char **out_name, GError **error)
 {
     g_autoptr(Catalog) catalog = vm_catalog(op->vm);
-    const Snapshot *snapshot = pending_snapshot(catalog);
+    const Snapshot *cancelled = cancelled_snapshot(op, catalog);
     g_autoptr(GError) failure = NULL;
+
+    if (cancelled)
+        return bring_back(op, catalog, cancelled, out_name, error);
     Plan *plan = plan_next(catalog, op->seen, &failure);
 
     if (!plan && !failure)
         return FINISH_NOTHING;
-    if (plan && plan->snapshot)
-        snapshot = catalog_snapshot(catalog, plan->snapshot);
-    g_clear_pointer(out_name, g_free);
-    *out_name = g_strdup(snapshot ? snapshot->name : "");
-    g_autofree char *id = g_strdup(snapshot ? snapshot->id : "");
+    g_autoptr(GPtrArray) ids = work_ids(plan, pending_snapshot(catalog));
+    announce(op, catalog, plan, ids, out_name);
     op->deadline = merge_deadline(op->vm, catalog);
     if (plan)
-        return run_merge(op, plan, id, may_repeat, error);
-    mark_failed(op, id, failure);
+        return run_merge(op, plan, ids, may_repeat, error);
+    mark_failed(op, ids, failure);
     g_propagate_error(error, g_steal_pointer(&failure));
     return FINISH_FAILED;
 }
@@ -198,27 +317,6 @@ bool vm_finish(Vm *vm, const VmHooks *hooks, bool *out_done, char **out_name, GE
 }
 
 /* ---- what comes next ---- */
-
-static void add_label(const Catalog *catalog, const char *disk_id, GPtrArray *targets)
-{
-    const Disk *disk = catalog_disk(catalog, disk_id);
-
-    if (disk && !g_ptr_array_find_with_equal_func(targets, disk->target, g_str_equal, NULL))
-        g_ptr_array_add(targets, g_strdup(disk->target));
-}
-
-/* The disks that the work is about: its lanes; those of the snapshot where there is none. */
-static GPtrArray *work_targets(const Catalog *catalog, const Plan *plan, const Snapshot *snapshot)
-{
-    GPtrArray *targets = g_ptr_array_new_with_free_func(g_free);
-
-    for (guint i = 0; plan && i < plan->steps->len; i++)
-        if (((Step *)plan->steps->pdata[i])->lane)
-            add_label(catalog, ((Step *)plan->steps->pdata[i])->lane, targets);
-    for (guint i = 0; targets->len == 0 && snapshot && i < snapshot->disks->len; i++)
-        add_label(catalog, ((SnapshotDisk *)snapshot->disks->pdata[i])->disk, targets);
-    return targets;
-}
 
 /* A removal that cannot be planned now is work all the same: vm_finish says why it fails. */
 static char *next_work(Vm *vm, GPtrArray **out_targets, GError **error)

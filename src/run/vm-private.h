@@ -57,6 +57,7 @@ typedef struct {
     Freeze freeze;        /* what it did to the guest */
     int64_t begun;        /* monotonic µs */
     int64_t deadline;     /* of the merge, microseconds; 0 = none */
+    gint again;           /* atomic: a lane found its chain at another place; plan anew */
 } Operation;
 
 /* The name that libvirt has for it now, for sentences and the catalog. */

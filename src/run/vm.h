@@ -31,6 +31,10 @@ typedef struct {
     uint64_t (*bandwidth)(void *data);                                   /* bytes/s now wanted */
     void (*limited)(const char *target, uint64_t bandwidth, void *data); /* now in force there */
     void (*recorded)(void *data); /* the catalog was replaced */
+    /* Was the removal of this one cancelled before its work began? */
+    bool (*cancelled)(const char *name, void *data);
+    /* vm_finish sets about the work on these (char *) disks for these (char *) snapshots. */
+    void (*begin)(const GPtrArray *names, const GPtrArray *targets, void *data);
     void (*wait)(unsigned milliseconds,
                  void *data); /* sleep until a block job event of this VM or the time is over */
     void *data;
@@ -56,12 +60,13 @@ bool vm_adopt(Vm *vm, uid_t uid, mode_t mode, const char *operation, const VmHoo
               GError **error);
 /* Accept a removal durably. *out_work: vm_finish has something to do. */
 bool vm_remove(Vm *vm, const char *name, const char *operation, bool *out_work, GError **error);
-/* Do one piece of removal work (plan_next): a whole snapshot. *out_done false: there was nothing to
- * do. A failure marks that snapshot failed (unless parked or the world is down) and is returned.
- * @out_name: what it was about (yours), also on failure. */
+/* Do one piece of removal work (plan_next): a snapshot, or a run of neighbours in one pass.
+ * *out_done false: there was nothing to do. A failure marks all of them failed (unless parked or
+ * the world is down) and is returned. @out_name: the first of what it was about (yours), also on
+ * failure. */
 bool vm_finish(Vm *vm, const VmHooks *hooks, bool *out_done, char **out_name, GError **error);
-/* The next piece of work that vm_finish would do: the snapshot's name and targets, NULL if there is
- * none. For making the job before it runs. */
+/* The next piece of work that vm_finish would do: the first snapshot's name and the targets, NULL
+ * if there is none. For making the job before it runs. */
 char *vm_next(Vm *vm, GPtrArray **out_targets, GError **error);
 /* The same for who has to answer at once: no image lock is waited for. */
 char *vm_next_at_once(Vm *vm, GPtrArray **out_targets, GError **error);

@@ -382,7 +382,7 @@ static DropResult drop_locked(EngineVm *vm, EngineJob *job, Work *work, GError *
                     engine_job_id(job), vm->name, vm->engine->problem);
         return DROP_REFUSED;
     }
-    if (vm->merging != job) {
+    if (!job_is_begun(job)) {
         g_hash_table_add(vm->cancelled, g_strdup(engine_job_target(job)));
         return DROP_UNBEGUN;
     }
@@ -432,7 +432,7 @@ void work_drop_job(Engine *engine, EngineVm *vm, Work *work)
 
 static bool waits_for_limit(const EngineVm *vm, EngineJob *job)
 {
-    return !vm->engine->stopping && engine_job_state(job) == JOB_RUNNING && vm->merging == job &&
+    return !vm->engine->stopping && engine_job_state(job) == JOB_RUNNING && job_is_begun(job) &&
            !job_is_limited(job);
 }
 
@@ -466,7 +466,7 @@ void work_set_bandwidth(Engine *engine, EngineVm *vm, Work *work)
                     "Job %u of VM %s moves no data and has no bandwidth", engine_job_id(job),
                     vm->name);
     if (job && !error) {
-        job_set_bandwidth(job, work->request->number);
+        merge_limit_locked(vm, job, work->request->number);
         engine_vm_wake_locked(vm);
         wait_until_limited_locked(vm, job, &error);
     }

@@ -36,6 +36,8 @@ static const Case off_cases[] = {
     {"w c1 w c2 w c3 w x2 x3", "f"},
     {"w c1 w c2 w c3 w x1 x2", "f"},
     {"w c1 w c2 w c3 w x1 x2 x3", "f"},
+    {"w c1 w c2 w c3 w c4 w x2 x3", "f"},
+    {"w c1 w c2 w c3 w c4 w r3 w x2", "d1"},
     {"w c1 w", "m1"},
     {"w c1 w", "e1"},
     {"w c1 w", "h1"},
@@ -60,6 +62,7 @@ static const Case running_cases[] = {
     {"w S c1 w c2 w c3 w x2 x3", "f"},
     {"w S c1 w c2 w c3 w x1 x2", "f"},
     {"w S c1 w c2 w c3 w x1 x2 x3", "f"},
+    {"w S c1 w c2 w c3 w c4 w x2 x3", "f"},
     {"w S c1 w", "m1"},
     {"w S", "p"},
 };

@@ -225,23 +225,36 @@ static void run_snapshot(Scene *scene, const Step *step)
     switch_domain(scene, scene->seen->inactive, step, true);
 }
 
+/* The file right above the base of a commit, in the chain of its top: nothing else stands on what
+ * is between. */
+static const ImageFacts *above_base(Scene *scene, const Step *step)
+{
+    const char *path = step_get(step, "top");
+    const ImageFacts *facts = observation_file(scene->seen, path);
+
+    while (facts && g_strcmp0(facts->backing, step_get(step, "base")) != 0)
+        facts = observation_file(scene->seen, facts->backing);
+    if (!facts)
+        fail_msg("%s is not in the chain of %s", step_get(step, "base"), path);
+    return facts;
+}
+
 static void run_commit(Scene *scene, const Step *step)
 {
     ImageFacts *top = scene_file(scene, step_get(step, "top"));
     ImageFacts *base = scene_file(scene, step_get(step, "base"));
 
-    assert_string_equal(top->backing, step_get(step, "base"));
+    assert_non_null(above_base(scene, step));
     base->capacity = MAX(base->capacity, top->capacity);
 }
 
 static void pivot(Scene *scene, const Step *step)
 {
     DomainDisk *disk = domain_disk(scene->seen->live, step_get(step, "target"));
-    const ImageFacts *top = observation_file(scene->seen, step_get(step, "top"));
 
     assert_string_equal(disk->path, step_get(step, "top"));
     str_set(&disk->path, step_get(step, "base"));
-    str_set(&disk->format, top->backing_format);
+    str_set(&disk->format, above_base(scene, step)->backing_format);
     state_chain(scene, disk, true);
 }
 
@@ -249,14 +262,14 @@ static void relink(Scene *scene, const Step *step)
 {
     DomainDisk *disk = domain_disk(scene->seen->live, step_get(step, "target"));
     g_autoptr(GPtrArray) chain = observation_chain(scene->seen, disk->path);
-    const ImageFacts *top = observation_file(scene->seen, step_get(step, "top"));
+    const ImageFacts *last = above_base(scene, step);
 
     for (unsigned i = 0; i + 1 < chain->len; i++)
         if (g_str_equal(chain->pdata[i + 1], step_get(step, "top"))) {
             ImageFacts *above = scene_file(scene, chain->pdata[i]);
 
-            str_set(&above->backing, top->backing);
-            str_set(&above->backing_format, top->backing_format);
+            str_set(&above->backing, last->backing);
+            str_set(&above->backing_format, last->backing_format);
             state_chain(scene, disk, true);
             return;
         }

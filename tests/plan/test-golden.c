@@ -251,6 +251,58 @@ static Plan *e_07_off_chain_while_running(Scene *scene, GError **error)
     return accepted(scene, "s2", error);
 }
 
+/* Of five snapshots the second to the fourth go in one pass. */
+static Plan *rule_06_a_run_off(Scene *scene, GError **error)
+{
+    creates(scene, "s1 s2 s3 s4 s5");
+    scene_accept(scene, "s3");
+    scene_accept(scene, "s4");
+    scene_accept(scene, "s2");
+    return next(scene, error);
+}
+
+static Plan *rule_06_a_run_to_the_active_layer(Scene *scene, GError **error)
+{
+    scene_start(scene);
+    creates(scene, "s1 s2 s3");
+    scene_accept(scene, "s2");
+    scene_accept(scene, "s3");
+    return next(scene, error);
+}
+
+/* s2 is needed twice and stays, hidden: s1 goes alone, s3 with s4. */
+static Plan *rule_06_a_side_branch_cuts_the_run(Scene *scene, GError **error)
+{
+    creates(scene, "s1 s2 s3 s4 s5");
+    scene_revert(scene, "s2");
+    creates(scene, "s6");
+    scene_start(scene);
+    scene_accept(scene, "s3");
+    scene_accept(scene, "s2");
+    scene_accept(scene, "s4");
+    return next(scene, error);
+}
+
+/* Nothing stands on it: nothing is copied. */
+static Plan *rule_06_a_run_without_a_dependant(Scene *scene, GError **error)
+{
+    creates(scene, "s1 s2 s3");
+    scene_revert(scene, "s1");
+    scene_accept(scene, "s2");
+    scene_accept(scene, "s3");
+    return next(scene, error);
+}
+
+/* The commit of three layers was done when the program died. */
+static Plan *rule_06_a_run_was_done(Scene *scene, GError **error)
+{
+    creates(scene, "s1 s2 s3 s4");
+    scene_accept(scene, "s1");
+    scene_accept(scene, "s2");
+    scene_accept(scene, "s3");
+    return cut(scene, next(scene, error), 2, error);
+}
+
 static Plan *e_09_after_commit_and_one_repoint(Scene *scene, GError **error)
 {
     creates(scene, "s1 s2 s3");
@@ -481,6 +533,11 @@ static const struct {
     SITUATION(e_01_second_disk_is_left),
     SITUATION(e_05_own_job_is_adopted),
     SITUATION(e_07_off_chain_while_running),
+    SITUATION(rule_06_a_run_off),
+    SITUATION(rule_06_a_run_to_the_active_layer),
+    SITUATION(rule_06_a_run_was_done),
+    SITUATION(rule_06_a_run_without_a_dependant),
+    SITUATION(rule_06_a_side_branch_cuts_the_run),
     SITUATION(e_09_after_commit_and_one_repoint),
     SITUATION(e_10_live_with_an_off_chain_dependant),
     SITUATION(e_11_create_was_switched),

@@ -166,11 +166,17 @@ static void state_other_chain(Scene *scene)
     scene_file(scene, "/images/golden.qcow2");
 }
 
+static void set_room(Scene *scene, uint64_t room)
+{
+    guint64 *bytes = g_new(guint64, 1);
+
+    *bytes = room;
+    g_hash_table_replace(scene->seen->free_space, g_strdup("/images"), bytes);
+}
+
 static void fill(Scene *scene)
 {
-    guint64 *bytes = g_new0(guint64, 1);
-
-    g_hash_table_replace(scene->seen->free_space, g_strdup("/images"), bytes);
+    set_room(scene, 0);
 }
 
 static void limit_count(Scene *scene)
@@ -759,6 +765,33 @@ static void a_failed_removal_can_be_removed_again(void **state)
     assert_int_equal(scene->catalog->snapshots->len, 0);
 }
 
+/* Two layers come down in one pass: what both have is what it may take. Where that is too much, one
+ * after the other may do. */
+static void the_room_of_a_pass_is_that_of_all_its_layers_W27(void **state)
+{
+    static const uint64_t rooms[] = {SCENE_GIB / 2, SCENE_GIB / 4, SCENE_GIB / 16};
+    static const unsigned planned[] = {2, 1, 0};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rooms); i++) {
+        g_autoptr(Scene) scene = one_disk();
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GPtrArray) layers = NULL;
+
+        scene_create(scene, "s1");
+        scene_create(scene, "s2");
+        layers = g_ptr_array_ref(((Disk *)scene->catalog->disks->pdata[0])->layers);
+        for (unsigned j = 1; j < 3; j++)
+            scene_file(scene, ((Layer *)layers->pdata[j])->path)->allocation = SCENE_GIB / 5;
+        scene_accept(scene, "s1");
+        scene_accept(scene, "s2");
+        set_room(scene, rooms[i]);
+        g_autoptr(Plan) plan = plan_next(scene->catalog, scene->seen, &error);
+        g_autoptr(GPtrArray) about = plan ? plan_snapshots(plan) : NULL;
+        assert_int_equal(about ? about->len : 0, planned[i]);
+        assert_true(plan || error_is(error, ERR_NO_SPACE));
+    }
+}
+
 static void a_removal_that_cannot_go_on_does_not_hold_up_the_others(void **state)
 {
     g_autoptr(Scene) scene = one_disk();
@@ -995,6 +1028,7 @@ int main(void)
         cmocka_unit_test(no_chain_grows_beyond_libvirts_limit),
         cmocka_unit_test(a_foreign_golden_image_below_stays_out_of_the_catalog),
         cmocka_unit_test(a_failed_removal_can_be_removed_again),
+        cmocka_unit_test(the_room_of_a_pass_is_that_of_all_its_layers_W27),
         cmocka_unit_test(a_removal_that_cannot_go_on_does_not_hold_up_the_others),
         cmocka_unit_test(relabelled_and_detached_disks_are_recorded_without_drift),
         cmocka_unit_test(a_creation_cut_anywhere_is_recovered),

@@ -136,7 +136,20 @@ static void a_stopped_commit_is_half_written_and_can_be_done_again(void **state)
     assert_true(simhost_start(host, VM));
 }
 
-static void a_commit_of_what_is_not_neighbours_is_refused(void **state)
+static void a_commit_takes_along_what_is_between(void **state)
+{
+    g_autoptr(SimHost) host = make_host();
+    g_autoptr(Images) images = image_fake(host);
+
+    assert_true(images->ops->create_overlay(images, "/i/new", "/i/top", "qcow2", SIZE, NULL));
+    assert_true(
+        images->ops->commit(images, "/i/new", "qcow2", "/i/base", "raw", 0, NULL, NULL, NULL));
+    assert_int_equal(shown(host, "/i/base", 1), 101);
+    assert_int_equal(shown(host, "/i/base", 2), 102);
+    assert_int_equal(simhost_commits(host), 1);
+}
+
+static void a_commit_into_what_is_not_below_is_refused(void **state)
 {
     g_autoptr(SimHost) host = make_host();
     g_autoptr(Images) images = image_fake(host);
@@ -144,7 +157,7 @@ static void a_commit_of_what_is_not_neighbours_is_refused(void **state)
 
     assert_true(images->ops->create_overlay(images, "/i/new", "/i/top", "qcow2", SIZE, NULL));
     assert_false(
-        images->ops->commit(images, "/i/new", "qcow2", "/i/base", "raw", 0, NULL, NULL, &error));
+        images->ops->commit(images, "/i/top", "qcow2", "/i/new", "qcow2", 0, NULL, NULL, &error));
     assert_true(error_is(error, ERR_INVALID));
     assert_int_equal(shown(host, "/i/base", 0), 0);
 }
@@ -283,7 +296,8 @@ int main(void)
         cmocka_unit_test(an_overlay_is_made_once),
         cmocka_unit_test(a_commit_tells_its_progress),
         cmocka_unit_test(a_stopped_commit_is_half_written_and_can_be_done_again),
-        cmocka_unit_test(a_commit_of_what_is_not_neighbours_is_refused),
+        cmocka_unit_test(a_commit_takes_along_what_is_between),
+        cmocka_unit_test(a_commit_into_what_is_not_below_is_refused),
         cmocka_unit_test(a_lock_keeps_everybody_else_away),
         cmocka_unit_test(locks_die_with_the_program),
         cmocka_unit_test(a_file_is_unlinked_once_and_again),

@@ -232,6 +232,19 @@ static void a_merge_keeps_to_its_bandwidth(void **state)
     check_content(chain.base, "raw", (unsigned[]){1, 2, 2});
 }
 
+static void merging_takes_along_what_is_between(void **state)
+{
+    Bench *bench = *state;
+    Chain chain = chain_make(bench, "raw");
+    Seen seen = {0};
+
+    assert_true(bench->images->ops->commit(bench->images, chain.top, "qcow2", chain.base, "raw", 0,
+                                           see, &seen, NULL));
+    check_content(chain.base, "raw", (unsigned[]){1, 2, 3});
+    check_content(chain.top, "qcow2", (unsigned[]){1, 2, 3});
+    assert_true(seen.total >= 3 * MIB);
+}
+
 static void merge_repoint_unlink_keeps_what_the_guest_sees(void **state)
 {
     Bench *bench = *state;
@@ -265,7 +278,7 @@ static void merging_into_what_the_header_does_not_say_is_refused(void **state)
     Chain chain = chain_make(bench, "raw");
     const char *gone = bench_path(bench, "gone");
 
-    check_merge_refused(bench, chain.top, chain.base, "raw", ERR_DRIFT);
+    check_merge_refused(bench, chain.top, chain.base, "qcow2", ERR_DRIFT);
     check_merge_refused(bench, chain.middle, chain.base, "qcow2", ERR_DRIFT);
     check_merge_refused(bench, chain.base, chain.middle, "qcow2", ERR_DRIFT);
     check_merge_refused(bench, gone, chain.base, "raw", ERR_NOT_FOUND);
@@ -572,6 +585,7 @@ int main(void)
         ON_BENCH(an_odd_length_is_rounded_up_as_qemu_does),
         ON_BENCH(merging_writes_top_into_base_and_keeps_top),
         ON_BENCH(a_merge_keeps_to_its_bandwidth),
+        ON_BENCH(merging_takes_along_what_is_between),
         ON_BENCH(merge_repoint_unlink_keeps_what_the_guest_sees),
         ON_BENCH(merging_into_what_the_header_does_not_say_is_refused),
         ON_BENCH(merging_below_a_running_vm_is_busy),
