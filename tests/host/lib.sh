@@ -303,10 +303,7 @@ log_outputs = "2:file:/var/log/libvirt/libvirtd.log"
 Q
     # Mounts stay inside, those made outside later are seen. In a plain chroot "/" is no mount point whose propagation could be
     # changed, and a mount over it could be seen outside; so there it goes through a copy of the tree, below a mount of our own.
-    # Trees that are mounted now are copied into it, and would outlive their umount there: those of scripts that run beside this one.
-    local apart='mount --make-rslave / 2> /dev/null && {
-            while read -r _ at kind _; do [ "$kind" != fuse.vmsnapfs ] || umount -l "$at" 2> /dev/null; done < /proc/mounts
-            exec "$@"; }
+    local apart='mount --make-rslave / 2> /dev/null && exec "$@"
         mount --make-private /proc && mount --rbind / /proc/fs && mount --make-rslave /proc/fs && exec chroot /proc/fs "$@"'
     # Trees of others that are mounted now would stay so in here, and their daemons not end, when they are unmounted outside.
     local hold='umount -l -a -t fuse.vmsnapfs; mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt &&
