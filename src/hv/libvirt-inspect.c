@@ -4,6 +4,9 @@
  * again. */
 #define INSPECT_TRIES 5
 
+#define OCCUPIED_SECONDS 3
+#define OCCUPIED_LOOK_US 20000
+
 /* --- list --- */
 
 static HvDomain *hv_domain_of(virDomainPtr domain, DomainState state)
@@ -169,11 +172,39 @@ static bool read_refusal(LibvirtCall *call, char **out_job, GError **error)
     }
 }
 
+/* Does somebody's call keep QEMU's monitor, and so libvirt's lock of the domain? This question is
+ * the one that does not wait for it. */
+static bool is_occupied(virDomainPtr domain)
+{
+    virDomainControlInfo info = {0};
+
+    return virDomainGetControlInfo(domain, &info, 0) == 0 &&
+           info.state == VIR_DOMAIN_CONTROL_OCCUPIED;
+}
+
+/* Calls that end do so in milliseconds. One that hangs is not waited for as long as libvirt would.
+ */
+static bool stays_occupied(virDomainPtr domain)
+{
+    gint64 deadline = g_get_monotonic_time() + OCCUPIED_SECONDS * G_TIME_SPAN_SECOND;
+
+    while (is_occupied(domain)) {
+        if (g_get_monotonic_time() >= deadline)
+            return true;
+        g_usleep(OCCUPIED_LOOK_US);
+    }
+    return false;
+}
+
 static bool read_foreign_job(LibvirtCall *call, virDomainPtr domain, char **out_job, GError **error)
 {
     virTypedParameterPtr params = NULL;
     int n_params = 0, type = VIR_DOMAIN_JOB_NONE;
 
+    if (stays_occupied(domain)) {
+        *out_job = g_strdup("call that does not end");
+        return true;
+    }
     if (virDomainGetJobStats(domain, &type, &params, &n_params, 0) < 0)
         return read_refusal(call, out_job, error);
     *out_job = type == VIR_DOMAIN_JOB_NONE ? NULL : operation_name(params, n_params);

@@ -257,31 +257,32 @@ static void add_others(FoundDisk *found, const Catalog *catalog, const Observati
 
 /* --- what is lost --- */
 
+static char *why_lost(const FoundDisk *found, const Observation *observation, const Layer *layer,
+                      bool *out_gone)
+{
+    const ImageFacts *facts = observation_file(observation, layer->path);
+    const FoundLayer *active = layer_at(found, 0);
+    const char *target = found->source->target;
+
+    *out_gone = true;
+    if (!facts || !facts->exists)
+        return g_strdup_printf("its file %s (disk %s) is gone", layer->path, target);
+    if (active->known == layer)
+        return g_strdup_printf("the VM writes to its file %s (disk %s)", layer->path, target);
+    *out_gone = false;
+    if (active->known && was_below(found->disk, layer, active->known))
+        return g_strdup_printf("the VM writes to %s, which its file %s (disk %s) stands on",
+                               active->path, layer->path, target);
+    return g_strdup_printf("what its file %s (disk %s) stands on was changed", layer->path, target);
+}
+
 static LostLayer *lost_layer_new(const FoundDisk *found, const Observation *observation,
                                  const Layer *layer)
 {
     LostLayer *lost = g_new0(LostLayer, 1);
-    const ImageFacts *facts = observation_file(observation, layer->path);
-    const FoundLayer *active = layer_at(found, 0);
-    const Layer *before = disk_active(found->disk);
-    bool merged = active->known && was_below(found->disk, before, active->known) &&
-                  (layer == before || was_below(found->disk, before, layer));
-    const char *target = found->source->target;
 
     lost->layer = layer;
-    lost->gone = true;
-    if (!facts || !facts->exists) {
-        lost->why = g_strdup_printf("its file %s (disk %s) is gone", layer->path, target);
-    } else if (active->known == layer) {
-        lost->why = g_strdup_printf("the VM writes to its file %s (disk %s)", layer->path, target);
-    } else if (merged) {
-        lost->why = g_strdup_printf("the VM writes to %s, which its file %s (disk %s) stands on",
-                                    active->path, layer->path, target);
-    } else {
-        lost->gone = false;
-        lost->why = g_strdup_printf("what its file %s (disk %s) stands on was changed", layer->path,
-                                    target);
-    }
+    lost->why = why_lost(found, observation, layer, &lost->gone);
     return lost;
 }
 

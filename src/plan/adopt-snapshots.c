@@ -255,10 +255,21 @@ bool adoption_settle_left(Adoption *adoption, const FoundDisk *found, GError **e
     return true;
 }
 
+/* Who tells of what is left over: the current snapshot, else the newest; a copy of its id, since a
+ * step replaces the view. NULL if there is none. */
+static char *teller(const Catalog *view)
+{
+    const GPtrArray *snapshots = view->snapshots;
+
+    if (view->current || snapshots->len == 0)
+        return g_strdup(view->current);
+    return g_strdup(((Snapshot *)snapshots->pdata[snapshots->len - 1])->id);
+}
+
 /* Files that nothing needs any more are the user's to delete. */
 bool adoption_tell_left(Adoption *adoption, const FoundDisk *found, GError **error)
 {
-    g_autofree char *current = g_strdup(adoption->view->current); /* a step replaces the view */
+    g_autofree char *current = teller(adoption->view);
 
     for (unsigned i = 0; current && i < found->lost->len; i++) {
         const LostLayer *lost = found->lost->pdata[i];

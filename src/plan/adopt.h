@@ -24,7 +24,7 @@ typedef struct {
 typedef struct {
     const Layer *layer;
     char *why; /* a sentence part */
-    bool gone; /* deleted or merged away, not spoiled */
+    bool gone; /* deleted, or what the VM runs on now: nothing is left of it to tell of */
 } LostLayer;
 
 typedef struct {

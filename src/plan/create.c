@@ -87,10 +87,12 @@ static bool check_disks(const Observation *observation, GError **error)
     unsigned included = 0;
 
     if (observation->libvirt_snapshots > 0)
-        return refuse(error, ERR_UNSUPPORTED,
-                      "VM %s has %u snapshots managed by libvirt itself; delete them with virsh "
-                      "snapshot-delete first",
-                      observation_name(observation), observation->libvirt_snapshots);
+        return refuse(
+            error, ERR_UNSUPPORTED,
+            "VM %s has %u snapshots managed by libvirt itself; adopt their files with echo "
+            "adopt > drift, then let libvirt forget them with virsh snapshot-delete "
+            "--metadata (internal ones: without that)",
+            observation_name(observation), observation->libvirt_snapshots);
     for (unsigned i = 0; i < domain->disks->len; i++) {
         const DomainDisk *disk = domain->disks->pdata[i];
 

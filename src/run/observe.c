@@ -74,10 +74,11 @@ static void observe_catalog(const World *world, Observation *observation, const 
     }
 }
 
+/* While somebody else's job is on the VM nothing is planned, and libvirt might let this wait. */
 static bool observe_jobs(const World *world, const char *uuid, Observation *observation,
                          GError **error)
 {
-    const Domain *live = observation->live;
+    const Domain *live = observation->foreign_job ? NULL : observation->live;
 
     for (guint i = 0; live && i < live->disks->len; i++) {
         const DomainDisk *disk = live->disks->pdata[i];
