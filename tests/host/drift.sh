@@ -173,12 +173,12 @@ mount_tree || exit 1
 for AWAY in "" yes; do
     when=${AWAY:+", unseen"}
     case_run "drift: snapshot-create-as --no-metadata$when (rule 10)" foreign_snapshot --no-metadata
-    case_run "drift: blockcommit, inner$when" inner_commit
     case_run "drift: edited definitions (rule 7)$when" edited
 done
 AWAY=
 case_run "drift: snapshot-create-as with metadata (rule 10, W14)" foreign_snapshot
 case_run "drift: blockcommit, active" active_commit
+case_run "drift: blockcommit, inner" inner_commit
 case_run "drift: blockpull" full_pull
 case_run "drift: snapshot of one disk" of_one_disk
 case_run "drift: blockcommit of all disks" all_commit
