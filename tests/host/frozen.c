@@ -1,8 +1,10 @@
-/* frozen URI UUID NAME die|late: take a snapshot of a VM with a real guest agent, with the engine's
- * own parts, and stop where the guest's state is at stake: say "now", wait for a line, and then
+/* frozen URI UUID NAME die|late|thaw: take a snapshot of a VM with a real guest agent, with the
+ * engine's own parts, and stop where the guest's state is at stake: say "now", wait for a line, and
+ * then
  *
  *     die    be killed, with the guest frozen and the disks about to switch; a guardian is there
  *     late   go on and ask the agent, which is running no more, to freeze
+ *     thaw   go on and ask the agent, which is running no more, to thaw
  *
  * Exits with 0 if the snapshot was taken, else says why. The VM is started if it is off, and its
  * agent waited for. */
@@ -44,14 +46,22 @@ static bool freeze_late(Hypervisor *hv, const char *uuid, unsigned *out_count, G
     return libvirt->freeze(hv, uuid, out_count, error);
 }
 
-static void stop_where_it_matters(Hypervisor *hv, bool dies)
+static bool thaw_late(Hypervisor *hv, const char *uuid, unsigned *out_count, GError **error)
+{
+    wait_for_line();
+    return libvirt->thaw(hv, uuid, out_count, error);
+}
+
+static void stop_where_it_matters(Hypervisor *hv, const char *how)
 {
     libvirt = hv->ops;
     stopping = *libvirt;
-    if (dies)
+    if (strcmp(how, "die") == 0)
         stopping.snapshot = snapshot_and_die;
-    else
+    else if (strcmp(how, "late") == 0)
         stopping.freeze = freeze_late;
+    else
+        stopping.thaw = thaw_late;
     hv->ops = &stopping;
 }
 
@@ -115,7 +125,7 @@ int main(int argc, char **argv)
 
     if (!hv || !run_guest(hv, argv[2]))
         return 2;
-    stop_where_it_matters(hv, dies);
+    stop_where_it_matters(hv, argv[4]);
     if (take(hv, argv[2], argv[3], guardian, &error))
         return 0;
     fprintf(stderr, "%s\n", error->message);
