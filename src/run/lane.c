@@ -162,12 +162,14 @@ static bool lane_start(Lane *lane, GError **error)
     g_autoptr(GError) cause = NULL;
     bool running = false;
 
+    /* In this order: a limit that is written from now on is waited for. */
+    operation_limited(lane->op, lane->target, BANDWIDTH_UNKNOWN);
     lane->bandwidth = operation_bandwidth(lane->op);
     if (!lane_adopt(lane, &running, error))
         return false;
     if (running) {
         lane->adopted = true;
-        lane->bandwidth = G_MAXUINT64; /* unknown: the first look sets it */
+        lane->bandwidth = BANDWIDTH_UNKNOWN; /* the first look sets it */
         return true;
     }
     if (!check_users(lane->op, lane->top, lane->between, lane->base, error))
@@ -362,6 +364,7 @@ static bool commit_at_wanted_speed(OfflineProgress *progress, const Step *step, 
     for (;;) {
         g_autoptr(GError) failure = NULL;
 
+        operation_limited(progress->op, progress->target, BANDWIDTH_UNKNOWN);
         progress->bandwidth = operation_bandwidth(progress->op);
         operation_limited(progress->op, progress->target, progress->bandwidth);
         if (images->ops->commit(images, step_get(step, "top"), step_get(step, "top_format"),

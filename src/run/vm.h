@@ -20,7 +20,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Vm, vm_free)
 void vm_configure(Vm *vm, const Config *config);
 Config *vm_config(Vm *vm); /* a reference, never NULL */
 
-#define BANDWIDTH_NONE G_MAXUINT64 /* there is nothing that a limit could be in force for */
+#define BANDWIDTH_NONE G_MAXUINT64 /* nothing copies that a limit could be in force for */
+#define BANDWIDTH_UNKNOWN                                                                          \
+    (G_MAXUINT64 - 1) /* something copies, or is about to: it will be told                         \
+                       */
 
 /* What an operation asks on its way. All may be NULL. */
 typedef struct {

@@ -103,9 +103,9 @@ static void a_job_that_cannot_be_ended_is_not_called_cancelled(void **state)
     make_chain(bench);
     assert_string_equal(bench_remove(bench, WEB, "b"), "ok");
     bench_wait(bench, a_job_copies, WEB);
-    bench_break_disk(bench, "vdb");
+    bench_break_disk(bench, "vda");
     assert_string_equal(bench_drop(bench, WEB, bench_first_job(bench, WEB)), "EIO");
-    assert_error_says(bench, "the block job could not be ended: the disk vdb is broken");
+    assert_error_says(bench, "the block job could not be ended: the disk vda is broken");
     assert_int_equal(bench_jobs(bench, WEB, JOB_FAILED), 1);
     assert_int_equal(state_of(bench, "b"), SNAPSHOT_FAILED);
     bench_break_disk(bench, NULL);
