@@ -20,10 +20,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Vm, vm_free)
 void vm_configure(Vm *vm, const Config *config);
 Config *vm_config(Vm *vm); /* a reference, never NULL */
 
-#define BANDWIDTH_NONE G_MAXUINT64 /* nothing copies that a limit could be in force for */
-#define BANDWIDTH_UNKNOWN                                                                          \
-    (G_MAXUINT64 - 1) /* something copies, or is about to: it will be told                         \
-                       */
+/* What can be in force instead of a limit: nothing copies; it copies, and its limit will be told.
+ */
+#define BANDWIDTH_NONE    G_MAXUINT64
+#define BANDWIDTH_UNKNOWN (G_MAXUINT64 - 1)
 
 /* What an operation asks on its way. All may be NULL. */
 typedef struct {
