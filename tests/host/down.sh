@@ -127,6 +127,7 @@ interrupted_while_it_hangs() { # Ctrl-C does not wait for libvirt
     kill -STOP "$LIBVIRTD"
     mkdir "$MNT/$VM/snapshots/hung" 2> "$WORK/said" &
     maker=$!
+    wait_for grep -qx mkdir "/proc/$maker/comm" || return # before that it is this shell, with its traps
     until ! kill -0 $maker 2> /dev/null || ((SECONDS - since > 8)); do kill -TERM $maker 2> /dev/null; sleep 0.1; done
     ! kill -0 $maker 2> /dev/null || fail "mkdir still waits"
     kill -CONT "$LIBVIRTD"
