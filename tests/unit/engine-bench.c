@@ -117,6 +117,19 @@ void bench_free(Bench *bench)
     g_free(bench);
 }
 
+int bench_set_up(void **state)
+{
+    *state = bench_new();
+    bench_start(*state);
+    return 0;
+}
+
+int bench_tear_down(void **state)
+{
+    bench_free(*state);
+    return 0;
+}
+
 /* ---- waiting ---- */
 
 /* Sleeps until the engine tells of a change or a glance's time is over, since some conditions are

@@ -50,6 +50,9 @@ typedef struct {
 Bench *bench_new(void);
 void bench_free(Bench *bench);
 void bench_start(Bench *bench);
+/* The set-up and tear-down of a test: a started bench in *state. */
+int bench_set_up(void **state);
+int bench_tear_down(void **state);
 /* The daemon ends, and another one begins on the same host. */
 void bench_restart(Bench *bench);
 /* The same, and the host is another machine. */

@@ -7,21 +7,6 @@
 #define NEW   "/second/new.qcow2"
 #define OLD_B "/images/web-b.qcow2"
 
-static int set_up(void **state)
-{
-    Bench *bench = bench_new();
-
-    *state = bench;
-    bench_start(bench);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 static void add_image(Bench *bench, const char *path)
 {
     simhost_add_image(bench->host, path, "qcow2", NULL, NULL, (uint64_t)8 * SIM_BLOCK);
@@ -345,7 +330,7 @@ static void the_home_is_found_without_metadata_and_disks_in_a_configured_directo
     assert_listed(bench, WEB, "first");
 }
 
-#define started(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define started(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
 
 int main(void)
 {

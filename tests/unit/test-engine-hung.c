@@ -4,13 +4,6 @@
 
 #include <string.h>
 
-static int set_up(void **state)
-{
-    *state = bench_new();
-    bench_start(*state);
-    return 0;
-}
-
 static int tear_down(void **state)
 {
     bench_hang(*state, false);
@@ -252,7 +245,7 @@ static void what_has_begun_is_undone_before_it_is_answered(void **state)
     assert_nothing_came_of_it(bench, "");
 }
 
-#define started(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define started(test) cmocka_unit_test_setup_teardown(test, bench_set_up, tear_down)
 
 int main(void)
 {

@@ -3,19 +3,6 @@
 
 #include <string.h>
 
-static int set_up(void **state)
-{
-    *state = bench_new();
-    bench_start(*state);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 static void write_all(Bench *bench, const char *vm, uint64_t value)
 {
     for (unsigned block = 0; block < 4; block++)
@@ -443,7 +430,7 @@ static void many_requests_at_once_leave_the_content_whole(void **state)
     assert_string_equal(view->drift, "");
 }
 
-#define started(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define started(test) cmocka_unit_test_setup_teardown(test, bench_set_up, bench_tear_down)
 
 int main(void)
 {

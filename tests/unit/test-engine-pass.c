@@ -6,19 +6,6 @@
 
 #define DISKS 2 /* of web */
 
-static int set_up(void **state)
-{
-    *state = bench_new();
-    bench_start(*state);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 static void write_all(Bench *bench, uint64_t value)
 {
     for (unsigned block = 0; block < 4; block++)
@@ -216,7 +203,7 @@ static void a_removal_accepted_meanwhile_does_not_confuse_adoption(void **state)
     }
 }
 
-#define started(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define started(test) cmocka_unit_test_setup_teardown(test, bench_set_up, bench_tear_down)
 
 int main(void)
 {

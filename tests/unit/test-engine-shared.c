@@ -10,21 +10,6 @@
 
 static bool (*fake_definitions)(Hypervisor *, const char *, char **, char **, char **, GError **);
 
-static int set_up(void **state)
-{
-    Bench *bench = bench_new();
-
-    *state = bench;
-    bench_start(bench);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 static void add_image(Bench *bench, const char *path, const char *backing)
 {
     simhost_add_image(bench->host, path, "qcow2", backing, backing ? "qcow2" : NULL,
@@ -372,7 +357,7 @@ static void every_removal_asks_all_other_vms(void **state)
     }
 }
 
-#define started(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define started(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
 
 int main(void)
 {

@@ -5,22 +5,9 @@
 
 #define JOURNAL "/images/.vmsnapfs/" WEB "/journal.yaml"
 
-static int set_up(void **state)
-{
-    *state = bench_new();
-    bench_start(*state);
-    return 0;
-}
-
 static int set_up_made(void **state)
 {
     *state = bench_new();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
     return 0;
 }
 
@@ -361,8 +348,8 @@ static void vms_of_another_machine_are_shown_and_left_alone(void **state)
     bench_wait(bench, is_running, WEB);
 }
 
-#define made(test)    cmocka_unit_test_setup_teardown(test, set_up_made, tear_down)
-#define started(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define made(test)    cmocka_unit_test_setup_teardown(test, set_up_made, bench_tear_down)
+#define started(test) cmocka_unit_test_setup_teardown(test, bench_set_up, bench_tear_down)
 
 int main(void)
 {

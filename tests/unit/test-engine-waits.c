@@ -4,19 +4,6 @@
 
 #include <string.h>
 
-static int set_up(void **state)
-{
-    *state = bench_new();
-    bench_start(*state);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 /* A running VM with the snapshots a and b, whose merges stand still. */
 static void make_chain(Bench *bench)
 {
@@ -385,7 +372,7 @@ static void so_many_done_jobs_are_kept_and_no_more(void **state)
     assert_int_not_equal(bench_first_job(bench, WEB), 1);
 }
 
-#define started(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define started(test) cmocka_unit_test_setup_teardown(test, bench_set_up, bench_tear_down)
 
 int main(void)
 {

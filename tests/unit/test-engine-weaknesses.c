@@ -4,19 +4,6 @@
 
 #include <string.h>
 
-static int set_up(void **state)
-{
-    *state = bench_new();
-    bench_start(*state);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 static void write_blocks(Bench *bench, uint64_t value)
 {
     for (unsigned block = 0; block < 4; block++)
@@ -144,7 +131,7 @@ static void w32_w34_sizes_are_those_of_the_files(void **state)
     assert_true(allocation_of(bench, 0) >= right);
 }
 
-#define started(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define started(test) cmocka_unit_test_setup_teardown(test, bench_set_up, bench_tear_down)
 
 int main(void)
 {

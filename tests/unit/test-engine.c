@@ -10,19 +10,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int set_up_started(void **state)
-{
-    *state = bench_new();
-    bench_start(*state);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 /* ---- list and views ---- */
 
 static void starting_lists_every_vm_with_its_disks(void **state)
@@ -499,8 +486,8 @@ static void a_malformed_uri_is_refused(void **state)
     assert_true(error_is(error, ERR_INVALID));
 }
 
-#define started(test) cmocka_unit_test_setup_teardown(test, set_up_started, tear_down)
-#define made(test)    cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define started(test) cmocka_unit_test_setup_teardown(test, bench_set_up, bench_tear_down)
+#define made(test)    cmocka_unit_test_setup_teardown(test, set_up, bench_tear_down)
 
 int main(void)
 {
