@@ -111,7 +111,7 @@ static bool save_locked(Vm *vm, Catalog *next, GError **error)
 {
     g_autoptr(GError) cause = NULL;
 
-    if (store_save_catalog(vm->world->files, vm->home, next, &cause))
+    if (store_save_catalog(vm->world->files, vm->home, next, vm->text, &cause))
         return true;
     if (saved_all_the_same(vm, next)) {
         next->generation = vm->catalog->generation + 1;

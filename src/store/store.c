@@ -91,29 +91,45 @@ static bool replace_catalog(Files *files, const char *home, const Catalog *catal
     return files->ops->replace(files, path, text, -1, error);
 }
 
-bool store_save_catalog(Files *files, const char *home, Catalog *catalog, GError **error)
+static bool still_says(Files *files, const char *home, const Catalog *catalog, GBytes *text)
+{
+    g_autofree char *path = file_path(home, catalog->uuid, "catalog.yaml");
+    gsize length = 0;
+    char *present = text ? files->ops->read(files, path, &length, NULL) : NULL;
+    g_autoptr(GBytes) bytes = present ? g_bytes_new_take(present, length) : NULL;
+
+    return bytes && g_bytes_equal(bytes, text);
+}
+
+/* Is the file what @catalog was made from? *out_saved: it is @catalog itself already. */
+static bool check_present(Files *files, const char *home, const Catalog *catalog, bool *out_saved,
+                          GError **error)
 {
     g_autoptr(GError) why = NULL;
-    g_autoptr(Catalog) present = NULL;
-    uint64_t generation = catalog->generation;
+    g_autoptr(Catalog) present = store_load_catalog(files, home, catalog->uuid, &why);
 
-    if (!catalog_check(catalog, error) || !make_directory(files, home, catalog->uuid, error))
-        return false;
-    present = store_load_catalog(files, home, catalog->uuid, &why);
     if (why) {
         g_propagate_error(error, g_steal_pointer(&why));
         return false;
     }
-    if (is_saved(present, catalog)) {
-        catalog->generation++;
-        return true;
-    }
-    if (!check_generation(present, catalog, error))
+    *out_saved = is_saved(present, catalog);
+    return *out_saved || check_generation(present, catalog, error);
+}
+
+bool store_save_catalog(Files *files, const char *home, Catalog *catalog, GBytes *text,
+                        GError **error)
+{
+    bool saved = false;
+
+    if (!catalog_check(catalog, error) || !make_directory(files, home, catalog->uuid, error))
+        return false;
+    if (!still_says(files, home, catalog, text) &&
+        !check_present(files, home, catalog, &saved, error))
         return false;
     catalog->generation++;
-    if (replace_catalog(files, home, catalog, error))
+    if (saved || replace_catalog(files, home, catalog, error))
         return true;
-    catalog->generation = generation;
+    catalog->generation--;
     return false;
 }
 

@@ -31,11 +31,13 @@ Journal *journal_from_yaml(const char *text, gsize length, GError **error);
  * is never overwritten. */
 Catalog *store_load_catalog(Files *files, const char *home, const char *uuid, GError **error);
 Journal *store_load_journal(Files *files, const char *home, const char *uuid, GError **error);
-/* Replaces catalog.yaml with @catalog after generation++ (also in @catalog, on success only). Reads
- * the present generation first: ERR_DRIFT if it is not the one @catalog was loaded with, unless the
- * very save was done before and only its answer was lost. ERR_INVALID if @catalog does not pass
- * catalog_check. Makes the directory when needed. */
-bool store_save_catalog(Files *files, const char *home, Catalog *catalog, GError **error);
+/* Replaces catalog.yaml with @catalog after generation++ (also in @catalog, on success only). Looks
+ * first whether the file still says @text, what it said at @catalog's generation; if that is NULL,
+ * or it says something else, its generation is read: ERR_DRIFT if it is not the one @catalog was
+ * loaded with, unless the very save was done before and only its answer was lost. ERR_INVALID if
+ * @catalog does not pass catalog_check. Makes the directory when needed. */
+bool store_save_catalog(Files *files, const char *home, Catalog *catalog, GBytes *text,
+                        GError **error);
 bool store_save_journal(Files *files, const char *home, const char *uuid, const Journal *journal,
                         GError **error);
 bool store_clear_journal(Files *files, const char *home, const char *uuid, GError **error);

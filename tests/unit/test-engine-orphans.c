@@ -176,7 +176,7 @@ static void an_undefined_vm_keeps_its_files(void **state)
     g_ptr_array_add(disk->layers, layer);
     str_set(&disk->active, layer->id);
     g_ptr_array_add(catalog->disks, disk);
-    assert_true(store_save_catalog(bench->files, "/images", catalog, &error));
+    assert_true(store_save_catalog(bench->files, "/images", catalog, NULL, &error));
     look(bench);
     assert_true(orphans_are(bench, ""));
     path = g_build_filename("/images/.vmsnapfs", OTHER, "catalog.yaml", NULL);

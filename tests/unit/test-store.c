@@ -649,7 +649,7 @@ static void each_save_is_the_next_generation(void **state)
 
         g_hash_table_insert(catalog->policy, g_strdup("max_depth"),
                             g_strdup_printf("%u", generation));
-        assert_true(store_save_catalog(files, HOME, catalog, NULL));
+        assert_true(store_save_catalog(files, HOME, catalog, NULL, NULL));
         assert_int_equal(catalog->generation, generation);
         loaded = store_load_catalog(files, HOME, UUID, NULL);
         assert_int_equal(loaded->generation, generation);
@@ -665,16 +665,46 @@ static void a_catalog_changed_by_another_host_is_not_overwritten(void **state)
     g_autoptr(Catalog) loaded = NULL;
     g_autoptr(GError) error = NULL;
 
-    assert_true(store_save_catalog(files, HOME, ours, NULL));
+    assert_true(store_save_catalog(files, HOME, ours, NULL, NULL));
     theirs = catalog_copy(ours);
     str_set(&theirs->name, "theirs");
-    assert_true(store_save_catalog(files, HOME, theirs, NULL));
+    assert_true(store_save_catalog(files, HOME, theirs, NULL, NULL));
     str_set(&ours->name, "ours");
-    assert_false(store_save_catalog(files, HOME, ours, &error));
+    assert_false(store_save_catalog(files, HOME, ours, NULL, &error));
     assert_true(error_is(error, ERR_DRIFT));
     assert_int_equal(ours->generation, 1);
     loaded = store_load_catalog(files, HOME, UUID, NULL);
     assert_string_equal(loaded->name, "theirs");
+}
+
+static GBytes *catalog_text(Files *files)
+{
+    g_autofree char *path = catalog_path();
+    gsize length = 0;
+    char *text = files->ops->read(files, path, &length, NULL);
+
+    assert_non_null(text);
+    return g_bytes_new_take(text, length);
+}
+
+static void what_the_file_was_known_to_say_is_compared(void **state)
+{
+    g_autoptr(Files) files = files_memory();
+    g_autoptr(Catalog) ours = catalog_new(UUID, "web01");
+    g_autoptr(Catalog) theirs = NULL;
+    g_autoptr(GError) error = NULL;
+
+    assert_true(store_save_catalog(files, HOME, ours, NULL, NULL));
+    g_autoptr(GBytes) first = catalog_text(files);
+    assert_true(store_save_catalog(files, HOME, ours, first, NULL));
+    assert_int_equal(ours->generation, 2);
+    g_autoptr(GBytes) second = catalog_text(files);
+    theirs = catalog_copy(ours);
+    str_set(&theirs->name, "theirs");
+    assert_true(store_save_catalog(files, HOME, theirs, first, NULL)); /* reads it, then */
+    assert_false(store_save_catalog(files, HOME, ours, second, &error));
+    assert_true(error_is(error, ERR_DRIFT));
+    assert_int_equal(ours->generation, 2);
 }
 
 static void a_catalog_that_vanished_is_not_made_anew(void **state)
@@ -684,9 +714,9 @@ static void a_catalog_that_vanished_is_not_made_anew(void **state)
     g_autofree char *path = catalog_path();
     g_autoptr(GError) error = NULL;
 
-    assert_true(store_save_catalog(files, HOME, catalog, NULL));
+    assert_true(store_save_catalog(files, HOME, catalog, NULL, NULL));
     assert_true(files->ops->remove(files, path, NULL));
-    assert_false(store_save_catalog(files, HOME, catalog, &error));
+    assert_false(store_save_catalog(files, HOME, catalog, NULL, &error));
     assert_true(error_is(error, ERR_DRIFT));
 }
 
@@ -699,13 +729,13 @@ static void a_save_whose_answer_was_lost_can_be_repeated(void **state)
     g_autoptr(Files) faulty = files_faulty(files, fault);
     unsigned lost = 0;
 
-    assert_true(store_save_catalog(faulty, HOME, catalog, NULL));
+    assert_true(store_save_catalog(faulty, HOME, catalog, NULL, NULL));
     for (unsigned call = 1; call <= 3; call++) {
         g_hash_table_insert(catalog->policy, g_strdup("max_depth"), g_strdup_printf("%u", call));
         fault_arm(fault, FAULT_LOST, call);
-        lost += !store_save_catalog(faulty, HOME, catalog, NULL);
+        lost += !store_save_catalog(faulty, HOME, catalog, NULL, NULL);
         fault_arm(fault, FAULT_NONE, 0);
-        assert_true(store_save_catalog(faulty, HOME, catalog, NULL));
+        assert_true(store_save_catalog(faulty, HOME, catalog, NULL, NULL));
         loaded = store_load_catalog(files, HOME, UUID, NULL);
         assert_int_equal(loaded->generation, catalog->generation);
         assert_true(catalog_equal(loaded, catalog));
@@ -730,7 +760,7 @@ static void a_damaged_catalog_is_never_overwritten(void **state)
 
         assert_true(files->ops->make_directory(files, directory, NULL));
         assert_true(files->ops->replace(files, path, texts[i], -1, NULL));
-        assert_false(store_save_catalog(files, HOME, catalog, &error));
+        assert_false(store_save_catalog(files, HOME, catalog, NULL, &error));
         assert_non_null(strstr(error->message, path));
         present = files->ops->read(files, path, &length, NULL);
         assert_string_equal(present, texts[i]);
@@ -761,7 +791,7 @@ static void a_catalog_that_breaks_a_rule_is_not_saved(void **state)
     g_autoptr(GError) error = NULL;
 
     catalog->current = g_strdup("nobody");
-    assert_false(store_save_catalog(files, HOME, catalog, &error));
+    assert_false(store_save_catalog(files, HOME, catalog, NULL, &error));
     assert_true(error_is(error, ERR_INVALID));
     assert_null(store_load_catalog(files, HOME, UUID, NULL));
 }
@@ -825,6 +855,7 @@ int main(void)
         cmocka_unit_test(an_absent_file_is_no_error),
         cmocka_unit_test(each_save_is_the_next_generation),
         cmocka_unit_test(a_catalog_changed_by_another_host_is_not_overwritten),
+        cmocka_unit_test(what_the_file_was_known_to_say_is_compared),
         cmocka_unit_test(a_catalog_that_vanished_is_not_made_anew),
         cmocka_unit_test(a_save_whose_answer_was_lost_can_be_repeated),
         cmocka_unit_test(a_damaged_catalog_is_never_overwritten),
