@@ -268,12 +268,26 @@ static bool is_open_aside(const Recovery *recovery, const Step *overlay)
     return observation->live && below && below->written && facts && facts->written;
 }
 
+/* One that is not there may be under the temporary name that it has while it is made: unlinking
+ * looks after that, too. */
+static Step *undo_overlay(Recovery *recovery, const char *path)
+{
+    const ImageFacts *facts = observation_file(recovery->observation, path);
+    Step *step;
+
+    if (!facts || facts->exists)
+        return push_unlink(recovery, path, NULL);
+    step = plan_add(recovery->plan, STEP_UNLINK);
+    step_set(step, "path", path);
+    return step;
+}
+
 static void undo_overlays(Recovery *recovery)
 {
     for (unsigned i = recovery->journal->commit; i > 0; i--) {
         const Step *step = recovery->journal->steps->pdata[i - 1];
         Step *undo =
-            step->kind == STEP_OVERLAY ? push_unlink(recovery, step_get(step, "path"), NULL) : NULL;
+            step->kind == STEP_OVERLAY ? undo_overlay(recovery, step_get(step, "path")) : NULL;
 
         if (undo && recovery->journal->kind == PLAN_CREATE && is_open_aside(recovery, step))
             step_set(undo, "beside", step_get(step, "backing"));

@@ -992,6 +992,20 @@ static void an_overlay_that_somebody_uses_is_never_undone(void **state)
     assert_false(has_kind(recovery, STEP_UNLINK));
 }
 
+/* Its temporary would be a user of the layer below for good (rule 11). */
+static void an_overlay_that_was_only_begun_is_undone(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(Plan) plan = scene_plan_create(scene, "s1", NULL);
+    g_autoptr(Plan) recovery = NULL;
+    const char *overlay = step_get(plan->steps->pdata[0], "path");
+
+    g_hash_table_replace(scene->seen->files, g_strdup(overlay), image_facts_new());
+    recovery = plan_recover(scene->catalog, scene->seen, plan, NULL);
+    assert_true(has_kind(recovery, STEP_UNLINK));
+    assert_string_equal(step_get(recovery->steps->pdata[0], "path"), overlay);
+}
+
 static void what_the_guest_wrote_to_an_unstored_overlay_is_kept(void **state)
 {
     g_autoptr(Scene) scene = one_disk();
@@ -1035,6 +1049,7 @@ int main(void)
         cmocka_unit_test(a_revert_cut_anywhere_is_recovered),
         cmocka_unit_test(a_merge_cut_anywhere_is_recovered),
         cmocka_unit_test(an_overlay_that_somebody_uses_is_never_undone),
+        cmocka_unit_test(an_overlay_that_was_only_begun_is_undone),
         cmocka_unit_test(what_the_guest_wrote_to_an_unstored_overlay_is_kept),
         cmocka_unit_test(a_policy_is_dropped_only_where_it_was_set),
     };
