@@ -107,7 +107,7 @@ restarted_in_a_merge() { # as systemctl restart does
     start $VM && snap $VM r1 && slowly && write $VM 7 0 70M && rmdir "$MNT/$VM/snapshots/r1" && wait_for copies || return
     kill -TERM "$LIBVIRTD"
     wait "$LIBVIRTD" 2> /dev/null
-    is_down && libvirtd_start && wait_for says_up && wait_for fresh && wait_for copies && echo 0 > "$(ls -d "$MNT/$VM"/jobs/* | tail -n 1)/bandwidth" && merged_after_all r1 && files $VM 1
+    is_down && libvirtd_start && wait_for says_up && wait_for fresh && wait_for copies && echo 0 > "$(ls -vd "$MNT/$VM"/jobs/* | tail -n 1)/bandwidth" && merged_after_all r1 && files $VM 1
 }
 
 stopped() { # a libvirtd that hangs: who waits is told, and when it goes on everything does

@@ -124,6 +124,14 @@ renamed() { # E-38: domrename; its snapshots go with it
     prepare && stop d && v domrename d e && wait_for listed_vm e && [[ $(ls "$MNT/e/snapshots" | tr '\n' ' ') == "s1 s2 " ]] && v domrename e d && wait_for listed_vm d && check d && cleaned
 }
 
+away() { # all that is no drift, done while nobody looks: a disk goes, the VM is undefined, defined again and renamed
+    local was
+    prepare && stop d && was=$(source_of vdb) && umount_tree && v detach-disk d vdb --config > /dev/null && v dumpxml --inactive d > "$WORK/back.xml" &&
+        v undefine d > /dev/null && v define "$WORK/back.xml" > /dev/null && v domrename d e > /dev/null && mount_tree && wait_for listed_vm e || return
+    [[ $(ls "$MNT/e/snapshots" | tr '\n' ' ') == "s1 s2 " && -z $(cat "$MNT/e/drift") && ! -d $MNT/d ]] || { fail "$(ls "$MNT" "$MNT/e/snapshots") $(cat "$MNT/e/drift")"; return 1; }
+    v domrename e d > /dev/null && wait_for listed_vm d && attach "$was" vdb && agrees && check d && works_again
+}
+
 # quickly COMMAND…: refused as busy at once, not after libvirt's 30 s
 quickly() {
     local began=$SECONDS
@@ -174,12 +182,12 @@ for AWAY in "" yes; do
     when=${AWAY:+", unseen"}
     case_run "drift: snapshot-create-as --no-metadata$when (rule 10)" foreign_snapshot --no-metadata
     case_run "drift: edited definitions (rule 7)$when" edited
+    case_run "drift: blockcommit, active$when" active_commit
+    case_run "drift: blockcommit, inner$when" inner_commit
+    case_run "drift: blockpull$when" full_pull
 done
 AWAY=
 case_run "drift: snapshot-create-as with metadata (rule 10, W14)" foreign_snapshot
-case_run "drift: blockcommit, active" active_commit
-case_run "drift: blockcommit, inner" inner_commit
-case_run "drift: blockpull" full_pull
 case_run "drift: snapshot of one disk" of_one_disk
 case_run "drift: blockcommit of all disks" all_commit
 case_run "drift: blockcopy, shallow" shallow_copy
@@ -190,3 +198,4 @@ case_run "drift: blockcopy of all" full_copy
 case_run "drift: attach-disk and detach-disk (rule 3)" detached
 case_run "drift: detach-disk of the persistent definition only (rule 7)" live_only
 case_run "drift: domrename (E-38)" renamed
+case_run "drift: detach-disk, undefine, define, domrename, unseen (rule 3, E-38)" away

@@ -1,7 +1,7 @@
 # Merges seen from the shell: progress, cancel, bandwidth, wait, failing disks, a full store.
 . "$(dirname "$0")/lib.sh"
 
-job() { basename "$(ls -d "$MNT/$1"/jobs/* | tail -n 1)"; }
+job() { basename "$(ls -vd "$MNT/$1"/jobs/* | tail -n 1)"; }
 no_job() { [[ -z $(ls "$MNT/$1/jobs" 2> /dev/null) ]]; }
 merging() { grep -q "merge vda .*%" "$MNT/$1/progress"; }
 # A merge that stays long enough to be looked at: QEMU's limit lets about 30 MB pass before it bites.
@@ -32,11 +32,12 @@ cancelled_comes_back_failed() { # rule 4: cancelled after the first byte, it is 
 power_off_in_a_merge() { # the VM goes off in a live merge: what was removed is finished offline, and it starts (E-2)
     local vm=big
     start $vm && write $vm 1 0 4M && snap $vm s1 && slow_merge $vm s1 && wait_for merging $vm && stop $vm || return
+    local limit
+    for limit in "$MNT/$vm/policy/bandwidth" "$MNT/$vm"/jobs/*/bandwidth; do echo 0 > "$limit" || return; done
     timeout $PATIENCE cat "$MNT/$vm/wait" > /dev/null 2>&1
     expect_drop $vm s1
     if [[ -d $MNT/$vm/snapshots/s1 ]]; then rmdir "$MNT/$vm/snapshots/s1" && idle $vm || return; fi
     listed $vm "" && check $vm && files $vm 1 && start $vm && check $vm
-    echo 0 > "$MNT/$vm/policy/bandwidth"
 }
 
 label_during_a_merge() { # E-30: names and descriptions change while a merge runs
