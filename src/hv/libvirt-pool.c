@@ -8,7 +8,7 @@
  * has but one, which may be shared. */
 #include "hv/libvirt-private.h"
 
-#define KEPT 4 /* unused ones, for the next calls */
+#define KEPT 2 /* unused ones, for the next calls; each is kept alive, which wakes us */
 
 static bool set_down(const LibvirtHv *hv, GError **error)
 {
