@@ -49,10 +49,13 @@ static GPtrArray *paths_between(Vm *vm, const char *top, const char *base)
 static bool check_users(Operation *op, const char *top, const GPtrArray *between, const char *base,
                         GError **error)
 {
+    g_autoptr(GPtrArray) paths = g_ptr_array_new();
+
     for (guint i = 0; i < between->len; i++)
-        if (!users_check_none(op, between->pdata[i], NULL, error))
-            return false;
-    return users_check_none(op, top, base, error);
+        g_ptr_array_add(paths, between->pdata[i]);
+    g_ptr_array_add(paths, (char *)top);
+    g_ptr_array_add(paths, (char *)base);
+    return users_check_none(op, paths, error);
 }
 
 /* ---- questions ---- */

@@ -1,7 +1,5 @@
 #include "run/observe.h"
 
-#define CHAIN_LIMIT 300 /* libvirt's own is 200; a longer chain is a loop */
-
 /* The definitions as parsed; a text that cannot be parsed is libvirt's answer gone wrong. */
 static bool parse_definitions(Observation *observation, const char *live, const char *inactive,
                               GError **error)

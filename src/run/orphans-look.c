@@ -7,8 +7,6 @@
 #include "image/overlay.h"
 #include "run/users-known.h"
 
-#define CHAIN_LIMIT 300
-
 static GHashTable *string_set(void)
 {
     return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -33,15 +31,6 @@ OrphanLook orphan_look_new(const World *world)
                         .paths = g_ptr_array_new_with_free_func(g_free)};
 }
 
-char *orphan_look_key(const OrphanLook *look, const char *path, ImageIdentity *out_identity)
-{
-    Images *images = look->world->images;
-
-    return images->ops->identify(images, path, out_identity)
-               ? file_key(out_identity->device, out_identity->inode)
-               : NULL;
-}
-
 /* ---- marking what is used ---- */
 
 static void mark_word(OrphanLook *look, const char *word, const char *who)
@@ -52,7 +41,7 @@ static void mark_word(OrphanLook *look, const char *word, const char *who)
 
 static char *mark(OrphanLook *look, const char *path, const char *who, ImageIdentity *out_identity)
 {
-    char *key = orphan_look_key(look, path, out_identity);
+    char *key = users_key(look->world, path, out_identity);
 
     mark_word(look, path, who);
     if (key)
@@ -78,7 +67,7 @@ static void mark_chain(OrphanLook *look, const char *path, bool raw, const char 
 const char *orphan_look_user(const OrphanLook *look, const char *path)
 {
     ImageIdentity identity;
-    g_autofree char *key = orphan_look_key(look, path, &identity);
+    g_autofree char *key = users_key(look->world, path, &identity);
     const char *who = g_hash_table_lookup(look->users, path);
 
     return who || !key ? who : g_hash_table_lookup(look->users, key);
@@ -89,7 +78,7 @@ const char *orphan_look_user(const OrphanLook *look, const char *path)
 static void add_layer(OrphanLook *look, const char *path)
 {
     ImageIdentity identity;
-    char *key = orphan_look_key(look, path, &identity);
+    char *key = users_key(look->world, path, &identity);
 
     g_hash_table_add(look->directories, g_path_get_dirname(path));
     g_hash_table_add(look->layers, g_strdup(path));
@@ -250,7 +239,7 @@ static void mark_images(OrphanLook *look)
     for (guint i = 0; i < look->paths->len; i++) {
         const char *path = look->paths->pdata[i];
         ImageIdentity identity;
-        g_autofree char *key = orphan_look_key(look, path, &identity);
+        g_autofree char *key = users_key(look->world, path, &identity);
         bool raw = false;
         g_autofree char *below = key ? users_below(look->world, path, &identity, &raw) : NULL;
         g_autofree char *who = g_strdup_printf("image %s", path);

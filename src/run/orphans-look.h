@@ -21,5 +21,3 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(OrphanLook, orphan_look_clear)
 bool orphan_look_around(OrphanLook *look, const GPtrArray *vms, GError **error);
 /* Who refers to @path; borrowed, NULL: nobody. */
 const char *orphan_look_user(const OrphanLook *look, const char *path);
-/* Which file @path is, as a key; yours, NULL: none that could be looked at. */
-char *orphan_look_key(const OrphanLook *look, const char *path, ImageIdentity *out_identity);

@@ -7,8 +7,6 @@
 #include "run/orphans-look.h"
 #include "run/users-known.h"
 
-#define CHAIN_LIMIT 300
-
 void orphan_view_free(OrphanView *orphan)
 {
     g_free(orphan->name);
@@ -21,7 +19,7 @@ void orphan_view_free(OrphanView *orphan)
 static char *below_of(const OrphanLook *look, const char *path)
 {
     ImageIdentity identity;
-    g_autofree char *key = orphan_look_key(look, path, &identity);
+    g_autofree char *key = users_key(look->world, path, &identity);
     bool raw = false;
 
     return key ? users_below(look->world, path, &identity, &raw) : NULL;
@@ -30,7 +28,7 @@ static char *below_of(const OrphanLook *look, const char *path)
 static bool is_layer(const OrphanLook *look, const char *path)
 {
     ImageIdentity identity;
-    g_autofree char *key = orphan_look_key(look, path, &identity);
+    g_autofree char *key = users_key(look->world, path, &identity);
 
     return g_hash_table_contains(look->layers, path) ||
            (key && g_hash_table_contains(look->layers, key));
@@ -135,7 +133,7 @@ static bool check_orphan(const OrphanLook *look, const char *path, GError **erro
 {
     const char *who = orphan_look_user(look, path);
     ImageIdentity identity;
-    g_autofree char *key = orphan_look_key(look, path, &identity);
+    g_autofree char *key = users_key(look->world, path, &identity);
 
     if (!key || !g_ptr_array_find_with_equal_func(look->paths, path, g_str_equal, NULL))
         g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND,

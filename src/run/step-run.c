@@ -71,8 +71,10 @@ static bool run_unlink(Operation *op, const Step *step, GError **error)
     Images *images = op->vm->world->images;
     const char *path = step_get(step, "path");
     const char *beside = step_get(step, "beside");
+    g_autoptr(GPtrArray) paths = g_ptr_array_new();
 
-    return users_check_none(op, path, NULL, error) &&
+    g_ptr_array_add(paths, (char *)path);
+    return users_check_none(op, paths, error) &&
            (beside || guard_await_free(op->guard, path, error)) &&
            images->ops->unlink(images, path, beside, error);
 }

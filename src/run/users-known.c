@@ -280,6 +280,13 @@ static void store_header(Users *users, char *key, int64_t changed, const char *b
     g_mutex_unlock(&users->lock);
 }
 
+char *users_key(const World *world, const char *path, ImageIdentity *out_identity)
+{
+    return world->images->ops->identify(world->images, path, out_identity)
+               ? file_key(out_identity->device, out_identity->inode)
+               : NULL;
+}
+
 char *users_below(const World *world, const char *path, const ImageIdentity *identity,
                   bool *out_raw)
 {

@@ -17,6 +17,9 @@ GPtrArray *users_of_domain(const World *world, const HvDomain *domain, int64_t s
 /* Forget those that are not in @domains (of HvDomain). */
 void users_forget_others(Users *users, const GPtrArray *domains);
 
+/* Which file @path is: its file_key() and @out_identity; yours, NULL: none that could be looked at.
+ */
+char *users_key(const World *world, const char *path, ImageIdentity *out_identity);
 /* What lies below the file @path, which is @identity: by its header, NULL if nothing does; yours.
  */
 char *users_below(const World *world, const char *path, const ImageIdentity *identity,

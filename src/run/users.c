@@ -1,7 +1,5 @@
 #include "run/users-known.h"
 
-#define CHAIN_LIMIT 300
-
 /* One look. Everything is keyed by file_key(). */
 typedef struct {
     const World *world;
@@ -19,19 +17,10 @@ static GHashTable *key_set(void)
     return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 }
 
-static char *key_of(const Look *look, const char *path, ImageIdentity *out_identity)
-{
-    Images *images = look->world->images;
-
-    return images->ops->identify(images, path, out_identity)
-               ? file_key(out_identity->device, out_identity->inode)
-               : NULL;
-}
-
 static void add_key(const Look *look, GHashTable *set, const char *path)
 {
     ImageIdentity identity;
-    char *key = key_of(look, path, &identity);
+    char *key = users_key(look->world, path, &identity);
 
     if (key)
         g_hash_table_add(set, key);
@@ -47,7 +36,7 @@ static void mark_chain(Look *look, const char *path, bool raw, const char *who)
     for (unsigned depth = 0; next && depth < CHAIN_LIMIT; depth++) {
         g_autofree char *here = g_steal_pointer(&next);
         ImageIdentity identity;
-        g_autofree char *key = key_of(look, here, &identity);
+        g_autofree char *key = users_key(look->world, here, &identity);
 
         if (!key)
             return;
@@ -109,7 +98,7 @@ static void mark_image(Look *look, const char *path)
 {
     g_autofree char *below = NULL, *who = NULL;
     ImageIdentity identity;
-    g_autofree char *key = key_of(look, path, &identity);
+    g_autofree char *key = users_key(look->world, path, &identity);
     bool raw = false;
 
     if (!key || g_hash_table_contains(look->own, key) || g_hash_table_contains(look->raws, key) ||
@@ -240,11 +229,11 @@ bool users_observe(Vm *vm, const Plan *open, int64_t since, Observation *observa
     return true;
 }
 
-static bool check_none(const Look *look, const char *path, GError **error)
+static bool check_none(const World *world, GHashTable *users, const char *path, GError **error)
 {
     ImageIdentity identity;
-    g_autofree char *key = path ? key_of(look, path, &identity) : NULL;
-    const char *who = key ? g_hash_table_lookup(look->users, key) : NULL;
+    g_autofree char *key = users_key(world, path, &identity);
+    const char *who = key ? g_hash_table_lookup(users, key) : NULL;
 
     if (who)
         g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
@@ -253,11 +242,13 @@ static bool check_none(const Look *look, const char *path, GError **error)
     return !who;
 }
 
-bool users_check_none(Operation *op, const char *path, const char *other, GError **error)
+bool users_check_none(Operation *op, const GPtrArray *paths, GError **error)
 {
     const Plan *open = op->journal ? op->journal->plan : NULL;
     g_autoptr(GHashTable) users = look_around(op->vm, NULL, open, op->begun, error);
-    const Look look = {.world = op->vm->world, .users = users};
 
-    return users && check_none(&look, path, error) && check_none(&look, other, error);
+    for (guint i = 0; users && i < paths->len; i++)
+        if (!check_none(op->vm->world, users, paths->pdata[i], error))
+            return false;
+    return users != NULL;
 }

@@ -24,6 +24,6 @@ void users_changed(Users *users, const char *uuid);
  * if there is none. @since: monotonic µs, 0: whenever. */
 bool users_observe(Vm *vm, const Plan *open, int64_t since, Observation *observation,
                    GError **error);
-/* Right before files are written to or unlinked: ERR_BUSY names whoever else uses @path, or @other
- * (may be NULL). */
-bool users_check_none(Operation *op, const char *path, const char *other, GError **error);
+/* Right before files are written to or unlinked: ERR_BUSY names whoever else uses one of @paths (of
+ * char *; one look for all of them). */
+bool users_check_none(Operation *op, const GPtrArray *paths, GError **error);

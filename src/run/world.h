@@ -5,6 +5,8 @@
 #include "image/image.h"
 #include "store/store.h"
 
+#define CHAIN_LIMIT 300 /* images; libvirt's own is 200, and a longer chain is a loop */
+
 typedef struct Users Users; /* run/users.h */
 
 typedef struct {
