@@ -278,6 +278,19 @@ VmView *bench_view(Bench *bench, const char *vm)
     return view ? vm_view_ref(view) : NULL;
 }
 
+char *bench_source(Bench *bench, const char *vm, const char *target)
+{
+    g_autoptr(VmView) view = bench_view(bench, vm);
+
+    for (guint i = 0; i < view->disks->len; i++) {
+        const DiskView *disk = view->disks->pdata[i];
+
+        if (g_str_equal(disk->target, target))
+            return g_strdup(disk->source);
+    }
+    return NULL;
+}
+
 char *bench_listed(Bench *bench, const char *vm)
 {
     g_autoptr(VmView) view = bench_view(bench, vm);

@@ -123,6 +123,8 @@ VmView *bench_view(Bench *bench, const char *vm); /* a reference, NULL if it is 
 
 /* Conditions for bench_wait; @what is a VM's uuid, or what the name says. */
 bool no_job_runs(Bench *bench, const char *vm);
+/* The file of a disk; yours, NULL if there is no such disk. */
+char *bench_source(Bench *bench, const char *vm, const char *target);
 bool a_job_runs(Bench *bench, const char *vm);
 bool a_job_copies(Bench *bench, const char *vm);
 bool is_stale(Bench *bench, const char *vm);

@@ -28,19 +28,6 @@ static void detach(Bench *bench, const char *target)
     simhost_remove_disk(bench->host, WEB, target);
 }
 
-static char *source_of(Bench *bench, const char *target)
-{
-    g_autoptr(VmView) view = bench_view(bench, WEB);
-
-    for (guint i = 0; i < view->disks->len; i++) {
-        const DiskView *disk = view->disks->pdata[i];
-
-        if (g_str_equal(disk->target, target))
-            return g_strdup(disk->source);
-    }
-    return NULL;
-}
-
 static void write_block(Bench *bench, const char *target, uint64_t value)
 {
     simhost_write(bench->host, WEB, target, 0, value);
@@ -114,7 +101,7 @@ static void rule_9_a_disk_attached_since_is_left_as_it_is(void **state)
     assert_removed(bench, "first");
     assert_removed(bench, "second");
     assert_reads(bench, "vdc", 3);
-    g_autofree char *source = source_of(bench, "vdc");
+    g_autofree char *source = bench_source(bench, WEB, "vdc");
     assert_string_equal(source, NEW);
 }
 
@@ -142,7 +129,7 @@ static void rule_9_a_disk_that_is_gone_refuses_the_revert(void **state)
     Bench *bench = *state;
 
     assert_created(bench, "first", 2);
-    g_autofree char *layer = source_of(bench, "vdb");
+    g_autofree char *layer = bench_source(bench, WEB, "vdb");
     detach(bench, "vdb");
     assert_revert_refused(bench, "first", "no disk vdb");
     assert_revert_refused(bench, "first", layer);
@@ -180,7 +167,7 @@ static void rule_3_a_snapshot_that_a_detached_disk_needs_twice_is_hidden(void **
     write_block(bench, "vdb", 2);
     assert_created(bench, "second", 2);
     assert_string_equal(bench_revert(bench, WEB, "first"), "ok");
-    g_autofree char *layer = source_of(bench, "vdb");
+    g_autofree char *layer = bench_source(bench, WEB, "vdb");
     detach(bench, "vdb");
     assert_removed(bench, "first");
     assert_listed(bench, WEB, "[first] second");
@@ -218,7 +205,7 @@ static void rule_9_another_disk_under_the_same_target_refuses_the_revert(void **
 
     write_block(bench, "vdb", 1);
     assert_created(bench, "first", 2);
-    g_autofree char *layer = source_of(bench, "vdb");
+    g_autofree char *layer = bench_source(bench, WEB, "vdb");
     detach(bench, "vdb");
     attach_new(bench, "vdb");
     write_block(bench, "vdb", 5);
@@ -246,8 +233,8 @@ static void rule_2_targets_that_change_places_are_labels(void **state)
     write_block(bench, "vda", 1);
     write_block(bench, "vdb", 2);
     assert_created(bench, "first", 2);
-    g_autofree char *a = source_of(bench, "vda");
-    g_autofree char *b = source_of(bench, "vdb");
+    g_autofree char *a = bench_source(bench, WEB, "vda");
+    g_autofree char *b = bench_source(bench, WEB, "vdb");
     write_block(bench, "vda", 3);
     detach(bench, "vda");
     detach(bench, "vdb");

@@ -42,19 +42,6 @@ static void take_the_clone_from_db(Bench *bench)
     assert_true(simhost_unlink(bench->host, CLONE, NULL, NULL));
 }
 
-static char *active_of(Bench *bench, const char *target)
-{
-    g_autoptr(VmView) view = bench_view(bench, WEB);
-
-    for (guint i = 0; i < view->disks->len; i++) {
-        const DiskView *disk = view->disks->pdata[i];
-
-        if (g_str_equal(disk->target, target))
-            return g_strdup(disk->source);
-    }
-    return NULL;
-}
-
 static void assert_error_says(Bench *bench, const char *part)
 {
     g_autofree char *errors = engine_errors(bench->engine, WEB);
@@ -167,7 +154,7 @@ static void a_disk_of_two_vms_is_not_merged(void **state)
     Bench *bench = *state;
 
     assert_string_equal(bench_create(bench, WEB, "first"), "ok");
-    g_autofree char *active = active_of(bench, "vda");
+    g_autofree char *active = bench_source(bench, WEB, "vda");
     give_db(bench, active);
     assert_refused(bench, "first", "disk vdb of VM db (off)");
 }
@@ -177,7 +164,7 @@ static void a_detached_disk_that_another_vm_got_is_not_merged(void **state)
     Bench *bench = *state;
 
     assert_string_equal(bench_create(bench, WEB, "first"), "ok");
-    g_autofree char *active = active_of(bench, "vdb");
+    g_autofree char *active = bench_source(bench, WEB, "vdb");
     simhost_remove_disk(bench->host, WEB, "vdb");
     give_db(bench, active);
     assert_refused(bench, "first", "disk vdb of VM db (off)");
@@ -219,8 +206,8 @@ static void a_revert_leaves_an_old_layer_that_another_vm_uses(void **state)
     Bench *bench = *state;
 
     assert_string_equal(bench_create(bench, WEB, "first"), "ok");
-    g_autofree char *active = active_of(bench, "vda");
-    g_autofree char *other = active_of(bench, "vdb");
+    g_autofree char *active = bench_source(bench, WEB, "vda");
+    g_autofree char *other = bench_source(bench, WEB, "vdb");
     give_db(bench, active);
     assert_string_equal(bench_revert(bench, WEB, "first"), "ok");
     assert_true(simhost_image_exists(bench->host, active));
@@ -258,16 +245,22 @@ static const char *begin_slow_removal(Bench *bench, const char *name)
     return bench_remove(bench, WEB, name);
 }
 
-static void beside_a_merge_a_removal_is_refused_likewise(void **state)
+/* The first of two snapshots is being merged. */
+static void begin_first_of_two(Bench *bench)
 {
-    Bench *bench = *state;
-
     assert_string_equal(bench_create(bench, WEB, "first"), "ok");
     simhost_write(bench->host, WEB, "vda", 0, 1);
     assert_string_equal(bench_create(bench, WEB, "second"), "ok");
     assert_string_equal(begin_slow_removal(bench, "first"), "ok");
     bench_wait(bench, a_job_copies, WEB);
-    g_autofree char *active = active_of(bench, "vda");
+}
+
+static void beside_a_merge_a_removal_is_refused_likewise(void **state)
+{
+    Bench *bench = *state;
+
+    begin_first_of_two(bench);
+    g_autofree char *active = bench_source(bench, WEB, "vda");
     give_db(bench, active);
     assert_string_equal(bench_remove(bench, WEB, "second"), "EBUSY");
     assert_error_says(bench, "is also used by disk vdb of VM db (off)");
@@ -280,13 +273,9 @@ static void a_user_that_appears_before_the_merge_is_seen(void **state)
 {
     Bench *bench = *state;
 
-    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
-    simhost_write(bench->host, WEB, "vda", 0, 1);
-    assert_string_equal(bench_create(bench, WEB, "second"), "ok");
-    assert_string_equal(begin_slow_removal(bench, "first"), "ok");
-    bench_wait(bench, a_job_copies, WEB);
+    begin_first_of_two(bench);
     assert_string_equal(bench_remove(bench, WEB, "second"), "ok");
-    g_autofree char *active = active_of(bench, "vda");
+    g_autofree char *active = bench_source(bench, WEB, "vda");
     give_db(bench, active);
     bench_wait(bench, no_job_runs, WEB);
     assert_listed(bench, WEB, "second");
@@ -303,7 +292,7 @@ static void a_user_that_appears_in_the_merge_keeps_its_file(void **state)
     Bench *bench = *state;
 
     assert_string_equal(bench_create(bench, WEB, "first"), "ok");
-    g_autofree char *active = active_of(bench, "vda");
+    g_autofree char *active = bench_source(bench, WEB, "vda");
     assert_string_equal(begin_slow_removal(bench, "first"), "ok");
     bench_wait(bench, a_job_copies, WEB);
     give_db(bench, active);
