@@ -145,6 +145,20 @@ static bool fake_define(Hypervisor *hv, const char *uuid, const char *xml, GErro
     return host && simhost_define(host, uuid, xml, error);
 }
 
+static bool fake_rename(Hypervisor *hv, const char *uuid, const char *new_name, GError **error)
+{
+    SimHost *host = slow_host_up(hv, SIM_SLOW_DEFINE, error);
+
+    return host && simhost_rename(host, uuid, new_name, error);
+}
+
+static bool fake_undefine(Hypervisor *hv, const char *uuid, GError **error)
+{
+    SimHost *host = slow_host_up(hv, SIM_SLOW_DEFINE, error);
+
+    return host && simhost_undefine(host, uuid, error);
+}
+
 static bool fake_snapshot(Hypervisor *hv, const char *uuid, const GPtrArray *switches,
                           const GPtrArray *excluded, GError **error)
 {
@@ -338,6 +352,8 @@ static const HvOps fake_ops = {
     .definitions = fake_definitions,
     .block_job = fake_block_job,
     .define = fake_define,
+    .rename = fake_rename,
+    .undefine = fake_undefine,
     .snapshot = fake_snapshot,
     .block_commit = fake_block_commit,
     .block_pivot = fake_block_pivot,

@@ -79,6 +79,16 @@ static bool faulty_define(Hypervisor *hv, const char *uuid, const char *xml, GEr
     return EFFECT(define, uuid, xml);
 }
 
+static bool faulty_rename(Hypervisor *hv, const char *uuid, const char *new_name, GError **error)
+{
+    return EFFECT(rename, uuid, new_name);
+}
+
+static bool faulty_undefine(Hypervisor *hv, const char *uuid, GError **error)
+{
+    return EFFECT(undefine, uuid);
+}
+
 static bool faulty_snapshot(Hypervisor *hv, const char *uuid, const GPtrArray *switches,
                             const GPtrArray *excluded, GError **error)
 {
@@ -182,6 +192,8 @@ static const HvOps faulty_ops = {
     .definitions = faulty_definitions,
     .block_job = faulty_block_job,
     .define = faulty_define,
+    .rename = faulty_rename,
+    .undefine = faulty_undefine,
     .snapshot = faulty_snapshot,
     .block_commit = faulty_block_commit,
     .block_pivot = faulty_block_pivot,

@@ -57,6 +57,15 @@ typedef struct {
      * never makes a domain: ERR_NOT_FOUND if there is none of @uuid, ERR_INVALID if @xml is no
      * definition or one of another uuid. */
     bool (*define)(Hypervisor *hv, const char *uuid, const char *xml, GError **error);
+    /* Give a persistent domain that is off another name. ERR_EXISTS: another domain has it.
+     * ERR_BUSY: it is not off, or has a managed save image or snapshots or checkpoints of libvirt's
+     * own. The default path of an automatically chosen variable store follows the name; no file
+     * does. */
+    bool (*rename)(Hypervisor *hv, const char *uuid, const char *new_name, GError **error);
+    /* Forget a persistent domain that is off, and libvirt's notes of its checkpoints. No file is
+     * touched: disks, variable store and vTPM state stay. ERR_BUSY as for rename; a domain that
+     * runs is never made a transient one, as far as that can be seen. */
+    bool (*undefine)(Hypervisor *hv, const char *uuid, GError **error);
     /* One atomic snapshot: DISK_ONLY|ATOMIC|REUSE_EXT|NO_METADATA with domain_snapshot_xml.
      * Overlays exist. */
     bool (*snapshot)(Hypervisor *hv, const char *uuid, const GPtrArray *switches,

@@ -26,6 +26,7 @@ static void clear_question(LibvirtCall *call)
     g_free(call->xml);
     g_free(call->top);
     g_free(call->base);
+    g_free(call->new_name);
 }
 
 static void clear_answers(LibvirtCall *call)

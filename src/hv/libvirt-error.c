@@ -13,6 +13,7 @@ typedef struct {
 static const Meaning meanings[] = {
     {VIR_ERR_NO_DOMAIN, NULL, ERR_NOT_FOUND},
     {VIR_ERR_OK, "does not have an active block job", ERR_NOT_FOUND},
+    {VIR_ERR_OPERATION_INVALID, "domain with name", ERR_EXISTS}, /* another one has it */
     {VIR_ERR_OK, "No space left on device", ERR_NO_SPACE},
     {VIR_ERR_OK, "Disk quota exceeded", ERR_NO_SPACE},
     {VIR_ERR_OK, "cannot acquire state change lock", ERR_BUSY},

@@ -96,7 +96,7 @@ struct LibvirtCall {
     virConnectPtr connection; /* NULL in a call that opens one, and then its answer */
     char *what;               /* "start" */
     char *uri;
-    char *uuid, *target, *xml, *top, *base;
+    char *uuid, *target, *xml, *top, *base, *new_name;
     char *name; /* of the domain; its uuid if the name is not known */
     uint64_t bandwidth;
     bool active;
@@ -227,3 +227,8 @@ bool libvirt_suspend(Hypervisor *hv, const char *uuid, GError **error);
 bool libvirt_resume(Hypervisor *hv, const char *uuid, GError **error);
 bool libvirt_set_metadata(Hypervisor *hv, const char *uuid, const char *home, uint64_t generation,
                           GError **error);
+
+/* --- libvirt-life.c --- */
+
+bool libvirt_rename(Hypervisor *hv, const char *uuid, const char *new_name, GError **error);
+bool libvirt_undefine(Hypervisor *hv, const char *uuid, GError **error);

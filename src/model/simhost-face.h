@@ -41,6 +41,8 @@ bool simhost_glance(SimHost *host, const char *uuid, SimFacts *out_facts); /* wi
 bool simhost_inspect(SimHost *host, const char *uuid, SimFacts *out_facts, GError **error);
 
 bool simhost_define(SimHost *host, const char *uuid, const char *xml, GError **error);
+bool simhost_rename(SimHost *host, const char *uuid, const char *new_name, GError **error);
+bool simhost_undefine(SimHost *host, const char *uuid, GError **error);
 bool simhost_set_metadata(SimHost *host, const char *uuid, const char *home, uint64_t generation,
                           GError **error);
 bool simhost_snapshot(SimHost *host, const char *uuid, const GPtrArray *switches,

@@ -323,6 +323,99 @@ static void our_metadata_is_in_both_definitions(void **state)
     }
 }
 
+/* --- a machine's own life --- */
+
+static void assert_name(const char *uuid, const char *name)
+{
+    g_auto(Facts) facts = inspect(uuid);
+
+    assert_string_equal(facts.domain->name, name);
+    assert_string_equal(facts.inactive->name, name);
+}
+
+static void a_machine_gets_another_name_and_keeps_the_rest(void **state)
+{
+    const char *uuid = make_vm(state, 2);
+    g_autofree char *path = inactive_path(uuid, "vda");
+    g_auto(Facts) before = inspect(uuid);
+    g_autofree char *name = g_strconcat(before.domain->name, " the second", NULL);
+    GError *error = NULL;
+
+    mark(uuid, "/srv", 3);
+    forget_events();
+    assert_worked(hv->ops->rename(hv, uuid, name, &error), error);
+    assert_told(HV_EVENT_DOMAIN, uuid, NULL);
+    assert_name(uuid, name);
+    assert_listed(uuid, DOMAIN_OFF);
+    assert_inactive(uuid, "vda", path);
+    {
+        g_auto(Facts) after = inspect(uuid);
+
+        assert_home(after.inactive, "/srv", 3);
+    }
+    power(hv->ops->start, uuid);
+    assert_live(uuid, "vda", path);
+}
+
+static void a_name_that_is_taken_is_refused(void **state)
+{
+    const char *other = make_vm(state, 1);
+    g_auto(Facts) facts = inspect(other);
+    void *second = NULL;
+    const char *uuid = make_vm(&second, 1);
+    g_auto(Facts) before = inspect(uuid);
+    GError *error = NULL;
+    bool ok = hv->ops->rename(hv, uuid, facts.domain->name, &error);
+
+    assert_refused(ok, g_steal_pointer(&error), ERR_EXISTS);
+    assert_name(uuid, before.domain->name);
+    ok = hv->ops->rename(hv, UNKNOWN, "nobody", &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
+    g_free(second);
+}
+
+static void assert_not_now(const char *uuid)
+{
+    g_auto(Facts) before = inspect(uuid);
+    GError *error = NULL;
+    bool ok = hv->ops->rename(hv, uuid, "not now", &error);
+
+    assert_refused(ok, g_steal_pointer(&error), ERR_BUSY);
+    ok = hv->ops->undefine(hv, uuid, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_BUSY);
+    assert_name(uuid, before.domain->name);
+}
+
+static void only_a_machine_that_is_off_is_renamed_or_undefined(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+
+    contract->save(contract->host, uuid);
+    assert_not_now(uuid);
+    contract->drop_save(contract->host, uuid);
+    start_paused(uuid);
+    assert_not_now(uuid);
+}
+
+static void an_undefined_machine_is_gone(void **state)
+{
+    const char *uuid = make_vm(state, 1);
+    g_autofree char *path = inactive_path(uuid, "vda");
+    GError *error = NULL;
+
+    forget_events();
+    assert_worked(hv->ops->undefine(hv, uuid, &error), error);
+    assert_told(HV_EVENT_DOMAIN, uuid, NULL);
+    g_autoptr(GPtrArray) domains = hv->ops->list(hv, &error);
+    assert_worked(domains, error);
+    assert_null(find_listed(domains, uuid));
+    bool ok = hv->ops->undefine(hv, uuid, &error);
+    assert_refused(ok, g_steal_pointer(&error), ERR_NOT_FOUND);
+    /* Its disk is where it was. */
+    g_autofree char *overlay = contract->make_overlay(contract->host, path);
+    assert_non_null(overlay);
+}
+
 /* --- snapshots and block jobs --- */
 
 static void one_snapshot_switches_all_disks_but_the_excluded(void **state)
@@ -523,6 +616,10 @@ int hv_contract_run(const char *name, const HvContract *given)
         CASE(a_redefinition_while_it_runs_leaves_what_runs),
         CASE(a_bad_definition_is_refused_and_changes_nothing),
         CASE(our_metadata_is_in_both_definitions),
+        CASE(a_machine_gets_another_name_and_keeps_the_rest),
+        CASE(a_name_that_is_taken_is_refused),
+        CASE(only_a_machine_that_is_off_is_renamed_or_undefined),
+        CASE(an_undefined_machine_is_gone),
         CASE(one_snapshot_switches_all_disks_but_the_excluded),
         CASE(a_snapshot_onto_a_missing_overlay_changes_nothing),
         CASE(an_active_commit_is_ready_and_pivots),
