@@ -9,11 +9,11 @@ packages=(
     build-essential meson ninja-build pkg-config
     libcmocka-dev libfuse3-dev libglib2.0-dev libjson-glib-dev libvirt-dev libxml2-dev libyaml-dev
     # to run: libvirt-daemon holds libvirtd, -driver-qemu the driver that qemu:///embed loads too, -system the user libvirt-qemu
-    fuse3 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system mount procps qemu-system-x86 qemu-utils
+    fuse3 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system mount ovmf procps qemu-system-x86 qemu-utils
 )
 [[ ${1:-} == build ]] || packages+=(
-    acl ansible-core attr "busybox|busybox-static" clang-format dash e2fsprogs file git groff-base psmisc python3 python3-yaml rsync systemd tree
-    util-linux vim
+    acl ansible-core attr "busybox|busybox-static" clang-format dash e2fsprogs file git groff-base psmisc python3 python3-yaml rsync swtpm swtpm-tools systemd
+    tree util-linux vim
 )
 
 installed() {

@@ -1,8 +1,8 @@
 #!/bin/bash
-# tests/host/guest.sh DIR: the smallest real Linux guest with a real guest agent, DIR/kernel and DIR/initrd, made from Debian's packages
-# (fetched once into DIR/debs). Nothing is installed. Does nothing when it is there already.
+# tests/host/guest.sh DIR TOOL: the smallest real Linux guest with a real guest agent, DIR/kernel and DIR/initrd, made from Debian's
+# packages (fetched once into DIR/debs) and TOOL, a static program of ours. Nothing is installed. Does nothing when it is there already.
 #
-# It mounts each ext4 disk vdX on /mnt/vdX, runs qemu-ga, and runs what it is told on its serial port: a line is a command; its output
+# It starts without or with UEFI firmware and mounts each ext4 disk vdX on /mnt/vdX, runs qemu-ga, and runs what it is told on its serial port: a line is a command; its output
 # comes back, and after it a line with \001 and the exit status. guest.py is the other end. So it can be told things while its agent
 # cannot: when it is stopped, or frozen.
 set -euo pipefail
@@ -11,7 +11,8 @@ mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 exec 9> "$dir/lock"
 flock 9
-[[ -e $dir/kernel && -e $dir/initrd ]] && exit 0
+tool=$2
+[[ -e $dir/kernel && $dir/initrd -nt ${BASH_SOURCE[0]} && $dir/initrd -nt $tool ]] && exit 0
 debs=$dir/debs root=$dir/root new=$dir/new
 mkdir -p "$debs"
 rm -rf "$root" "$new"
@@ -42,6 +43,7 @@ program() { # SOURCE PLACE: with the libraries that it needs
 }
 program "$(command -v busybox)" bin/busybox
 program "$root/usr/sbin/qemu-ga" usr/sbin/qemu-ga
+cp "$tool" "$new/bin/"
 
 # Modules in the order in which they load. One that is not there is built in.
 module() {
@@ -53,7 +55,7 @@ module() {
     echo "$1" >> "$new/modules/order"
 }
 touch "$new/modules/order"
-for name in virtio_pci virtio_blk virtio_console ext4; do module $name; done
+for name in virtio_pci virtio_blk virtio_console ext4 efivarfs tpm_crb tpm_tis; do module $name; done
 
 cat > "$new/init" <<'I'
 #!/bin/busybox sh
@@ -62,6 +64,7 @@ cat > "$new/init" <<'I'
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t devtmpfs dev /dev && mount -t tmpfs run /run
 while read -r name; do insmod /modules/$name.ko; done < /modules/order
+[ ! -d /sys/firmware/efi ] || mount -t efivarfs efivarfs /sys/firmware/efi/efivars
 for disk in /sys/class/block/vd?; do
     mkdir -p /mnt/${disk##*/} && mount -t ext4 /dev/${disk##*/} /mnt/${disk##*/} || rmdir /mnt/${disk##*/}
 done

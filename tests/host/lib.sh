@@ -19,6 +19,7 @@ DAEMON=
 FAILED=
 PATIENCE=${PATIENCE:-120} # seconds that anything may take
 mkdir -p "$MNT" "$EMBED/etc/qemu" "$IMAGES" "$WORK/expect" "$WORK/run"
+chmod 0711 "$WORK" # swtpm, which is not root, goes through it to its state
 cat > "$EMBED/etc/qemu.conf" <<'Q'
 user = "root"
 group = "root"
@@ -108,16 +109,34 @@ uuid_of() { md5sum <<< "$1" | sed -E 's/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*/\1-
 letter() { printf "\\$(printf %o $((97 + $1)))"; }
 targets() { local i; for ((i = 0; i < $1; i++)); do echo "vd$(letter $i)"; done; }
 
+# The rest of <os>, and the features, of a VM with FIRMWARE: none is the BIOS; uefi names its loader, and NVRAM its variable store
+# (libvirt chooses a path where it is unset); secboot does so for secure boot, with Microsoft's keys enrolled; auto lets libvirt choose.
+# KERNEL is what <os> has besides.
+OVMF=/usr/share/OVMF
+firmware_xml() {
+    local machine=${MACHINE:-pc} more='' smm='' nvram=${NVRAM:+<nvram>$NVRAM</nvram>}
+    case ${FIRMWARE:-} in
+    uefi) more="<loader readonly='yes' type='pflash'>$OVMF/OVMF_CODE_4M.fd</loader>$nvram" ;;
+    secboot) machine=q35 smm="<smm state='on'/>" more="<loader readonly='yes' secure='yes' type='pflash'>$OVMF/OVMF_CODE_4M.ms.fd</loader>
+        <nvram template='$OVMF/OVMF_VARS_4M.ms.fd'>${NVRAM:-}</nvram>" ;;
+    auto) more=$nvram ;;
+    esac
+    echo "<os$([[ ${FIRMWARE:-} != auto ]] || echo " firmware='efi'")><type arch='x86_64' machine='$machine'>hvm</type>$more${KERNEL:-}</os><features><acpi/>$smm</features>"
+}
+tpm_xml() { [[ -z ${TPM:-} ]] || echo "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"; }
+
 # The definition of VM $1 with $2 disks of format $3 (default qcow2) in $IMAGES/DIR $4.
 vm_xml() {
     local vm=$1 disks=$2 format=${3:-qcow2} dir=${4:-$IMAGES} target
     echo "<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>$(xml_escape "$vm")</name>"
     echo "<uuid>$(uuid_of "$vm")</uuid><memory unit='MiB'>16</memory><vcpu>1</vcpu>"
-    echo "<os><type arch='x86_64' machine='pc'>hvm</type></os><cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>"
+    firmware_xml
+    echo "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>"
     echo "<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>"
     for target in $(targets "$disks"); do
         echo "<disk type='file' device='disk'><driver name='qemu' type='$format'/><source file='$(xml_escape "$dir/$vm-$target.img")'/><target dev='$target' bus='virtio'/></disk>"
     done
+    tpm_xml
     echo "${EXTRA_DEVICES:-}<controller type='usb' model='none'/><memballoon model='none'/></devices>"
     echo "<qemu:commandline><qemu:arg value='-qmp'/><qemu:arg value='unix:$(qmp_socket "$vm"),server=on,wait=off'/></qemu:commandline></domain>"
 }

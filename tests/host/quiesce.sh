@@ -133,7 +133,7 @@ paused() { # E-25
     policy one quiesce require && refused "not supported" mkdir "$MNT/one/snapshots/b" && power one running && rmdir "$MNT/one/snapshots/a" && idle one
 }
 
-"$HERE/guest.sh" "$GUEST" || { echo "not ok quiesce: a guest - it could not be made"; exit 1; }
+guest_image || { echo "not ok quiesce: a guest - it could not be made"; exit 1; }
 libvirtd_begin && libvirtd_start || { echo "not ok quiesce: a private libvirtd - $(cat "$WORK/lv/holder.log")"; exit 1; }
 for vm in one two; do
     disks=$([[ $vm == one ]] && echo 2 || echo 1)
