@@ -62,8 +62,10 @@ static bool fake_identify(Images *images, const char *path, ImageIdentity *out_i
 static GPtrArray *fake_list(Images *images, const char *directory, GError **error)
 {
     g_autoptr(GPtrArray) all = simhost_images(host_of(images));
+    g_autoptr(GPtrArray) states = simhost_states(host_of(images));
     GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
 
+    g_ptr_array_extend_and_steal(all, g_steal_pointer(&states));
     for (unsigned i = 0; i < all->len; i++) {
         g_autofree char *parent = g_path_get_dirname(all->pdata[i]);
 
@@ -153,6 +155,38 @@ static bool fake_free_space(Images *images, const char *directory, uint64_t *out
     return true;
 }
 
+static GBytes *fake_read_state(Images *images, const char *path, GError **error)
+{
+    return simhost_state_read(host_of(images), path, error);
+}
+
+static bool fake_write_state(Images *images, const char *path, GBytes *content, const char *like,
+                             bool replace, GError **error)
+{
+    return simhost_state_write(host_of(images), path, content, replace, error);
+}
+
+static GPtrArray *fake_read_state_directory(Images *images, const char *path, GError **error)
+{
+    return simhost_state_read_directory(host_of(images), path, error);
+}
+
+static bool fake_write_state_directory(Images *images, const char *path, const GPtrArray *files,
+                                       const char *like, GError **error)
+{
+    return simhost_state_write_directory(host_of(images), path, files, error);
+}
+
+static bool fake_exchange(Images *images, const char *a, const char *b, GError **error)
+{
+    return simhost_state_exchange(host_of(images), a, b, error);
+}
+
+static bool fake_remove_state_directory(Images *images, const char *path, GError **error)
+{
+    return simhost_state_remove_directory(host_of(images), path, error);
+}
+
 /* The program ends, and its locks with it. */
 static void fake_free(Images *images)
 {
@@ -173,6 +207,12 @@ static const ImageOps fake_ops = {
     .unlink = fake_unlink,
     .lock = fake_lock,
     .unlock = fake_unlock,
+    .read_state = fake_read_state,
+    .write_state = fake_write_state,
+    .read_state_directory = fake_read_state_directory,
+    .write_state_directory = fake_write_state_directory,
+    .exchange = fake_exchange,
+    .remove_state_directory = fake_remove_state_directory,
     .free_space = fake_free_space,
     .free = fake_free,
 };

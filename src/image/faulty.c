@@ -154,6 +154,65 @@ static bool faulty_free_space(Images *images, const char *directory, uint64_t *o
            faulty->inner->ops->free_space(faulty->inner, directory, out_bytes, error);
 }
 
+static GBytes *faulty_read_state(Images *images, const char *path, GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_after(faulty->fault, "read_state", error)
+               ? faulty->inner->ops->read_state(faulty->inner, path, error)
+               : NULL;
+}
+
+static bool faulty_write_state(Images *images, const char *path, GBytes *content, const char *like,
+                               bool replace, GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_before(faulty->fault, "write_state", error) &&
+           after(
+               faulty, "write_state",
+               faulty->inner->ops->write_state(faulty->inner, path, content, like, replace, error),
+               error);
+}
+
+static GPtrArray *faulty_read_state_directory(Images *images, const char *path, GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_after(faulty->fault, "read_state_directory", error)
+               ? faulty->inner->ops->read_state_directory(faulty->inner, path, error)
+               : NULL;
+}
+
+static bool faulty_write_state_directory(Images *images, const char *path, const GPtrArray *files,
+                                         const char *like, GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_before(faulty->fault, "write_state_directory", error) &&
+           after(faulty, "write_state_directory",
+                 faulty->inner->ops->write_state_directory(faulty->inner, path, files, like, error),
+                 error);
+}
+
+static bool faulty_exchange(Images *images, const char *a, const char *b, GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_before(faulty->fault, "exchange", error) &&
+           after(faulty, "exchange", faulty->inner->ops->exchange(faulty->inner, a, b, error),
+                 error);
+}
+
+static bool faulty_remove_state_directory(Images *images, const char *path, GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_before(faulty->fault, "remove_state_directory", error) &&
+           after(faulty, "remove_state_directory",
+                 faulty->inner->ops->remove_state_directory(faulty->inner, path, error), error);
+}
+
 static void faulty_free(Images *images)
 {
     g_free(images);
@@ -169,6 +228,12 @@ static const ImageOps faulty_ops = {
     .unlink = faulty_unlink,
     .lock = faulty_lock,
     .unlock = faulty_unlock,
+    .read_state = faulty_read_state,
+    .write_state = faulty_write_state,
+    .read_state_directory = faulty_read_state_directory,
+    .write_state_directory = faulty_write_state_directory,
+    .exchange = faulty_exchange,
+    .remove_state_directory = faulty_remove_state_directory,
     .free_space = faulty_free_space,
     .free = faulty_free,
 };

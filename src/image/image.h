@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "model/vars.h"
 #include "plan/planner.h"
 
 typedef struct Images Images;
@@ -65,6 +66,33 @@ typedef struct {
      */
     ImageLock *(*lock)(Images *images, const char *path, unsigned wait_ms, GError **error);
     void (*unlock)(Images *images, ImageLock *lock);
+
+    /* State files: variable stores and what is in a vTPM's directory (model/vars.h). They are
+     * beside files that others can write, so nothing here ever follows a symlink in the last place,
+     * and what is no regular file, or larger than STATE_MAX, is ERR_UNSUPPORTED. */
+
+    /* The whole content of @path; ERR_NOT_FOUND. */
+    GBytes *(*read_state)(Images *images, const char *path, GError **error);
+    /* Make @path, or with @replace put it in the place of the one there: whole or not at all, under
+     * the temporary name that unlink knows; fsynced with its directory. Owner, group, mode and
+     * label of @like, never wider; where that is NULL or absent, the owner of the directory, and
+     * 0600. A missing directory, one level, is made as the one above it is (U-7). ERR_EXISTS if it
+     * is there and not to be replaced; ERR_BUSY if a QEMU has it open. */
+    bool (*write_state)(Images *images, const char *path, GBytes *content, const char *like,
+                        bool replace, GError **error);
+    /* What is in the directory @path, of StateFile, sorted; without swtpm's .lock. It must be flat.
+     * ERR_NOT_FOUND; ERR_BUSY if it changes meanwhile. */
+    GPtrArray *(*read_state_directory)(Images *images, const char *path, GError **error);
+    /* Make the directory @path with @files (of StateFile), through "<path>.new", as write_state
+     * does: owner, group and label of @like, 0700, its files 0600, or less. ERR_EXISTS. */
+    bool (*write_state_directory)(Images *images, const char *path, const GPtrArray *files,
+                                  const char *like, GError **error);
+    /* Exchange two files or directories of one file system in one instant. Durable.
+     * ERR_NOT_FOUND if one is missing, ERR_UNSUPPORTED where the file system cannot. */
+    bool (*exchange)(Images *images, const char *a, const char *b, GError **error);
+    /* Remove a flat directory and what is in it, and "<path>.new"; success if it is gone. One with
+     * a directory in it stays as it is: ERR_UNSUPPORTED. Durable. */
+    bool (*remove_state_directory)(Images *images, const char *path, GError **error);
 
     /* Bytes available in the file system of @directory. */
     bool (*free_space)(Images *images, const char *directory, uint64_t *out_bytes, GError **error);

@@ -4,17 +4,16 @@
  * dead program is found again. */
 #include "image/overlay.h"
 #include "image/header.h"
+#include "image/looks.h"
 #include "image/tool.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
-#define SECTOR    512
-#define LABEL_MAX 4096
+#define SECTOR 512
 
 char *overlay_temporary_path(const char *path)
 {
@@ -77,31 +76,10 @@ bool overlay_check_header(const char *path, const char *backing, const char *bac
     return good;
 }
 
-/* The security label of the layer below, and its access list: with one, the group bits of the mode
- * are the mask, and copying the mode alone would open the file wider. */
-static bool copy_attributes(int from, int to)
-{
-    static const char *const names[] = {"security.selinux", "system.posix_acl_access"};
-    char value[LABEL_MAX];
-
-    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-        ssize_t length = fgetxattr(from, names[i], value, sizeof(value));
-
-        if (length < 0 && (errno == ENODATA || errno == EOPNOTSUPP))
-            continue;
-        if (length < 0 || fsetxattr(to, names[i], value, (size_t)length, 0) < 0)
-            return false;
-    }
-    return true;
-}
-
 static bool copy_looks(const char *backing, int to, GError **error)
 {
     int from = open(backing, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat status;
-    bool done = from >= 0 && fstat(from, &status) == 0 &&
-                fchown(to, status.st_uid, status.st_gid) == 0 &&
-                fchmod(to, status.st_mode & 0777) == 0 && copy_attributes(from, to);
+    bool done = from >= 0 && looks_copy(from, to, 0777);
 
     if (!done)
         error_set_errno(error, errno, "Cannot give an overlay the owner, mode and label of %s",

@@ -4,6 +4,7 @@
 #include "image/holders.h"
 #include "image/lock.h"
 #include "image/overlay.h"
+#include "image/state.h"
 #include "image/tool.h"
 
 #include <dirent.h>
@@ -231,6 +232,38 @@ static bool real_free_space(Images *images, const char *directory, uint64_t *out
     return true;
 }
 
+static GBytes *real_read_state(Images *images, const char *path, GError **error)
+{
+    return state_read(path, error);
+}
+
+static bool real_write_state(Images *images, const char *path, GBytes *content, const char *like,
+                             bool replace, GError **error)
+{
+    return state_write(path, content, like, replace, error);
+}
+
+static GPtrArray *real_read_state_directory(Images *images, const char *path, GError **error)
+{
+    return state_read_directory(path, error);
+}
+
+static bool real_write_state_directory(Images *images, const char *path, const GPtrArray *files,
+                                       const char *like, GError **error)
+{
+    return state_write_directory(path, files, like, error);
+}
+
+static bool real_exchange(Images *images, const char *a, const char *b, GError **error)
+{
+    return state_exchange(a, b, error);
+}
+
+static bool real_remove_state_directory(Images *images, const char *path, GError **error)
+{
+    return state_remove_directory(path, error);
+}
+
 static void real_free(Images *images)
 {
     g_free(images);
@@ -248,6 +281,12 @@ Images *image_real(void)
         .unlink = real_unlink,
         .lock = real_lock,
         .unlock = real_unlock,
+        .read_state = real_read_state,
+        .write_state = real_write_state,
+        .read_state_directory = real_read_state_directory,
+        .write_state_directory = real_write_state_directory,
+        .exchange = real_exchange,
+        .remove_state_directory = real_remove_state_directory,
         .free_space = real_free_space,
         .free = real_free,
     };

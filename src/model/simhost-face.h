@@ -95,6 +95,17 @@ uint64_t simhost_free_space(SimHost *host);
 bool simhost_lock(SimHost *host, const char *path, GError **error);
 void simhost_unlock(SimHost *host, const char *path);
 
+/* State files and directories of them, by path (ImageOps.read_state …). What is in a directory has
+ * its path; a file elsewhere needs none. */
+GBytes *simhost_state_read(SimHost *host, const char *path, GError **error);
+bool simhost_state_write(SimHost *host, const char *path, GBytes *content, bool replace,
+                         GError **error);
+GPtrArray *simhost_state_read_directory(SimHost *host, const char *path, GError **error);
+bool simhost_state_write_directory(SimHost *host, const char *path, const GPtrArray *files,
+                                   GError **error);
+bool simhost_state_exchange(SimHost *host, const char *a, const char *b, GError **error);
+bool simhost_state_remove_directory(SimHost *host, const char *path, GError **error);
+
 /* An offline commit, block by block; both files are locked from begin to end. */
 typedef struct {
     SimHost *host; /* borrowed */

@@ -4,7 +4,7 @@
 #include "base/str.h"
 
 /* QEMU's lock: a running VM has it open, or somebody holds it. */
-static bool check_free(SimHost *host, const char *path, GError **error)
+bool sim_check_free(SimHost *host, const char *path, GError **error)
 {
     const SimDomain *opener = sim_opener(host, path);
 
@@ -22,10 +22,10 @@ bool simhost_lock(SimHost *host, const char *path, GError **error)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
-    if (!sim_image(host, path))
+    if (!sim_image(host, path) && !sim_state(host, path))
         return sim_error(error, ERR_NOT_FOUND,
                          "\"%s\" cannot be locked because there is no such file.", path);
-    if (!check_free(host, path, error))
+    if (!sim_check_free(host, path, error))
         return false;
     g_hash_table_add(host->locks, g_strdup(path));
     return true;
@@ -105,7 +105,7 @@ bool simhost_repoint(SimHost *host, const char *path, const char *backing,
     if (g_strcmp0(image->format, "qcow2") != 0)
         return sim_error(error, ERR_INVALID, "\"%s\" cannot be re-pointed because it is not qcow2.",
                          path);
-    if (!check_free(host, path, error))
+    if (!sim_check_free(host, path, error))
         return false;
 
     GArray *before = sim_image_content(host, path);
@@ -147,11 +147,15 @@ bool simhost_unlink(SimHost *host, const char *path, const char *beside, GError 
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     SimImage *image = sim_image(host, path);
 
-    if (!image)
+    if (!image && !sim_state(host, path))
         return true;
-    if (!is_left(host, path, beside) && !check_free(host, path, error))
+    if (!is_left(host, path, beside) && !sim_check_free(host, path, error))
         return false;
     check_unlinked(host, path);
+    if (!image) {
+        sim_state_remove(host, path);
+        return true;
+    }
     host->free_bytes += (uint64_t)g_hash_table_size(image->blocks) * SIM_BLOCK;
     g_hash_table_remove(host->images, path);
     return true;

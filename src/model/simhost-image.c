@@ -250,13 +250,30 @@ static bool is_written(SimHost *host, const char *path)
     return false;
 }
 
+/* A state file, as whoever looks for an image in it sees it. */
+static bool state_facts(SimHost *host, const char *path, SimImageFacts *out_facts)
+{
+    const SimState *state = sim_state(host, path);
+
+    if (!state)
+        return false;
+    *out_facts = (SimImageFacts){
+        .format = g_strdup("raw"),
+        .capacity = g_bytes_get_size(state->content),
+        .allocation = g_bytes_get_size(state->content),
+        .inode = state->inode,
+        .written = is_written(host, path),
+    };
+    return true;
+}
+
 bool simhost_image_facts(SimHost *host, const char *path, SimImageFacts *out_facts)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
     const SimImage *image = sim_image(host, path);
 
     if (!image)
-        return false;
+        return state_facts(host, path, out_facts);
     *out_facts = (SimImageFacts){
         .format = g_strdup(image->format),
         .backing = g_strdup(image->backing),

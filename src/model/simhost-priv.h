@@ -12,6 +12,11 @@ typedef struct {
 } SimImage;
 
 typedef struct {
+    GBytes *content; /* NULL: a directory */
+    uint64_t inode;
+} SimState;
+
+typedef struct {
     char *path, *format; /* path NULL: an empty drive */
 } SimLink;
 
@@ -58,6 +63,7 @@ typedef struct {
 struct SimHost {
     GMutex mutex;
     GHashTable *images; /* path → SimImage */
+    GHashTable *states; /* path → SimState */
     GHashTable *locks;  /* path → itself: held by an ImageLock or a commit */
     GPtrArray *domains; /* of SimDomain */
     unsigned job_speed, guest_writes, slow[N_SIM_SLOW];
@@ -102,6 +108,13 @@ GArray *sim_links_blocks(SimHost *host, const GPtrArray *links, unsigned count);
  * shows through an image that is not the next one up, or is itself the disk of a definition. */
 void sim_check_commit(SimHost *host, const GPtrArray *links);
 
+/* simhost-state.c */
+void sim_state_free(SimState *state);
+SimState *sim_state(SimHost *host, const char *path); /* a file; NULL if there is none, or NULL */
+void sim_state_put(SimHost *host, const char *path, GBytes *content);
+/* The file or, with all in it, the directory goes. */
+void sim_state_remove(SimHost *host, const char *path);
+
 /* simhost-agent.c */
 /* The guest ended, or another one began: what its agent was goes with it. */
 void sim_agent_reset(SimDomain *domain);
@@ -109,6 +122,10 @@ void sim_agent_reset(SimDomain *domain);
 void sim_agent_snapshot(SimDomain *domain);
 /* What libvirt says of the channel in the live definition; NULL: there is none. */
 const char *sim_agent_state(const SimDomain *domain);
+
+/* simhost-files.c */
+/* ERR_BUSY if a running VM has it open, or somebody holds its lock. */
+bool sim_check_free(SimHost *host, const char *path, GError **error);
 
 /* simhost-domain.c */
 SimDomain *sim_domain(SimHost *host, const char *uuid, GError **error);

@@ -11,6 +11,8 @@ SimHost *simhost_new(void)
     g_mutex_init(&host->mutex);
     host->images =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)sim_image_free);
+    host->states =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)sim_state_free);
     host->locks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     host->domains = g_ptr_array_new_with_free_func((GDestroyNotify)sim_domain_free);
     host->job_speed = G_MAXUINT;
@@ -25,6 +27,7 @@ void simhost_free(SimHost *host)
         return;
     g_ptr_array_unref(host->domains);
     g_hash_table_unref(host->images);
+    g_hash_table_unref(host->states);
     g_hash_table_unref(host->locks);
     g_free(host->misuse);
     g_mutex_clear(&host->mutex);

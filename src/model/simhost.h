@@ -89,6 +89,15 @@ GArray *simhost_image_content(SimHost *host, const char *path);
 bool simhost_image_exists(SimHost *host, const char *path);
 GPtrArray *simhost_images(SimHost *host); /* char *, sorted paths */
 
+/* State files: variable stores, and what is in a vTPM's directory, by path. Whoever writes one here
+ * asks nobody; NULL removes it. And a directory, empty or not, that is made or goes with all that
+ * is in it. */
+void simhost_set_state(SimHost *host, const char *path, const char *content);
+void simhost_set_state_bytes(SimHost *host, const char *path, GBytes *content);
+void simhost_set_state_directory(SimHost *host, const char *path, bool present);
+GBytes *simhost_state_content(SimHost *host, const char *path); /* yours; NULL: none */
+GPtrArray *simhost_states(SimHost *host);                       /* char *, sorted paths of files */
+
 /* Power and life behind everybody's back. false if it cannot start (a chain file is missing or its
  * backing is). */
 bool simhost_start(SimHost *host, const char *uuid);

@@ -49,6 +49,25 @@ static bool faulty_replace(Files *files, const char *path, const char *content, 
                   faulty->inner->ops->replace(faulty->inner, path, content, length, error), error);
 }
 
+static bool faulty_put(Files *files, const char *path, const char *content, gsize length,
+                       GError **error)
+{
+    FaultyFiles *faulty = faulty_of(files);
+
+    return fault_before(faulty->fault, "files.put", error) &&
+           answer(faulty, "files.put",
+                  faulty->inner->ops->put(faulty->inner, path, content, length, error), error);
+}
+
+static bool faulty_sync(Files *files, const char *path, GError **error)
+{
+    FaultyFiles *faulty = faulty_of(files);
+
+    return fault_before(faulty->fault, "files.sync", error) &&
+           answer(faulty, "files.sync", faulty->inner->ops->sync(faulty->inner, path, error),
+                  error);
+}
+
 static bool faulty_remove(Files *files, const char *path, GError **error)
 {
     FaultyFiles *faulty = faulty_of(files);
@@ -117,6 +136,8 @@ Files *files_faulty(Files *inner, Fault *fault)
     static const FilesOps ops = {
         .read = faulty_read,
         .replace = faulty_replace,
+        .put = faulty_put,
+        .sync = faulty_sync,
         .remove = faulty_remove,
         .make_directory = faulty_make_directory,
         .exists = faulty_exists,

@@ -76,12 +76,56 @@ static bool memory_replace(Files *files, const char *path, const char *content, 
     return true;
 }
 
+static bool memory_put(Files *files, const char *path, const char *content, gsize length,
+                       GError **error)
+{
+    MemoryFiles *memory = memory_of(files);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&memory->lock);
+    g_autofree char *directory = g_path_get_dirname(path);
+
+    if (!g_hash_table_contains(memory->directories, directory) &&
+        !check_parent(memory, directory, error))
+        return false;
+    if (g_hash_table_contains(memory->content, path) ||
+        g_hash_table_contains(memory->directories, path))
+        return fail(ERR_EXISTS, path, "cannot be made: it is there already", error);
+    g_hash_table_add(memory->directories, g_steal_pointer(&directory));
+    g_hash_table_insert(memory->content, g_strdup(path), g_bytes_new(content, length));
+    return true;
+}
+
+static bool memory_sync(Files *files, const char *path, GError **error)
+{
+    return files->ops->exists(files, path) ||
+           fail(ERR_NOT_FOUND, path, "cannot be opened: there is no such file", error);
+}
+
+static void add_names_in(GPtrArray *names, GHashTable *paths, const char *directory)
+{
+    GHashTableIter iter;
+    const char *path;
+
+    g_hash_table_iter_init(&iter, paths);
+    while (g_hash_table_iter_next(&iter, (void **)&path, NULL)) {
+        g_autofree char *parent = g_path_get_dirname(path);
+
+        if (!strcmp(parent, directory))
+            g_ptr_array_add(names, g_path_get_basename(path));
+    }
+}
+
 static bool memory_remove(Files *files, const char *path, GError **error)
 {
     MemoryFiles *memory = memory_of(files);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&memory->lock);
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
 
+    add_names_in(names, memory->content, path);
+    add_names_in(names, memory->directories, path);
+    if (names->len > 0)
+        return fail(ERR_IO, path, "cannot be removed: the directory is not empty", error);
     g_hash_table_remove(memory->content, path);
+    g_hash_table_remove(memory->directories, path);
     return true;
 }
 
@@ -104,20 +148,6 @@ static bool memory_exists(Files *files, const char *path)
 
     return g_hash_table_contains(memory->content, path) ||
            g_hash_table_contains(memory->directories, path);
-}
-
-static void add_names_in(GPtrArray *names, GHashTable *paths, const char *directory)
-{
-    GHashTableIter iter;
-    const char *path;
-
-    g_hash_table_iter_init(&iter, paths);
-    while (g_hash_table_iter_next(&iter, (void **)&path, NULL)) {
-        g_autofree char *parent = g_path_get_dirname(path);
-
-        if (!strcmp(parent, directory))
-            g_ptr_array_add(names, g_path_get_basename(path));
-    }
 }
 
 static int compare_names(gconstpointer a, gconstpointer b)
@@ -183,6 +213,8 @@ Files *files_memory(void)
     static const FilesOps ops = {
         .read = memory_read,
         .replace = memory_replace,
+        .put = memory_put,
+        .sync = memory_sync,
         .remove = memory_remove,
         .make_directory = memory_make_directory,
         .exists = memory_exists,

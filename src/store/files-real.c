@@ -5,6 +5,8 @@
  * its last place, and everything else happens relative to it; files are never followed either. */
 #include "store/files.h"
 
+#include "base/fd.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,14 +22,6 @@ struct FilesLock {
     int fd;
     char *path;
 };
-
-typedef int Descriptor;
-static void descriptor_close(Descriptor *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Descriptor, descriptor_close)
 
 /* The directory of @path, or -1 with errno. */
 static int open_parent(const char *path)
@@ -81,34 +75,22 @@ static void fail_open(const char *path, int err, GError **error)
         error_set_errno(error, err, "Cannot open %s", path);
 }
 
-static bool read_all(int fd, const char *path, GString *text, GError **error)
+static bool read_all(int fd, const char *path, GByteArray *text, GError **error)
 {
-    char buffer[65536];
+    int err = fd_read_all(fd, READ_MAX, text);
 
-    for (;;) {
-        ssize_t got = read(fd, buffer, sizeof(buffer));
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            error_set_errno(error, errno, "Cannot read %s", path);
-            return false;
-        }
-        if (got == 0)
-            return true;
-        g_string_append_len(text, buffer, got);
-        if (text->len > READ_MAX) {
-            g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                        "%s is larger than 16 MiB and cannot be ours", path);
-            return false;
-        }
-    }
+    if (err == EFBIG)
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "%s is larger than 16 MiB and cannot be ours", path);
+    else if (err)
+        error_set_errno(error, err, "Cannot read %s", path);
+    return err == 0;
 }
 
 static char *real_read(Files *files, const char *path, gsize *out_length, GError **error)
 {
     g_auto(Descriptor) fd = open_in_parent(path, O_RDONLY);
-    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GByteArray) text = g_byte_array_new();
     struct stat status;
 
     if (fd < 0) {
@@ -119,22 +101,16 @@ static char *real_read(Files *files, const char *path, gsize *out_length, GError
         return NULL;
     if (out_length)
         *out_length = text->len;
-    return g_string_free(g_steal_pointer(&text), FALSE);
+    g_byte_array_append(text, (const guint8 *)"", 1);
+    return (char *)g_byte_array_free(g_steal_pointer(&text), FALSE);
 }
 
-static bool write_all(int fd, const char *content, gsize length)
+static bool is_written(int fd, const char *content, gsize length)
 {
-    while (length > 0) {
-        ssize_t done = write(fd, content, length);
+    int err = fd_write_all(fd, content, length);
 
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return false;
-        content += done;
-        length -= (gsize)done;
-    }
-    return true;
+    errno = err;
+    return err == 0;
 }
 
 /* A left-over temporary is of a program that died; nobody else writes here, for the caller holds
@@ -146,7 +122,7 @@ static bool write_temporary(int directory, const char *name, const char *content
     if (unlinkat(directory, name, 0) < 0 && errno != ENOENT)
         return false;
     fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | OPEN_FILE, 0600);
-    return fd >= 0 && write_all(fd, content, length) && fsync(fd) == 0;
+    return fd >= 0 && is_written(fd, content, length) && fsync(fd) == 0;
 }
 
 static bool real_replace(Files *files, const char *path, const char *content, gssize length,
@@ -174,6 +150,72 @@ static bool real_replace(Files *files, const char *path, const char *content, gs
     return true;
 }
 
+/* What was begun is taken back, so that a full file system does not stay full. */
+static bool fill_new(int directory, const char *name, const char *content, gsize length)
+{
+    g_auto(Descriptor) fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | OPEN_FILE, 0600);
+    int err;
+
+    if (fd < 0)
+        return false;
+    err = fd_write_all(fd, content, length);
+    if (err)
+        unlinkat(directory, name, 0);
+    errno = err;
+    return err == 0;
+}
+
+static bool make_parent(const char *path)
+{
+    g_autofree char *directory = g_path_get_dirname(path);
+
+    return mkdir(directory, 0700) == 0 || errno == EEXIST;
+}
+
+static bool real_put(Files *files, const char *path, const char *content, gsize length,
+                     GError **error)
+{
+    g_auto(Descriptor) directory = -1;
+
+    if (!make_parent(path)) {
+        error_set_errno(error, errno, "Cannot make the directory of %s", path);
+        return false;
+    }
+    directory = open_parent(path);
+    if (directory < 0) {
+        fail_open(path, errno, error);
+        return false;
+    }
+    if (!fill_new(directory, name_in_parent(path), content, length)) {
+        error_set_errno(error, errno, "Cannot write %s", path);
+        return false;
+    }
+    return true;
+}
+
+static bool real_sync(Files *files, const char *path, GError **error)
+{
+    g_auto(Descriptor) directory = open_parent(path);
+    g_auto(Descriptor) fd =
+        directory < 0 ? -1 : openat(directory, name_in_parent(path), O_RDONLY | OPEN_FILE);
+
+    if (fd < 0) {
+        fail_open(path, errno, error);
+        return false;
+    }
+    if (fsync(fd) < 0 || fsync(directory) < 0) {
+        error_set_errno(error, errno, "Cannot make %s durable", path);
+        return false;
+    }
+    return true;
+}
+
+static bool is_gone(int directory, const char *name)
+{
+    return unlinkat(directory, name, 0) == 0 || errno == ENOENT ||
+           (errno == EISDIR && unlinkat(directory, name, AT_REMOVEDIR) == 0);
+}
+
 static bool real_remove(Files *files, const char *path, GError **error)
 {
     g_auto(Descriptor) directory = open_parent(path);
@@ -186,8 +228,7 @@ static bool real_remove(Files *files, const char *path, GError **error)
         fail_open(path, errno, error);
         return false;
     }
-    if ((unlinkat(directory, name, 0) < 0 && errno != ENOENT) ||
-        (unlinkat(directory, temporary, 0) < 0 && errno != ENOENT) || fsync(directory) < 0) {
+    if (!is_gone(directory, name) || !is_gone(directory, temporary) || fsync(directory) < 0) {
         error_set_errno(error, errno, "Cannot remove %s", path);
         return false;
     }
@@ -304,7 +345,7 @@ static bool take_lock(int fd, const char *path, GError **error)
             error_set_errno(error, err, "Cannot lock %s", path);
         return false;
     }
-    if (ftruncate(fd, 0) < 0 || !write_all(fd, holder, strlen(holder))) {
+    if (ftruncate(fd, 0) < 0 || !is_written(fd, holder, strlen(holder))) {
         error_set_errno(error, errno, "Cannot write our name into %s", path);
         return false;
     }
@@ -357,6 +398,8 @@ Files *files_real(void)
     static const FilesOps ops = {
         .read = real_read,
         .replace = real_replace,
+        .put = real_put,
+        .sync = real_sync,
         .remove = real_remove,
         .make_directory = real_make_directory,
         .exists = real_exists,

@@ -16,7 +16,13 @@ typedef struct {
      * 0600. */
     bool (*replace)(Files *files, const char *path, const char *content, gssize length,
                     GError **error);
-    /* Durable; success if absent; removes "<path>.new" too. */
+    /* Make a new file, 0600, whole but not yet durable: what can fail for want of room fails here.
+     * A missing directory, one level, is made 0700, not durable either. ERR_EXISTS; after an error
+     * the file is not there. */
+    bool (*put)(Files *files, const char *path, const char *content, gsize length, GError **error);
+    /* Make a file or a directory (what is in it by name only) durable, with its own name. */
+    bool (*sync)(Files *files, const char *path, GError **error);
+    /* A file or an empty directory. Durable; success if absent; removes "<path>.new" too. */
     bool (*remove)(Files *files, const char *path, GError **error);
     /* mkdir -p of the last two components, 0700, durable; an existing one must be ours (owner euid,
      * not a symlink, not writable by others) else ERR_ACCESS. */
