@@ -4,7 +4,9 @@
  *       - name: web01
  *         uuid: 11111111-1111-4111-8111-111111111111
  *         state: off                 # running, paused, off (the default)
- *         uefi: false
+ *         firmware: bios             # loader (UEFI, an explicit one), efi (libvirt chooses)
+ *         secure_boot: false
+ *         tpm: false
  *         transient: false
  *         deaf: false                # its guest does not obey a shutdown
  *         managed_save: false
@@ -19,11 +21,11 @@
  * in libvirt's XML readonly: false shareable: false backing: images/base   # an image of the same
  * capacity, made if no other disk has it backing_format: qcow2 job_blocks_per_look: 4         # a
  * block job copies that many blocks each time it is looked at; 0: stands still free_bytes:
- * 1073741824 guest_writes: true             # running guests write a few blocks at start and after
- * each snapshot forgetful: false               # libvirt does not store the persistent definition
- * after snapshots and pivots down: false                    # libvirt cannot be reached slow_ms:
- * {snapshot: 0, define: 0, start: 0, shutdown: 0, overlay: 0, commit: 0}  # commit: each block
- *     images:                       # files that no VM has
+ * 1073741824 capabilities: {uefi: true, tpm: true} guest_writes: true             # running guests
+ * write a few blocks at start and after each snapshot forgetful: false               # libvirt does
+ * not store the persistent definition after snapshots and pivots down: false                    #
+ * libvirt cannot be reached slow_ms: {snapshot: 0, define: 0, start: 0, shutdown: 0, overlay: 0,
+ * commit: 0}  # commit: each block images:                       # files that no VM has
  *       - {path: images/x.qcow2, backing: images/vda.qcow2, capacity: 67108864}
  */
 #include "hv/fake-yaml.h"
@@ -167,8 +169,8 @@ static bool add_disks(SimHost *host, const char *uuid, const char *directory, co
 }
 
 typedef struct {
-    const char *name, *uuid, *state, *agent;
-    bool uefi, transient, deaf, managed_save;
+    const char *name, *uuid, *state, *agent, *firmware;
+    bool secure_boot, tpm, transient, deaf, managed_save;
 } VmText;
 
 static const char *const agents[] = {
@@ -189,19 +191,38 @@ static SimAgent agent_named(const char *name)
     return agent;
 }
 
+static const char *const firmwares[] = {
+    [SIM_BIOS] = "bios",
+    [SIM_LOADER] = "loader",
+    [SIM_EFI] = "efi",
+    [N_SIM_FIRMWARE] = NULL,
+};
+
+static SimFirmware firmware_named(const char *name)
+{
+    SimFirmware firmware = SIM_BIOS;
+
+    while (!g_str_equal(firmwares[firmware], name))
+        firmware++;
+    return firmware;
+}
+
 static bool read_vm(const YamlNode *node, VmText *vm, GError **error)
 {
-    static const char *const keys[] = {"name", "uuid",         "state", "uefi",  "transient",
-                                       "deaf", "managed_save", "agent", "disks", NULL};
+    static const char *const keys[] = {"name",         "uuid",  "state",     "firmware",
+                                       "secure_boot",  "tpm",   "transient", "deaf",
+                                       "managed_save", "agent", "disks",     NULL};
     static const char *const states[] = {"running", "paused", "off", NULL};
 
-    *vm = (VmText){.state = "off", .agent = "none"};
+    *vm = (VmText){.state = "off", .agent = "none", .firmware = "bios"};
     if (!yaml_is_map(node, error) || !yaml_check_keys(node, keys, error) ||
         !yaml_text(yaml_need(node, "name", error), &vm->name, error) ||
         !yaml_text(yaml_need(node, "uuid", error), &vm->uuid, error) ||
         !opt_word(node, "state", states, &vm->state, error) ||
         !opt_word(node, "agent", agents, &vm->agent, error) ||
-        !opt_bool(node, "uefi", &vm->uefi, error) ||
+        !opt_word(node, "firmware", firmwares, &vm->firmware, error) ||
+        !opt_bool(node, "secure_boot", &vm->secure_boot, error) ||
+        !opt_bool(node, "tpm", &vm->tpm, error) ||
         !opt_bool(node, "transient", &vm->transient, error) ||
         !opt_bool(node, "deaf", &vm->deaf, error) ||
         !opt_bool(node, "managed_save", &vm->managed_save, error))
@@ -226,7 +247,8 @@ static bool add_vm(SimHost *host, const char *directory, const YamlNode *node, G
                         : g_str_equal(vm.state, "running") ? DOMAIN_RUNNING
                                                            : DOMAIN_PAUSED;
     simhost_add_domain(host, uuid, vm.name, state);
-    simhost_set_uefi(host, uuid, vm.uefi);
+    simhost_set_firmware(host, uuid, firmware_named(vm.firmware), vm.secure_boot);
+    simhost_set_tpm(host, uuid, vm.tpm);
     simhost_set_deaf(host, uuid, vm.deaf);
     simhost_set_agent(host, uuid, agent_named(vm.agent));
     simhost_set_managed_save(host, uuid, vm.managed_save);
@@ -331,6 +353,20 @@ static bool set_free(SimHost *host, const YamlNode *node, GError **error)
     return true;
 }
 
+static bool set_capabilities(SimHost *host, const YamlNode *map, GError **error)
+{
+    static const char *const keys[] = {"uefi", "tpm", NULL};
+    bool uefi = true, tpm = true;
+
+    if (!map)
+        return true;
+    if (!yaml_is_map(map, error) || !yaml_check_keys(map, keys, error) ||
+        !opt_bool(map, "uefi", &uefi, error) || !opt_bool(map, "tpm", &tpm, error))
+        return false;
+    simhost_set_capabilities(host, uefi, tpm);
+    return true;
+}
+
 static bool set_behaviour(SimHost *host, const YamlNode *root, GError **error)
 {
     unsigned speed = G_MAXUINT;
@@ -338,6 +374,7 @@ static bool set_behaviour(SimHost *host, const YamlNode *root, GError **error)
 
     if (!opt_unsigned(root, "job_blocks_per_look", &speed, error) ||
         !set_free(host, yaml_get(root, "free_bytes"), error) ||
+        !set_capabilities(host, yaml_get(root, "capabilities"), error) ||
         !opt_bool(root, "guest_writes", &writes, error) ||
         !opt_bool(root, "forgetful", &forgetful, error) || !opt_bool(root, "down", &down, error) ||
         !set_slow(host, yaml_get(root, "slow_ms"), error))
@@ -351,15 +388,9 @@ static bool set_behaviour(SimHost *host, const YamlNode *root, GError **error)
 
 static SimHost *make_host(const YamlNode *root, const char *directory, GError **error)
 {
-    static const char *const keys[] = {"vms",
-                                       "job_blocks_per_look",
-                                       "free_bytes",
-                                       "down",
-                                       "guest_writes",
-                                       "forgetful",
-                                       "slow_ms",
-                                       "images",
-                                       NULL};
+    static const char *const keys[] = {
+        "vms",          "job_blocks_per_look", "free_bytes", "capabilities", "down",
+        "guest_writes", "forgetful",           "slow_ms",    "images",       NULL};
     g_autoptr(SimHost) host = simhost_new();
 
     if (!yaml_is_map(root, error) || !yaml_check_keys(root, keys, error) ||

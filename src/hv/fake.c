@@ -102,6 +102,13 @@ static bool fake_inspect(Hypervisor *hv, const char *uuid, HvDomain **out_domain
     return true;
 }
 
+static Capabilities *fake_capabilities(Hypervisor *hv, GError **error)
+{
+    SimHost *host = host_up(hv, error);
+
+    return host ? simhost_capabilities(host) : NULL;
+}
+
 static bool fake_definitions(Hypervisor *hv, const char *uuid, char **out_live, char **out_inactive,
                              char **out_saved, GError **error)
 {
@@ -350,6 +357,7 @@ static const HvOps fake_ops = {
     .list = fake_list,
     .inspect = fake_inspect,
     .definitions = fake_definitions,
+    .capabilities = fake_capabilities,
     .block_job = fake_block_job,
     .define = fake_define,
     .rename = fake_rename,

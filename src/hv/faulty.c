@@ -58,6 +58,13 @@ static bool faulty_definitions(Hypervisor *hv, const char *uuid, char **out_live
                                           error);
 }
 
+static Capabilities *faulty_capabilities(Hypervisor *hv, GError **error)
+{
+    if (!is_alive(hv, "capabilities", error))
+        return NULL;
+    return inner_of(hv)->ops->capabilities(inner_of(hv), error);
+}
+
 static bool faulty_block_job(Hypervisor *hv, const char *uuid, const char *target,
                              BlockJobFacts **out_job, GError **error)
 {
@@ -190,6 +197,7 @@ static const HvOps faulty_ops = {
     .list = faulty_list,
     .inspect = faulty_inspect,
     .definitions = faulty_definitions,
+    .capabilities = faulty_capabilities,
     .block_job = faulty_block_job,
     .define = faulty_define,
     .rename = faulty_rename,

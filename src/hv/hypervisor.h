@@ -47,6 +47,10 @@ typedef struct {
      * there is none). Asks for no job, so a busy domain answers, too. Secrets may be left out. */
     bool (*definitions)(Hypervisor *hv, const char *uuid, char **out_live, char **out_inactive,
                         char **out_saved, GError **error);
+    /* What the host can do for UEFI and TPM, as read at the latest when it was first asked since
+     * this life of the connection began; a reference. Where libvirt is another host's, its files
+     * are not looked at. */
+    Capabilities *(*capabilities)(Hypervisor *hv, GError **error);
     /* Block job on @target: true with *out_job NULL if there is none. kind "active-commit",
      * "commit", "copy", "pull", "backup", "unknown". ready only from the READY event's state or
      * <mirror ready='yes'>, never from the numbers. */

@@ -34,6 +34,7 @@ static void clear_answers(LibvirtCall *call)
     g_clear_pointer(&call->domains, g_ptr_array_unref);
     g_clear_pointer(&call->domain, hv_domain_free);
     g_clear_pointer(&call->job, block_job_facts_free);
+    g_clear_pointer(&call->capabilities, capabilities_unref);
     g_free(call->live);
     g_free(call->inactive);
     g_free(call->saved);

@@ -57,7 +57,9 @@ typedef struct {
     guint64 life;       /* of main */
     LibvirtPool queries, effects;
     char *why_down;
-    GHashTable *names; /* uuid → what libvirt called it last, for sentences */
+    Capabilities *capabilities; /* NULL until they were asked for */
+    guint64 capabilities_life;  /* of main, when they were */
+    GHashTable *names;          /* uuid → what libvirt called it last, for sentences */
     bool attempted, ended;
     HvEvent event;
     void *event_data;
@@ -66,6 +68,8 @@ typedef struct {
 
 LibvirtHv *libvirt_hv_ref(LibvirtHv *hv);
 void libvirt_hv_unref(LibvirtHv *hv);
+/* The root directory that @uri of an embedded driver names; NULL for another. Yours. */
+char *libvirt_root(const char *uri);
 /* What sentences call a domain. */
 void libvirt_hv_learn_name(LibvirtHv *hv, const HvDomain *domain);
 char *libvirt_hv_name(LibvirtHv *hv, const char *uuid); /* yours; @uuid if it is not known */
@@ -109,6 +113,7 @@ struct LibvirtCall {
     char *live, *inactive, *saved, *foreign_job;
     unsigned snapshots;
     BlockJobFacts *job;
+    Capabilities *capabilities;
     unsigned count;
     bool frozen;
 
@@ -195,6 +200,12 @@ bool libvirt_inspect(Hypervisor *hv, const char *uuid, HvDomain **out_domain, ch
 
 bool libvirt_definitions(Hypervisor *hv, const char *uuid, char **out_live, char **out_inactive,
                          char **out_saved, GError **error);
+
+/* --- libvirt-capabilities.c, libvirt-firmware.c --- */
+
+Capabilities *libvirt_capabilities(Hypervisor *hv, GError **error);
+/* Adds the builds of firmware that this machine has. */
+void libvirt_firmware_read(Capabilities *capabilities);
 
 /* --- libvirt-job.c --- */
 

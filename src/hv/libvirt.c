@@ -31,6 +31,7 @@ void libvirt_hv_unref(LibvirtHv *hv)
     g_cond_clear(&hv->changed);
     g_hash_table_unref(hv->names);
     g_free(hv->why_down);
+    capabilities_unref(hv->capabilities);
     g_free(hv->uri);
     g_free(hv);
 }
@@ -63,6 +64,7 @@ static const HvOps libvirt_ops = {
     .list = libvirt_list,
     .inspect = libvirt_inspect,
     .definitions = libvirt_definitions,
+    .capabilities = libvirt_capabilities,
     .block_job = libvirt_block_job,
     .define = libvirt_define,
     .rename = libvirt_rename,
@@ -135,6 +137,13 @@ static bool prepare_root(const char *text, GUri *uri, GError **error)
     g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
                 "%s names no root directory; write qemu:///embed?root=/ABSOLUTE/PATH", text);
     return false;
+}
+
+char *libvirt_root(const char *uri)
+{
+    g_autoptr(GUri) parsed = g_uri_parse(uri, G_URI_FLAGS_NONE, NULL);
+
+    return parsed && g_str_equal(g_uri_get_path(parsed), "/embed") ? root_of(parsed) : NULL;
 }
 
 static LibvirtHv *libvirt_hv_new(const char *uri, bool embedded)

@@ -67,14 +67,23 @@ static bool has_control(const char *text)
     return false;
 }
 
+static bool check_any_path(const Check *check, const char *path, const char *what)
+{
+    if (!path || path[0] != '/')
+        return wrong(check, "the path of %s is not absolute", what);
+    if (strlen(path) > PATH_BYTES)
+        return wrong(check, "the path of %s is longer than %d bytes", what, PATH_BYTES);
+    if (has_control(path))
+        return wrong(check, "the path of %s has control characters", what);
+    return true;
+}
+
 static bool check_path(const Check *check, const Layer *layer)
 {
-    if (!layer->path || layer->path[0] != '/')
-        return wrong(check, "the path of layer %s is not absolute", layer->id);
-    if (strlen(layer->path) > PATH_BYTES)
-        return wrong(check, "the path of layer %s is longer than %d bytes", layer->id, PATH_BYTES);
-    if (has_control(layer->path))
-        return wrong(check, "the path of layer %s has control characters", layer->id);
+    g_autofree char *what = g_strdup_printf("layer %s", layer->id);
+
+    if (!check_any_path(check, layer->path, what))
+        return false;
     if (!g_hash_table_insert(check->paths, layer->path, layer->id))
         return wrong(check, "two layers have the path %s", layer->path);
     return true;
@@ -243,6 +252,28 @@ static bool check_name(const Check *check, const Snapshot *snapshot)
     return true;
 }
 
+/* @versioned: that of a vTPM. */
+static bool check_sidecar(const Check *check, const Snapshot *snapshot, const Sidecar *sidecar,
+                          bool versioned)
+{
+    static const char *const versions[] = {"1.2", "2.0", NULL};
+    const char *sum = sidecar ? sidecar->sha256 : NULL;
+
+    if (!sidecar)
+        return true;
+    if (!sum || strlen(sum) != 64 || strspn(sum, "0123456789abcdef") != 64)
+        return wrong(check, "a sidecar of snapshot %s has no SHA-256 checksum", snapshot->id);
+    if (sidecar->size > G_MAXINT64)
+        return wrong(check, "the size of a sidecar of snapshot %s is impossible", snapshot->id);
+    if (versioned ? !sidecar->version || !g_strv_contains(versions, sidecar->version)
+                  : sidecar->version || sidecar->secret)
+        return wrong(check, "a sidecar of snapshot %s has no version that fits it", snapshot->id);
+    if (sidecar->secret && !is_uuid(sidecar->secret))
+        return wrong(check, "the secret of snapshot %s's vTPM is no uuid in lower case",
+                     snapshot->id);
+    return true;
+}
+
 static bool check_snapshot(const Check *check, const Snapshot *snapshot)
 {
     if (!is_word(snapshot->id))
@@ -256,7 +287,8 @@ static bool check_snapshot(const Check *check, const Snapshot *snapshot)
     if (snapshot->mode & ~(mode_t)07777)
         return wrong(check, "the mode of snapshot %s is no set of permission bits", snapshot->id);
     return check_name(check, snapshot) && check_texts(check, snapshot) &&
-           check_entries(check, snapshot);
+           check_sidecar(check, snapshot, snapshot->vars, false) &&
+           check_sidecar(check, snapshot, snapshot->tpm, true) && check_entries(check, snapshot);
 }
 
 /* A layer that nobody owns and nobody writes is one that would never be freed. */
@@ -332,7 +364,7 @@ static bool check_identity(const Check *check)
         return wrong(check, "the domain's name is empty, not UTF-8 or has control characters");
     if (catalog->generation > G_MAXINT64)
         return wrong(check, "the generation is impossible");
-    return true;
+    return !catalog->vars || check_any_path(check, catalog->vars, "the UEFI variables");
 }
 
 static GHashTable *new_table(void)

@@ -209,13 +209,22 @@ static bool disks_equal(const Disk *a, const Disk *b)
     return true;
 }
 
+static bool sidecars_equal(const Sidecar *a, const Sidecar *b)
+{
+    if (!a || !b)
+        return a == b;
+    return a->size == b->size && !strcmp(a->sha256, b->sha256) &&
+           !g_strcmp0(a->version, b->version) && !g_strcmp0(a->secret, b->secret);
+}
+
 static bool snapshots_equal(const Snapshot *a, const Snapshot *b)
 {
     if (strcmp(a->id, b->id) || strcmp(a->name, b->name) || g_strcmp0(a->parent, b->parent) ||
         a->state != b->state || a->hidden != b->hidden || a->created != b->created ||
         strcmp(a->consistency, b->consistency) || strcmp(a->description, b->description) ||
         strcmp(a->warnings, b->warnings) || strcmp(a->error, b->error) || a->uid != b->uid ||
-        a->mode != b->mode || a->disks->len != b->disks->len)
+        a->mode != b->mode || a->disks->len != b->disks->len || !sidecars_equal(a->vars, b->vars) ||
+        !sidecars_equal(a->tpm, b->tpm))
         return false;
     for (guint i = 0; i < a->disks->len; i++) {
         const SnapshotDisk *x = a->disks->pdata[i], *y = b->disks->pdata[i];
@@ -243,8 +252,8 @@ static bool strings_equal(GHashTable *a, GHashTable *b)
 bool catalog_equal(const Catalog *a, const Catalog *b)
 {
     if (strcmp(a->uuid, b->uuid) || strcmp(a->name, b->name) || g_strcmp0(a->current, b->current) ||
-        a->thaw_owed != b->thaw_owed || a->disks->len != b->disks->len ||
-        a->snapshots->len != b->snapshots->len)
+        a->thaw_owed != b->thaw_owed || g_strcmp0(a->vars, b->vars) ||
+        a->disks->len != b->disks->len || a->snapshots->len != b->snapshots->len)
         return false;
     for (guint i = 0; i < a->disks->len; i++)
         if (!disks_equal(a->disks->pdata[i], b->disks->pdata[i]))

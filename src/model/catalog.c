@@ -99,8 +99,37 @@ void snapshot_free(Snapshot *snapshot)
     g_free(snapshot->description);
     g_free(snapshot->warnings);
     g_free(snapshot->error);
+    sidecar_free(snapshot->vars);
+    sidecar_free(snapshot->tpm);
     g_ptr_array_unref(snapshot->disks);
     g_free(snapshot);
+}
+
+Sidecar *sidecar_new(uint64_t size, const char *sha256, const char *version, const char *secret)
+{
+    Sidecar *sidecar = g_new0(Sidecar, 1);
+
+    sidecar->size = size;
+    sidecar->sha256 = g_strdup(sha256);
+    sidecar->version = g_strdup(version);
+    sidecar->secret = g_strdup(secret);
+    return sidecar;
+}
+
+Sidecar *sidecar_copy(const Sidecar *sidecar)
+{
+    return sidecar ? sidecar_new(sidecar->size, sidecar->sha256, sidecar->version, sidecar->secret)
+                   : NULL;
+}
+
+void sidecar_free(Sidecar *sidecar)
+{
+    if (!sidecar)
+        return;
+    g_free(sidecar->sha256);
+    g_free(sidecar->version);
+    g_free(sidecar->secret);
+    g_free(sidecar);
 }
 
 SnapshotDisk *snapshot_disk_new(const char *disk, const char *layer)
@@ -141,6 +170,7 @@ void catalog_free(Catalog *catalog)
     g_free(catalog->uuid);
     g_free(catalog->name);
     g_free(catalog->current);
+    g_free(catalog->vars);
     g_ptr_array_unref(catalog->disks);
     g_ptr_array_unref(catalog->snapshots);
     g_hash_table_unref(catalog->policy);
@@ -180,6 +210,8 @@ static Snapshot *snapshot_copy(const Snapshot *snapshot)
     str_set(&copy->error, snapshot->error);
     copy->uid = snapshot->uid;
     copy->mode = snapshot->mode;
+    copy->vars = sidecar_copy(snapshot->vars);
+    copy->tpm = sidecar_copy(snapshot->tpm);
     for (guint i = 0; i < snapshot->disks->len; i++) {
         const SnapshotDisk *entry = snapshot->disks->pdata[i];
 
@@ -205,6 +237,7 @@ Catalog *catalog_copy(const Catalog *catalog)
     copy->generation = catalog->generation;
     copy->current = g_strdup(catalog->current);
     copy->thaw_owed = catalog->thaw_owed;
+    copy->vars = g_strdup(catalog->vars);
     for (guint i = 0; i < catalog->disks->len; i++)
         g_ptr_array_add(copy->disks, disk_copy(catalog->disks->pdata[i]));
     for (guint i = 0; i < catalog->snapshots->len; i++)

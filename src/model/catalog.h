@@ -45,6 +45,15 @@ typedef struct {
     char *layer; /* layer id: the frozen layer this snapshot owns on it */
 } SnapshotDisk;
 
+/* A copy of the UEFI variables, or of the vTPM's state, that is kept with a snapshot: beside the
+ * catalog, named by the snapshot's id (store/sidecar.h). */
+typedef struct {
+    uint64_t size; /* bytes; of a vTPM: of all its files together */
+    char *sha256;  /* of what it holds, 64 digits of lower case */
+    char *version; /* of a vTPM: "2.0", "1.2"; NULL for variables */
+    char *secret;  /* uuid of the secret that a vTPM's state is encrypted with, or NULL */
+} Sidecar;
+
 typedef struct {
     char *id;
     char *name;   /* the user's; kept while hidden, so that it can come back */
@@ -59,17 +68,21 @@ typedef struct {
     uid_t uid;
     mode_t mode;      /* permission bits of the entry, e.g. 0750; without 0200 it is held */
     GPtrArray *disks; /* of SnapshotDisk; shrinks disk by disk while it is merged */
+    Sidecar *vars;    /* NULL: it has none (a BIOS VM) */
+    Sidecar *tpm;     /* NULL: it has none */
 } Snapshot;
 
 /* Policy values. Strings as the user reads them. Keys: see catalog_policy_default. */
 typedef struct {
-    char *uuid;           /* of the domain, lower case */
-    char *name;           /* of the domain when last recorded, for people who read the file */
-    uint64_t generation;  /* +1 at each replacement */
-    char *current;        /* snapshot id or NULL */
-    bool thaw_owed;       /* the guest was, or is about to be, frozen by us, and has not been seen
-                             thawed since */
-    GPtrArray *disks;     /* of Disk */
+    char *uuid;          /* of the domain, lower case */
+    char *name;          /* of the domain when last recorded, for people who read the file */
+    uint64_t generation; /* +1 at each replacement */
+    char *current;       /* snapshot id or NULL */
+    bool thaw_owed;      /* the guest was, or is about to be, frozen by us, and has not been seen
+                            thawed since */
+    char *vars;       /* where the VM's own variable store was when it was last known to be there;
+                         NULL: not known */
+    GPtrArray *disks; /* of Disk */
     GPtrArray *snapshots; /* of Snapshot, in order of creation */
     GHashTable *policy;   /* char * key → char * value; only what was set */
     GHashTable *defaults; /* what the configuration says for this VM, likewise; NULL: nothing.
@@ -90,6 +103,9 @@ Disk *disk_new(const char *id, const char *target);
 void disk_free(Disk *disk);
 Snapshot *snapshot_new(const char *id, const char *name);
 void snapshot_free(Snapshot *snapshot);
+Sidecar *sidecar_new(uint64_t size, const char *sha256, const char *version, const char *secret);
+Sidecar *sidecar_copy(const Sidecar *sidecar); /* also of NULL */
+void sidecar_free(Sidecar *sidecar);           /* likewise */
 SnapshotDisk *snapshot_disk_new(const char *disk, const char *layer);
 void snapshot_disk_free(SnapshotDisk *entry);
 

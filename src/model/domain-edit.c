@@ -3,7 +3,7 @@
 #include "model/domain.h"
 
 #include "base/error.h"
-#include "model/xml.h"
+#include "model/domain-firmware.h"
 #include <string.h>
 
 static xmlNode *find_disk(const xmlNode *root, const char *target)
@@ -62,20 +62,20 @@ static bool apply_switch(xmlNode *root, const DiskSwitch *change, GError **error
     return true;
 }
 
-static bool apply_switches(xmlNode *root, const GPtrArray *switches, GError **error)
+static bool apply_change(xmlNode *root, const DomainChange *change, GError **error)
 {
-    for (guint i = 0; i < switches->len; i++)
-        if (!apply_switch(root, switches->pdata[i], error))
+    for (guint i = 0; change->switches && i < change->switches->len; i++)
+        if (!apply_switch(root, change->switches->pdata[i], error))
             return false;
-    return true;
+    return !change->nvram || firmware_move(root, change->nvram, error);
 }
 
-char *domain_xml_switch(const char *xml, const GPtrArray *switches, GError **error)
+char *domain_xml_switch(const char *xml, const DomainChange *change, GError **error)
 {
     g_autoptr(xmlDoc) doc = xml_read(xml, "domain", error);
     xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
 
-    if (!root || !apply_switches(root, switches, error))
+    if (!root || !apply_change(root, change, error))
         return NULL;
     return xml_write(doc, root);
 }
@@ -205,13 +205,13 @@ static bool same_element(const xmlNode *a, const xmlNode *b, GError **error)
     return true;
 }
 
-bool domain_xml_same(const char *before, const char *after, const GPtrArray *switches,
+bool domain_xml_same(const char *before, const char *after, const DomainChange *change,
                      GError **error)
 {
     g_autoptr(xmlDoc) old = xml_read(before, "domain", error);
     g_autoptr(xmlDoc) new = old ? xml_read(after, "domain", error) : NULL;
 
-    if (!new || !apply_switches(xmlDocGetRootElement(old), switches, error))
+    if (!new || !apply_change(xmlDocGetRootElement(old), change, error))
         return false;
     drop_noise(xmlDocGetRootElement(old));
     drop_noise(xmlDocGetRootElement(new));

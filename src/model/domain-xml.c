@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "model/domain-firmware.h"
 #include "model/xml.h"
 #include <string.h>
 
@@ -22,16 +23,6 @@ static char *source_path(const xmlNode *source)
     return NULL;
 }
 
-static char *attribute_or(const xmlNode *node, const char *name, const char *otherwise)
-{
-    char *value = xml_attribute(node, name);
-
-    if (value && *value)
-        return value;
-    g_free(value);
-    return g_strdup(otherwise);
-}
-
 /* Each <backingStore> holds the next one; an empty one ends the chain. A link without a path (a
  * network image) has "". */
 static void read_chain(const xmlNode *element, DomainDisk *disk)
@@ -45,7 +36,7 @@ static void read_chain(const xmlNode *element, DomainDisk *disk)
         link->path = source_path(xml_child(store, "source"));
         if (!link->path)
             link->path = g_strdup("");
-        link->format = attribute_or(xml_child(store, "format"), "type", "raw");
+        link->format = xml_attribute_or(xml_child(store, "format"), "type", "raw");
         g_ptr_array_add(disk->chain, link);
         store = xml_child(store, "backingStore");
     }
@@ -60,8 +51,8 @@ static void read_mirror(const xmlNode *element, DomainDisk *disk)
         return;
     disk->mirror_path = source_path(xml_child(mirror, "source"));
     if (!disk->mirror_path)
-        disk->mirror_path = attribute_or(mirror, "file", "");
-    disk->mirror_job = attribute_or(mirror, "job", "copy");
+        disk->mirror_path = xml_attribute_or(mirror, "file", "");
+    disk->mirror_job = xml_attribute_or(mirror, "job", "copy");
     disk->mirror_ready = xml_attribute_is(mirror, "ready", "yes");
 }
 
@@ -85,10 +76,10 @@ static DomainDisk *read_disk(const xmlNode *element)
     DomainDisk *disk = domain_disk_new();
 
     disk->target = xml_attribute(xml_child(element, "target"), "dev");
-    disk->device = attribute_or(element, "device", "disk");
-    disk->type = attribute_or(element, "type", "file");
+    disk->device = xml_attribute_or(element, "device", "disk");
+    disk->type = xml_attribute_or(element, "type", "file");
     disk->path = source_path(source);
-    disk->format = attribute_or(xml_child(element, "driver"), "type", "raw");
+    disk->format = xml_attribute_or(xml_child(element, "driver"), "type", "raw");
     read_flags(element, source, disk);
     read_chain(element, disk);
     read_mirror(element, disk);
@@ -145,23 +136,6 @@ static bool read_identity(const xmlNode *root, Domain *domain, GError **error)
     return true;
 }
 
-static bool has_uefi(const xmlNode *root)
-{
-    const xmlNode *os = xml_child(root, "os");
-
-    return xml_attribute_is(os, "firmware", "efi") ||
-           xml_attribute_is(xml_child(os, "loader"), "type", "pflash");
-}
-
-static bool has_emulated_tpm(const xmlNode *root)
-{
-    const xmlNode *tpm = xml_child(xml_child(root, "devices"), "tpm");
-
-    while (tpm && !xml_attribute_is(xml_child(tpm, "backend"), "type", "emulator"))
-        tpm = xml_next(tpm, "tpm");
-    return tpm != NULL;
-}
-
 /* A definition may have several channels, and only one of this name. */
 static AgentState agent_state(const xmlNode *root)
 {
@@ -201,8 +175,8 @@ Domain *domain_parse(const char *xml, GError **error)
     if (!root || !read_identity(root, domain, error) || !read_disks(root, domain, error))
         return NULL;
     domain->agent = agent_state(root);
-    domain->uefi = has_uefi(root);
-    domain->tpm = has_emulated_tpm(root);
+    domain->firmware = firmware_read(root);
+    domain->tpm = tpm_read(root);
     read_metadata(root, domain);
     return g_steal_pointer(&domain);
 }

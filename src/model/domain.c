@@ -2,6 +2,8 @@
  * refused). */
 #include "model/domain.h"
 
+#include "model/domain-firmware.h"
+
 #include <string.h>
 
 const char *domain_state_name(DomainState state)
@@ -82,6 +84,8 @@ void domain_free(Domain *domain)
     g_free(domain->uuid);
     g_free(domain->name);
     g_free(domain->home);
+    firmware_free(domain->firmware);
+    tpm_free(domain->tpm);
     g_ptr_array_unref(domain->disks);
     g_free(domain);
 }
@@ -112,8 +116,8 @@ Domain *domain_copy(const Domain *domain)
     copy->uuid = g_strdup(domain->uuid);
     copy->name = g_strdup(domain->name);
     copy->agent = domain->agent;
-    copy->uefi = domain->uefi;
-    copy->tpm = domain->tpm;
+    copy->firmware = firmware_copy(domain->firmware);
+    copy->tpm = tpm_copy(domain->tpm);
     copy->home = g_strdup(domain->home);
     copy->generation = domain->generation;
     for (guint i = 0; i < domain->disks->len; i++)

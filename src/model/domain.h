@@ -44,11 +44,31 @@ typedef enum {
     AGENT_CONNECTED,
 } AgentState;
 
+/* UEFI firmware from pflash, and the variable store (NVRAM) that belongs to it. */
+typedef struct {
+    bool automatic; /* firmware='efi': libvirt chooses loader and template at each start */
+    bool secure;    /* Secure Boot is asked for */
+    bool stateless; /* no variables are kept */
+    bool combined; /* they are kept in the loader's own file (a pflash loader that is not read-only)
+                    */
+    char *loader;  /* path, NULL while libvirt has not chosen */
+    char *path;    /* of the store; NULL if the definition does not say: none, or automatic */
+    char *template; /* what libvirt makes it from; NULL if the definition does not say */
+    char *storage;  /* "file", "block", "network" */
+    char *format;   /* "raw" where absent */
+} Firmware;
+
+typedef struct {
+    char *backend; /* "emulator", "passthrough", "external" */
+    char *version; /* "2.0", "1.2"; "2.0" where absent */
+    char *secret;  /* uuid of the secret that its state is encrypted with, NULL if it is not */
+} Tpm;
+
 typedef struct {
     char *uuid, *name;
     AgentState agent;
-    bool uefi;           /* pflash loader or firmware='efi' */
-    bool tpm;            /* an emulated TPM, whose state would be needed */
+    Firmware *firmware;  /* NULL: BIOS, or UEFI from a ROM image */
+    Tpm *tpm;            /* NULL: none */
     char *home;          /* from our metadata element, NULL if absent */
     uint64_t generation; /* from our metadata element */
     GPtrArray *disks;    /* of DomainDisk, in document order */
@@ -69,6 +89,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Domain, domain_free)
 DomainDisk *domain_disk(const Domain *domain, const char *target);
 DomainDisk *domain_disk_of_path(const Domain *domain, const char *path);
 
+/* Is there a variable store that a snapshot has to keep? */
+bool domain_needs_vars(const Domain *domain);
+/* Is there a TPM whose state is kept in files of this host? */
+bool domain_needs_tpm(const Domain *domain);
+
 /* Rule 10. Excluded from snapshots (a reason for people) or NULL: cdrom, floppy, readonly,
  * shareable, snapshot='no', empty. */
 const char *domain_disk_excluded(const DomainDisk *disk);
@@ -85,13 +110,19 @@ typedef struct {
 DiskSwitch *disk_switch_new(const char *target, const char *path, const char *format);
 void disk_switch_free(DiskSwitch *change);
 
-/* The inactive XML with each switched disk's source file and driver type replaced and
- * <backingStore> dropped from those disks (rule 7). New text, or NULL with ERR_INVALID /
- * ERR_NOT_FOUND naming the target. */
-char *domain_xml_switch(const char *xml, const GPtrArray *switches, GError **error);
-/* Are @before, once switched, and @after the same but for backingStore? ERR_DRIFT with the first
+/* What a redefinition changes, at once. */
+typedef struct {
+    const GPtrArray *switches; /* of DiskSwitch; NULL: none */
+    const char *nvram;         /* the variable store's new path; NULL: it stays as it is */
+} DomainChange;
+
+/* The inactive XML with each switched disk's source file and driver type replaced, <backingStore>
+ * dropped from those disks, and the path of the variable store replaced or stated (rule 7). New
+ * text, or NULL with ERR_INVALID / ERR_NOT_FOUND naming the target. */
+char *domain_xml_switch(const char *xml, const DomainChange *change, GError **error);
+/* Are @before, once changed, and @after the same but for backingStore? ERR_DRIFT with the first
  * difference. libvirt's own normalisation of both texts is assumed (both were read from it). */
-bool domain_xml_same(const char *before, const char *after, const GPtrArray *switches,
+bool domain_xml_same(const char *before, const char *after, const DomainChange *change,
                      GError **error);
 /* The <domainsnapshot> document: each switch external with its file and driver type, each target of
  * @excluded (char *) snapshot='no' (rule 13). */

@@ -79,6 +79,7 @@ void sim_definition_free(SimDefinition *definition)
     if (!definition)
         return;
     g_free(definition->home);
+    g_free(definition->nvram);
     g_ptr_array_unref(definition->disks);
     g_free(definition);
 }
@@ -165,13 +166,6 @@ void simhost_set_disk(SimHost *host, const char *uuid, const char *target, const
 
     disk_set(sim_disk(domain->live, target), device, type, readonly, shareable);
     disk_set(sim_disk(domain->inactive, target), device, type, readonly, shareable);
-}
-
-void simhost_set_uefi(SimHost *host, const char *uuid, bool uefi)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
-
-    sim_known_domain(host, uuid)->uefi = uefi;
 }
 
 void simhost_set_transient(SimHost *host, const char *uuid)
@@ -327,6 +321,8 @@ bool simhost_define(SimHost *host, const char *uuid, const char *xml, GError **e
                          domain->name, parsed->name, parsed->uuid);
     sim_definition_free(domain->inactive);
     domain->inactive = definition_of_xml(parsed);
+    domain->inactive->nvram =
+        sim_nvram_defined(domain, parsed->firmware ? parsed->firmware->path : NULL);
     check_redefined(host, domain);
     sim_notify(host, SIM_DOMAIN, uuid, NULL);
     return true;

@@ -3,6 +3,7 @@
  * errors are sentences of our domain. */
 #pragma once
 
+#include "model/capabilities.h"
 #include "model/simhost.h"
 
 /* What happened, told to the one listener. Called with the host's mutex held: it may only put it
@@ -39,6 +40,9 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SimFacts, sim_facts_clear)
 GPtrArray *simhost_list(SimHost *host); /* char * uuids, in order of making; yours */
 bool simhost_glance(SimHost *host, const char *uuid, SimFacts *out_facts); /* without any XML */
 bool simhost_inspect(SimHost *host, const char *uuid, SimFacts *out_facts, GError **error);
+
+/* A reference. */
+Capabilities *simhost_capabilities(SimHost *host);
 
 bool simhost_define(SimHost *host, const char *uuid, const char *xml, GError **error);
 bool simhost_rename(SimHost *host, const char *uuid, const char *new_name, GError **error);

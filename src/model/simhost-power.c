@@ -96,6 +96,7 @@ static SimDefinition *definition_started(SimHost *host, const SimDomain *domain,
 
     live->home = g_strdup(domain->inactive->home);
     live->generation = domain->inactive->generation;
+    live->nvram = sim_nvram_started(domain);
     for (unsigned i = 0; i < domain->inactive->disks->len; i++) {
         const SimDisk *disk = domain->inactive->disks->pdata[i];
         g_autoptr(GPtrArray) chain = sim_disk_chain(host, disk);

@@ -33,6 +33,7 @@ typedef struct {
 typedef struct {
     char *home;
     uint64_t generation;
+    char *nvram;      /* where the variables are; NULL: it does not say */
     GPtrArray *disks; /* of SimDisk */
 } SimDefinition;
 
@@ -47,7 +48,8 @@ typedef struct {
 typedef struct {
     char *uuid, *name;
     DomainState state;
-    bool uefi, managed_save, deaf;
+    bool secure, tpm, managed_save, deaf;
+    SimFirmware firmware;
     SimAgent agent;
     bool agent_timed, frozen, was_frozen;
     GArray *asked; /* of bool: freezes and thaws that a silent agent has not done yet, in order */
@@ -72,6 +74,8 @@ struct SimHost {
     SimDeath death;
     uint64_t free_bytes, next_inode, next_value;
     char *misuse;
+    Capabilities *capabilities; /* as they were at the last connection */
+    Capabilities *offered;      /* as they are */
     SimNotice notice;
     void *notice_data;
 };
@@ -144,6 +148,15 @@ SimDomain *sim_opener(SimHost *host, const char *path);
 bool sim_is_on(const SimDomain *domain);
 /* Has the running domain @path in a chain, not just open? */
 bool sim_uses(const SimDomain *domain, const char *path);
+
+/* simhost-firmware.c */
+/* Where the variables of @domain are while it runs; yours, NULL if it has none. */
+char *sim_nvram_started(const SimDomain *domain);
+/* What the definition says of where they are, as libvirt would store @stated; yours. */
+char *sim_nvram_defined(const SimDomain *domain, const char *stated);
+Capabilities *sim_capabilities_new(bool uefi, bool tpm);
+/* Somebody connects: what the host can do is read. */
+void sim_connected(SimHost *host);
 
 /* simhost-power.c */
 bool sim_start(SimHost *host, SimDomain *domain, GError **error);

@@ -27,21 +27,37 @@ static void add_metadata(xmlNode *root, const SimDefinition *definition)
     set(element, "generation", generation);
 }
 
-static void add_os(xmlNode *root, const SimDomain *domain)
+static void add_loader(xmlNode *os, const SimDomain *domain)
+{
+    xmlNode *loader = add(os, "loader", domain->secure ? SIM_SECURE_LOADER : SIM_LOADER_PATH);
+
+    set(loader, "readonly", "yes");
+    if (domain->secure)
+        set(loader, "secure", "yes");
+    set(loader, "type", "pflash");
+}
+
+/* As libvirt 9.0: what it chose by itself stands in the live definition only, and then as if
+ * somebody had said so. */
+static void add_os(xmlNode *root, const SimDomain *domain, const SimDefinition *definition,
+                   bool live)
 {
     xmlNode *os = add(root, "os", NULL);
     xmlNode *type = add(os, "type", "hvm");
 
     set(type, "arch", "x86_64");
     set(type, "machine", "q35");
-    if (!domain->uefi)
+    if (domain->firmware == SIM_BIOS)
         return;
-
-    xmlNode *loader = add(os, "loader", "/usr/share/OVMF/OVMF_CODE_4M.fd");
-    g_autofree char *vars = g_strdup_printf("/var/lib/libvirt/qemu/nvram/%s_VARS.fd", domain->name);
-    set(loader, "readonly", "yes");
-    set(loader, "type", "pflash");
-    add(os, "nvram", vars);
+    if (domain->firmware == SIM_EFI && !live)
+        set(os, "firmware", "efi");
+    else
+        add_loader(os, domain);
+    if (!definition->nvram)
+        return;
+    xmlNode *nvram = add(os, "nvram", definition->nvram);
+    if (domain->firmware == SIM_EFI && live)
+        set(nvram, "template", domain->secure ? SIM_SECURE_TEMPLATE : SIM_TEMPLATE);
 }
 
 static const char *source_attribute(const char *type)
@@ -139,6 +155,18 @@ static void add_agent(xmlNode *devices, const SimDomain *domain, bool live)
         set(target, "state", state);
 }
 
+static void add_tpm(xmlNode *devices, const SimDomain *domain)
+{
+    if (!domain->tpm)
+        return;
+
+    xmlNode *tpm = add(devices, "tpm", NULL);
+    xmlNode *backend = add(tpm, "backend", NULL);
+    set(tpm, "model", "tpm-crb");
+    set(backend, "type", "emulator");
+    set(backend, "version", "2.0");
+}
+
 static xmlDoc *make_document(const SimDomain *domain, const SimDefinition *definition,
                              GHashTable *jobs)
 {
@@ -154,7 +182,7 @@ static xmlDoc *make_document(const SimDomain *domain, const SimDefinition *defin
     add_metadata(root, definition);
     set(add(root, "memory", "262144"), "unit", "KiB");
     add(root, "vcpu", "1");
-    add_os(root, domain);
+    add_os(root, domain, definition, jobs != NULL);
 
     xmlNode *devices = add(root, "devices", NULL);
     for (unsigned i = 0; i < definition->disks->len; i++) {
@@ -163,6 +191,7 @@ static xmlDoc *make_document(const SimDomain *domain, const SimDefinition *defin
         add_disk(devices, disk, jobs ? g_hash_table_lookup(jobs, disk->target) : NULL);
     }
     add_agent(devices, domain, jobs != NULL);
+    add_tpm(devices, domain);
     return document;
 }
 

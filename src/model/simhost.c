@@ -18,6 +18,8 @@ SimHost *simhost_new(void)
     host->job_speed = G_MAXUINT;
     host->free_bytes = PLENTY;
     host->next_inode = 1;
+    host->offered = sim_capabilities_new(true, true);
+    sim_connected(host);
     return host;
 }
 
@@ -29,6 +31,8 @@ void simhost_free(SimHost *host)
     g_hash_table_unref(host->images);
     g_hash_table_unref(host->states);
     g_hash_table_unref(host->locks);
+    capabilities_unref(host->capabilities);
+    capabilities_unref(host->offered);
     g_free(host->misuse);
     g_mutex_clear(&host->mutex);
     g_free(host);
@@ -118,6 +122,8 @@ void simhost_set_down(SimHost *host, bool down)
     host->down = down;
     for (unsigned i = 0; down && i < host->domains->len; i++)
         sim_jobs_run(host, host->domains->pdata[i]);
+    if (!down)
+        sim_connected(host);
     sim_notify(host, down ? SIM_DOWN : SIM_UP, NULL, NULL);
 }
 

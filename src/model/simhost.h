@@ -46,7 +46,22 @@ void simhost_set_disk(SimHost *host, const char *uuid, const char *target, const
                       const char *type, bool readonly, bool shareable);
 /* The disk now has @capacity (virsh blockresize, qemu-img resize): its active image grows. */
 void simhost_grow(SimHost *host, const char *uuid, const char *target, uint64_t capacity);
-void simhost_set_uefi(SimHost *host, const char *uuid, bool uefi);
+/* @firmware: BIOS (the default), an explicit loader, whose definition says where its variables are,
+ * or firmware='efi', of which libvirt knows that while it runs. */
+typedef enum { SIM_BIOS, SIM_LOADER, SIM_EFI, N_SIM_FIRMWARE } SimFirmware;
+void simhost_set_firmware(SimHost *host, const char *uuid, SimFirmware firmware, bool secure);
+/* The definitions say that the variables are there. */
+void simhost_set_nvram(SimHost *host, const char *uuid, const char *path);
+/* An emulated TPM 2.0. */
+void simhost_set_tpm(SimHost *host, const char *uuid, bool tpm);
+/* What the host can do (at first all), which is read at each (re)connection. */
+void simhost_set_capabilities(SimHost *host, bool uefi, bool tpm);
+#define SIM_NVRAM_DIRECTORY "/var/lib/libvirt/qemu/nvram"
+#define SIM_TPM_DIRECTORY   "/var/lib/libvirt/swtpm"
+#define SIM_LOADER_PATH     "/usr/share/OVMF/OVMF_CODE_4M.fd"
+#define SIM_SECURE_LOADER   "/usr/share/OVMF/OVMF_CODE_4M.ms.fd"
+#define SIM_TEMPLATE        "/usr/share/OVMF/OVMF_VARS_4M.fd"
+#define SIM_SECURE_TEMPLATE "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
 /* Without a persistent definition (only while it runs). */
 void simhost_set_transient(SimHost *host, const char *uuid);
 /* The image holds the persistent definition as it is now. */

@@ -93,6 +93,16 @@ char *xml_attribute(const xmlNode *node, const char *name)
     return node ? take(xmlGetNoNsProp(node, (const xmlChar *)name)) : NULL;
 }
 
+char *xml_attribute_or(const xmlNode *node, const char *name, const char *otherwise)
+{
+    char *value = xml_attribute(node, name);
+
+    if (value && *value)
+        return value;
+    g_free(value);
+    return g_strdup(otherwise);
+}
+
 char *xml_content(const xmlNode *node)
 {
     return node ? take(xmlNodeGetContent(node)) : NULL;

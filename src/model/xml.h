@@ -21,6 +21,8 @@ xmlNode *xml_child(const xmlNode *parent, const char *name);
 xmlNode *xml_next(const xmlNode *child, const char *name);
 /* New string or NULL. */
 char *xml_attribute(const xmlNode *node, const char *name);
+/* @otherwise if it is absent or empty. */
+char *xml_attribute_or(const xmlNode *node, const char *name, const char *otherwise);
 char *xml_content(const xmlNode *node);
 bool xml_attribute_is(const xmlNode *node, const char *name, const char *value);
 void xml_set_attribute(xmlNode *node, const char *name, const char *value);

@@ -128,11 +128,12 @@ bool check_no_firmware_state(const Observation *observation, const char *what, G
 {
     const Domain *domain = observation->inactive;
 
-    if (!domain->uefi && !domain->tpm)
+    if (!domain->firmware && !domain_needs_tpm(domain))
         return true;
     return refuse(error, ERR_UNSUPPORTED,
                   "VM %s has %s, which %s would have to cover; this version cannot do that",
-                  observation_name(observation), domain->uefi ? "UEFI variables" : "a TPM", what);
+                  observation_name(observation), domain->firmware ? "UEFI variables" : "a TPM",
+                  what);
 }
 
 /* --- rule 10 --- */

@@ -41,6 +41,7 @@ Observation *observation_new(void)
     observation->free_space = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     observation->users = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     observation->lost = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    observation->capabilities = capabilities_new();
     return observation;
 }
 
@@ -56,6 +57,7 @@ void observation_free(Observation *observation)
     g_hash_table_unref(observation->free_space);
     g_hash_table_unref(observation->users);
     g_hash_table_unref(observation->lost);
+    capabilities_unref(observation->capabilities);
     g_free(observation);
 }
 

@@ -3,6 +3,7 @@
  * planning succeeds, running the plan can only fail for a runtime reason. */
 #pragma once
 
+#include "model/capabilities.h"
 #include "model/domain.h"
 #include "plan/step.h"
 
@@ -50,6 +51,7 @@ typedef struct {
                    ("disk vda of VM db (off)"); empty where nobody was asked */
     GHashTable *lost; /* target → the file that libvirt names: it lost track of this disk, see
                          observation_trust_locks */
+    Capabilities *capabilities; /* of the host; never NULL */
 } Observation;
 Observation *observation_new(void);
 void observation_free(Observation *observation);

@@ -31,7 +31,7 @@ static bool read_texts(Operation *op, Texts *texts, GError **error)
 
 static bool domain_has(const Domain *domain, const GPtrArray *switches)
 {
-    for (guint i = 0; i < switches->len; i++) {
+    for (guint i = 0; switches && i < switches->len; i++) {
         const DiskSwitch *change = switches->pdata[i];
         const DomainDisk *disk = domain_disk(domain, change->target);
 
@@ -39,6 +39,11 @@ static bool domain_has(const Domain *domain, const GPtrArray *switches)
             return false;
     }
     return true;
+}
+
+static bool has_nvram(const Domain *domain, const char *path)
+{
+    return !path || (domain->firmware && g_strcmp0(domain->firmware->path, path) == 0);
 }
 
 bool definition_live_has(Operation *op, const GPtrArray *switches, bool *out_has, GError **error)
@@ -126,16 +131,16 @@ static void restore(Operation *op, const char *before)
                   error->message);
 }
 
-static bool define_and_compare(Operation *op, const char *before, const GPtrArray *switches,
+static bool define_and_compare(Operation *op, const char *before, const DomainChange *change,
                                Texts *after, GError **error)
 {
     const World *world = op->vm->world;
-    g_autofree char *xml = domain_xml_switch(before, switches, error);
+    g_autofree char *xml = domain_xml_switch(before, change, error);
 
     if (!xml || !world->hv->ops->define(world->hv, op->vm->uuid, xml, error) ||
         !read_texts(op, after, error))
         return false;
-    if (after->inactive && domain_xml_same(before, after->inactive, switches, error))
+    if (after->inactive && domain_xml_same(before, after->inactive, change, error))
         return true;
     if (after->inactive) {
         restore(op, before);
@@ -163,14 +168,14 @@ static bool read_inactive(Operation *op, Texts *texts, GError **error)
 /* The VM was started between our look and the change. If it runs on the old files, they must stay
  * its definition. */
 static bool take_back(Operation *op, const char *before, const char *live,
-                      const GPtrArray *switches, GError **error)
+                      const DomainChange *change, GError **error)
 {
     const World *world = op->vm->world;
     g_autoptr(Domain) domain = domain_parse(live, error);
 
     if (!domain)
         return false;
-    if (domain_has(domain, switches))
+    if (domain_has(domain, change->switches) && has_nvram(domain, change->nvram))
         return true;
     if (!world->hv->ops->define(world->hv, op->vm->uuid, before, error)) {
         g_prefix_error(
@@ -190,7 +195,7 @@ static void release_old(Operation *op, const char *before, const GPtrArray *swit
 {
     g_autoptr(Domain) domain = domain_parse(before, NULL);
 
-    for (guint i = 0; domain && i < switches->len; i++) {
+    for (guint i = 0; domain && switches && i < switches->len; i++) {
         const DiskSwitch *change = switches->pdata[i];
         const DomainDisk *disk = domain_disk(domain, change->target);
 
@@ -199,7 +204,7 @@ static void release_old(Operation *op, const char *before, const GPtrArray *swit
     }
 }
 
-static bool switch_locked(Operation *op, const GPtrArray *switches, GError **error)
+static bool switch_locked(Operation *op, const DomainChange *change, GError **error)
 {
     g_auto(Texts) before = {0}, after = {0};
 
@@ -210,28 +215,28 @@ static bool switch_locked(Operation *op, const GPtrArray *switches, GError **err
                     "VM %s was started meanwhile; it must be off for this", op->vm_name);
         return false;
     }
-    if (!define_and_compare(op, before.inactive, switches, &after, error) ||
-        (after.live && !take_back(op, before.inactive, after.live, switches, error)))
+    if (!define_and_compare(op, before.inactive, change, &after, error) ||
+        (after.live && !take_back(op, before.inactive, after.live, change, error)))
         return false;
-    release_old(op, before.inactive, switches);
+    release_old(op, before.inactive, change->switches);
     return true;
 }
 
-bool definition_switch(Operation *op, const GPtrArray *switches, GError **error)
+bool definition_switch(Operation *op, const DomainChange *change, GError **error)
 {
     g_mutex_lock(&op->vm->definition);
-    bool switched = switch_locked(op, switches, error);
+    bool switched = switch_locked(op, change, error);
     g_mutex_unlock(&op->vm->definition);
     return switched;
 }
 
-bool definition_settle(Operation *op, const GPtrArray *switches, GError **error)
+bool definition_settle(Operation *op, const DomainChange *change, GError **error)
 {
     g_auto(Texts) before = {0}, after = {0};
 
     g_mutex_lock(&op->vm->definition);
     bool settled = read_inactive(op, &before, error) &&
-                   define_and_compare(op, before.inactive, switches, &after, error);
+                   define_and_compare(op, before.inactive, change, &after, error);
     g_mutex_unlock(&op->vm->definition);
     return settled;
 }

@@ -15,11 +15,11 @@ bool definition_live_chain(Operation *op, const char *target, const char *top,
                            const GPtrArray *between, const char *base, ChainState *out_state,
                            GError **error);
 
-/* Point the persistent definition's disks at @switches, read it again and compare the rest. If the
+/* Make @change in the persistent definition, read it again and compare the rest. If the
  * VM turns out to have started meanwhile on the old files, the change is taken back: ERR_BUSY. */
-bool definition_switch(Operation *op, const GPtrArray *switches, GError **error);
-/* Store the persistent definition with @switches again, also if it says so already: libvirt may not
+bool definition_switch(Operation *op, const DomainChange *change, GError **error);
+/* Store the persistent definition with @change again, also if it says so already: libvirt may not
  * have stored what a live snapshot or a pivot changed, and writes explicit chains that go stale. */
-bool definition_settle(Operation *op, const GPtrArray *switches, GError **error);
+bool definition_settle(Operation *op, const DomainChange *change, GError **error);
 /* Does the live definition have each switched disk on its path? Sets no error on a plain no. */
 bool definition_live_has(Operation *op, const GPtrArray *switches, bool *out_has, GError **error);

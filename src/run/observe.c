@@ -13,12 +13,17 @@ Observation *observe_domain(const World *world, const char *uuid, char **out_nam
 {
     g_autoptr(Observation) observation = observation_new();
     g_autofree char *live = NULL, *inactive = NULL, *foreign = NULL;
+    g_autoptr(Capabilities) capabilities = world->hv->ops->capabilities(world->hv, error);
     HvDomain *domain = NULL;
     unsigned snapshots = 0;
 
+    if (!capabilities)
+        return NULL;
     if (!world->hv->ops->inspect(world->hv, uuid, &domain, &live, &inactive, &foreign, &snapshots,
                                  error))
         return NULL;
+    capabilities_unref(observation->capabilities);
+    observation->capabilities = g_steal_pointer(&capabilities);
     observation->state = domain->state;
     observation->persistent = domain->persistent;
     observation->managed_save = domain->managed_save;

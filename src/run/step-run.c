@@ -40,15 +40,17 @@ static bool run_snapshot(Operation *op, const Step *step, GError **error)
 static bool run_redefine(Operation *op, const Step *step, GError **error)
 {
     g_autoptr(GPtrArray) switches = step_switches(step);
+    const DomainChange change = {.switches = switches, .nvram = step_get(step, "nvram")};
 
-    return definition_switch(op, switches, error);
+    return definition_switch(op, &change, error);
 }
 
 static bool run_settle(Operation *op, const Step *step, GError **error)
 {
     g_autoptr(GPtrArray) switches = step_switches(step);
+    const DomainChange change = {.switches = switches};
 
-    return definition_settle(op, switches, error);
+    return definition_settle(op, &change, error);
 }
 
 /* qemu-img needs QEMU's lock itself: ours is lent to it. */

@@ -235,7 +235,7 @@ static void set_observed(VmView *view, const Observation *observation)
     view->state = g_strdup(domain_state_name(observation->state));
     view->persistent = observation->persistent;
     view->managed_save = observation->managed_save;
-    view->uefi = domain && domain->uefi;
+    view->uefi = domain && domain->firmware;
     view->tpm = domain && domain->tpm;
     view->disks = disk_views(observation);
 }

@@ -64,6 +64,19 @@ static void write_time(YamlWriter *writer, const char *key, int64_t microseconds
     yaml_writer_entry(writer, key, text);
 }
 
+static void write_sidecar(YamlWriter *writer, const char *key, const Sidecar *sidecar)
+{
+    if (!sidecar)
+        return;
+    yaml_writer_key(writer, key);
+    yaml_writer_begin_map(writer);
+    yaml_writer_entry_u64(writer, "size", sidecar->size);
+    yaml_writer_entry(writer, "sha256", sidecar->sha256);
+    write_optional(writer, "version", sidecar->version);
+    write_optional(writer, "secret", sidecar->secret);
+    yaml_writer_end_map(writer);
+}
+
 static void write_snapshot(YamlWriter *writer, const Snapshot *snapshot)
 {
     g_autofree char *mode = g_strdup_printf("%04o", (unsigned)snapshot->mode);
@@ -83,6 +96,8 @@ static void write_snapshot(YamlWriter *writer, const Snapshot *snapshot)
     yaml_writer_entry(writer, "mode", mode);
     yaml_writer_key(writer, "disks");
     write_entries(writer, snapshot->disks);
+    write_sidecar(writer, "vars", snapshot->vars);
+    write_sidecar(writer, "tpm", snapshot->tpm);
     yaml_writer_end_map(writer);
 }
 
@@ -142,6 +157,11 @@ char *catalog_to_yaml(const Catalog *catalog)
     write_optional(writer, "current", catalog->current);
     if (catalog->thaw_owed)
         yaml_writer_entry_bool(writer, "thaw_owed", true);
+    if (catalog->vars) {
+        g_autofree char *vars = text_escape_bytes(catalog->vars);
+
+        yaml_writer_entry(writer, "vars", vars);
+    }
     write_lists(writer, catalog);
     yaml_writer_key(writer, "policy");
     write_policy(writer, catalog->policy);

@@ -193,6 +193,22 @@ static bool read_entries(const YamlNode *list, Snapshot *snapshot, GError **erro
     return true;
 }
 
+static bool read_sidecar(const YamlNode *map, const char *key, Sidecar **out_sidecar,
+                         GError **error)
+{
+    static const char *const keys[] = {"size", "sha256", "version", "secret", NULL};
+    const YamlNode *node = yaml_get(map, key);
+
+    if (!node)
+        return true;
+    *out_sidecar = sidecar_new(0, NULL, NULL, NULL);
+    return yaml_is_map(node, error) && yaml_check_keys(node, keys, error) &&
+           read_number(node, "size", G_MAXINT64, &(*out_sidecar)->size, error) &&
+           read_text(node, "sha256", &(*out_sidecar)->sha256, error) &&
+           read_optional_text(node, "version", &(*out_sidecar)->version, error) &&
+           read_optional_text(node, "secret", &(*out_sidecar)->secret, error);
+}
+
 static bool read_texts(const YamlNode *map, Snapshot *snapshot, GError **error)
 {
     return read_text(map, "consistency", &snapshot->consistency, error) &&
@@ -204,8 +220,8 @@ static bool read_texts(const YamlNode *map, Snapshot *snapshot, GError **error)
 static bool read_snapshot(const YamlNode *map, Catalog *catalog, GError **error)
 {
     static const char *const keys[] = {
-        "id",          "name",     "parent", "state", "hidden", "created", "consistency",
-        "description", "warnings", "error",  "uid",   "mode",   "disks",   NULL};
+        "id",       "name",  "parent", "state", "hidden", "created", "consistency", "description",
+        "warnings", "error", "uid",    "mode",  "disks",  "vars",    "tpm",         NULL};
     Snapshot *snapshot = snapshot_new(NULL, NULL);
     uint64_t uid = 0;
 
@@ -217,7 +233,9 @@ static bool read_snapshot(const YamlNode *map, Catalog *catalog, GError **error)
         !yaml_bool(yaml_need(map, "hidden", error), &snapshot->hidden, error) ||
         !read_time(map, "created", &snapshot->created, error) ||
         !read_texts(map, snapshot, error) || !read_number(map, "uid", G_MAXUINT32, &uid, error) ||
-        !read_mode(map, "mode", &snapshot->mode, error))
+        !read_mode(map, "mode", &snapshot->mode, error) ||
+        !read_sidecar(map, "vars", &snapshot->vars, error) ||
+        !read_sidecar(map, "tpm", &snapshot->tpm, error))
         return false;
     snapshot->uid = (uid_t)uid;
     return read_entries(yaml_need(map, "disks", error), snapshot, error);
@@ -242,8 +260,9 @@ static bool read_policy(const YamlNode *map, Catalog *catalog, GError **error)
 
 static void keep_unknown(const YamlNode *map, Catalog *catalog)
 {
-    static const char *const known[] = {"version",   "uuid",  "name",      "generation", "current",
-                                        "thaw_owed", "disks", "snapshots", "policy",     NULL};
+    static const char *const known[] = {"version",   "uuid",      "name", "generation",
+                                        "current",   "thaw_owed", "vars", "disks",
+                                        "snapshots", "policy",    NULL};
 
     for (guint i = 0; i < map->keys->len; i++) {
         const YamlNode *key = map->keys->pdata[i];
@@ -285,6 +304,7 @@ Catalog *catalog_from_yaml(const char *text, gsize length, GError **error)
         !read_number(root, "generation", G_MAXINT64, &catalog->generation, error) ||
         !read_optional_text(root, "current", &catalog->current, error) ||
         !read_optional_bool(root, "thaw_owed", &catalog->thaw_owed, error) ||
+        (yaml_get(root, "vars") && !read_path(root, "vars", &catalog->vars, error)) ||
         !read_disks(yaml_need(root, "disks", error), catalog, error) ||
         !read_snapshots(yaml_need(root, "snapshots", error), catalog, error) ||
         !read_policy(yaml_get(root, "policy"), catalog, error))

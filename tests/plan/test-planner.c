@@ -78,12 +78,13 @@ static void copy_disk(Scene *scene)
 
 static void add_uefi(Scene *scene)
 {
-    scene->seen->inactive->uefi = true;
+    scene->seen->inactive->firmware = g_new0(Firmware, 1);
 }
 
 static void add_tpm(Scene *scene)
 {
-    scene->seen->inactive->tpm = true;
+    scene->seen->inactive->tpm = g_new0(Tpm, 1);
+    scene->seen->inactive->tpm->backend = g_strdup("emulator");
 }
 
 static void take_libvirt_snapshot(Scene *scene)

@@ -233,14 +233,16 @@ static void a_redefinition_switches_a_disk(void **state)
     GError *error = NULL;
 
     g_ptr_array_add(switches, disk_switch_new("vda", overlay, "qcow2"));
-    xml = domain_xml_switch(before.inactive_xml, switches, &error);
+    xml =
+        domain_xml_switch(before.inactive_xml, &(const DomainChange){.switches = switches}, &error);
     assert_worked(xml, error);
     forget_events();
     define(uuid, xml);
     assert_told(HV_EVENT_DOMAIN, uuid, NULL);
     {
         g_auto(Facts) after = inspect(uuid);
-        bool same = domain_xml_same(before.inactive_xml, after.inactive_xml, switches, &error);
+        bool same = domain_xml_same(before.inactive_xml, after.inactive_xml,
+                                    &(const DomainChange){.switches = switches}, &error);
 
         assert_worked(same, error);
     }
@@ -599,11 +601,36 @@ static void without_an_agent_nothing_is_frozen(void **state)
     assert_true(frozen);
 }
 
+/* S-31: read anew in each life of the connection; here that they are there at all. */
+static void the_host_says_what_it_can_do(void **state)
+{
+    GError *error = NULL;
+    g_autoptr(Capabilities) first = hv->ops->capabilities(hv, &error);
+    g_autoptr(Capabilities) second = hv->ops->capabilities(hv, NULL);
+    const FirmwareBuild *build;
+
+    assert_worked(first != NULL, error);
+    assert_ptr_equal(first, second);
+    assert_true(first->uefi);
+    assert_true(first->tpm);
+    assert_true(first->secure_boot);
+    assert_non_null(strstr(first->nvram_directory, "/nvram"));
+    assert_non_null(strstr(first->tpm_directory, "/swtpm"));
+    build = capabilities_firmware(first, "/usr/share/OVMF/OVMF_CODE_4M.fd");
+    assert_string_equal(build->template, "/usr/share/OVMF/OVMF_VARS_4M.fd");
+    assert_false(build->enrolled);
+    build = capabilities_firmware(first, "/usr/share/OVMF/OVMF_CODE_4M.ms.fd");
+    assert_string_equal(build->template, "/usr/share/OVMF/OVMF_VARS_4M.ms.fd");
+    assert_true(build->secure && build->enrolled);
+    assert_null(capabilities_firmware(first, "/none"));
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, before_each, after_each)
 
 int hv_contract_run(const char *name, const HvContract *given)
 {
     const struct CMUnitTest cases[] = {
+        CASE(the_host_says_what_it_can_do),
         CASE(a_machine_that_is_off_is_inspected),
         CASE(machines_are_listed_running_or_not),
         CASE(an_unknown_machine_is_not_found),

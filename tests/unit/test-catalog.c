@@ -46,6 +46,8 @@ static void own(Snapshot *snapshot, const char *disk, const char *layer)
 }
 
 /* vda: a0 ← a1 ← a2 (active), a1 ← a3; vdb: b0 ← b1 (active). s1 owns a0 and b0, s2 a1, s3 a3. */
+#define SHA "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
 static Catalog *sample(void)
 {
     Catalog *catalog = catalog_new(UUID, "web01");
@@ -64,6 +66,9 @@ static Catalog *sample(void)
     own(snapshot, "d2", "b0");
     own(add_snapshot(catalog, "s2", "two", "s1"), "d1", "a1");
     own(add_snapshot(catalog, "s3", "three", "s2"), "d1", "a3");
+    snapshot->vars = sidecar_new(540672, SHA, NULL, NULL);
+    snapshot->tpm = sidecar_new(6098, SHA, "2.0", UUID);
+    catalog->vars = g_strdup("/nvram/web01_VARS.fd");
     catalog->current = g_strdup("s2");
     return catalog;
 }
@@ -413,6 +418,38 @@ static void snapshots_in_a_circle(Catalog *c)
 {
     str_set(&snapshot_at(c, 0)->parent, "s3");
 }
+static void short_checksum(Catalog *c)
+{
+    str_set(&snapshot_at(c, 0)->vars->sha256, "9f86d0");
+}
+static void no_checksum(Catalog *c)
+{
+    str_set(&snapshot_at(c, 0)->tpm->sha256, NULL);
+}
+static void checksum_in_upper_case(Catalog *c)
+{
+    snapshot_at(c, 0)->vars->sha256[1] = 'F';
+}
+static void variables_with_a_version(Catalog *c)
+{
+    str_set(&snapshot_at(c, 0)->vars->version, "2.0");
+}
+static void vtpm_of_no_known_version(Catalog *c)
+{
+    str_set(&snapshot_at(c, 0)->tpm->version, "3.0");
+}
+static void secret_that_is_no_uuid(Catalog *c)
+{
+    str_set(&snapshot_at(c, 0)->tpm->secret, "../x");
+}
+static void huge_sidecar(Catalog *c)
+{
+    snapshot_at(c, 0)->vars->size = (uint64_t)G_MAXINT64 + 1;
+}
+static void relative_store(Catalog *c)
+{
+    str_set(&c->vars, "web01_VARS.fd");
+}
 static void unknown_policy(Catalog *c)
 {
     g_hash_table_insert(c->policy, g_strdup("colour"), g_strdup("red"));
@@ -475,6 +512,14 @@ static void each_broken_invariant_is_named(void **state)
         {current_missing, "current snapshot s9"},
         {snapshot_parent_missing, "parent s9 of snapshot s3"},
         {snapshots_in_a_circle, "circle"},
+        {short_checksum, "s1 has no SHA-256"},
+        {no_checksum, "s1 has no SHA-256"},
+        {checksum_in_upper_case, "s1 has no SHA-256"},
+        {variables_with_a_version, "sidecar of snapshot s1 has no version"},
+        {vtpm_of_no_known_version, "sidecar of snapshot s1 has no version"},
+        {secret_that_is_no_uuid, "secret of snapshot s1's vTPM"},
+        {huge_sidecar, "size of a sidecar of snapshot s1"},
+        {relative_store, "UEFI variables is not absolute"},
         {unknown_policy, "colour"},
         {odd_policy_value, "bandwidth"},
         {unknown_key_that_is_no_yaml, "future"},

@@ -42,7 +42,7 @@ static void a_plain_disk_is_read(void **state)
 
     assert_string_equal(domain->uuid, UUID);
     assert_string_equal(domain->name, "web01");
-    assert_false(domain->uefi || domain->tpm);
+    assert_false(domain->firmware || domain->tpm);
     assert_null(domain->home);
     assert_string_equal(disk->device, "disk");
     assert_string_equal(disk->type, "file");
@@ -175,26 +175,102 @@ static void a_block_job_is_seen_in_its_mirror(void **state)
     }
 }
 
-static void firmware_and_tpm_are_seen(void **state)
+static Domain *parsed_with(const char *before, const char *devices)
+{
+    g_autofree char *xml = with_devices(before, devices);
+    GError *error = NULL;
+    Domain *domain = domain_parse(xml, &error);
+
+    assert_null(error);
+    return domain;
+}
+
+static void firmware_is_read_as_libvirt_writes_it(void **state)
 {
     static const struct {
-        const char *before, *devices;
-        bool uefi, tpm;
+        const char *os;
+        bool uefi, automatic, secure, stateless, combined;
+        const char *loader, *path, *template, *storage, *format;
     } cases[] = {
-        {"<os firmware='efi'><type>hvm</type></os>", "", true, false},
-        {"<os firmware='bios'/>", "", false, false},
-        {"<os><loader readonly='yes' type='pflash'>/x</loader></os>", "", true, false},
-        {"<os><loader type='rom'>/x</loader></os>", "", false, false},
-        {"", "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>", false, true},
-        {"", "<tpm><backend type='passthrough'/></tpm>", false, false},
+        {"<os firmware='efi'><type>hvm</type></os>", .uefi = true, .automatic = true},
+        {"<os firmware='efi'><firmware><feature enabled='no' name='enrolled-keys'/>"
+         "<feature enabled='yes' name='secure-boot'/></firmware></os>",
+         .uefi = true, .automatic = true, .secure = true},
+        {"<os firmware='efi'><firmware><feature enabled='no' name='secure-boot'/></firmware>"
+         "<nvram>/v/x.fd</nvram></os>",
+         .uefi = true, .automatic = true, .path = "/v/x.fd"},
+        {"<os><loader readonly='yes' secure='yes' type='pflash'>/fw/CODE.fd</loader>"
+         "<nvram template='/fw/VARS.fd'>/v/web_VARS.fd</nvram></os>",
+         .uefi = true, .secure = true, .loader = "/fw/CODE.fd", .path = "/v/web_VARS.fd",
+         .template = "/fw/VARS.fd"},
+        {"<os><loader readonly='yes' type='pflash'>/fw/CODE.fd</loader>"
+         "<nvram type='file' format='qcow2'><source file='/v/a b.fd'/></nvram></os>",
+         .uefi = true, .loader = "/fw/CODE.fd", .path = "/v/a b.fd", .format = "qcow2"},
+        {"<os><loader readonly='yes' type='pflash'>/fw/CODE.fd</loader>"
+         "<nvram type='block'><source dev='/dev/sdz'/></nvram></os>",
+         .uefi = true, .loader = "/fw/CODE.fd", .path = "/dev/sdz", .storage = "block"},
+        {"<os><loader readonly='yes' type='pflash'>/fw/CODE.fd</loader>"
+         "<nvram type='network'><source protocol='nbd' name='x'/></nvram></os>",
+         .uefi = true, .loader = "/fw/CODE.fd", .storage = "network"},
+        {"<os><loader readonly='yes' type='pflash' stateless='yes'>/fw/ALL.fd</loader></os>",
+         .uefi = true, .stateless = true, .loader = "/fw/ALL.fd"},
+        {"<os><loader readonly='no' type='pflash'>/v/ALL.fd</loader></os>", .uefi = true,
+         .combined = true, .loader = "/v/ALL.fd"},
+        {"<os firmware='bios'/>", .uefi = false},
+        {"<os><loader type='rom'>/fw/bios.bin</loader></os>", .uefi = false},
+        {"", .uefi = false},
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *xml = with_devices(cases[i].before, cases[i].devices);
-        g_autoptr(Domain) domain = domain_parse(xml, NULL);
+        g_autoptr(Domain) domain = parsed_with(cases[i].os, "");
+        g_autoptr(Domain) copy = domain_copy(domain);
+        const Firmware *firmware = copy->firmware;
 
-        assert_int_equal(domain->uefi, cases[i].uefi);
-        assert_int_equal(domain->tpm, cases[i].tpm);
+        assert_int_equal(firmware != NULL, cases[i].uefi);
+        assert_int_equal(domain_needs_vars(domain), cases[i].uefi && !cases[i].stateless);
+        if (!firmware)
+            continue;
+        assert_int_equal(firmware->automatic, cases[i].automatic);
+        assert_int_equal(firmware->secure, cases[i].secure);
+        assert_int_equal(firmware->stateless, cases[i].stateless);
+        assert_int_equal(firmware->combined, cases[i].combined);
+        assert_int_equal(g_strcmp0(firmware->loader, cases[i].loader), 0);
+        assert_int_equal(g_strcmp0(firmware->path, cases[i].path), 0);
+        assert_int_equal(g_strcmp0(firmware->template, cases[i].template), 0);
+        assert_string_equal(firmware->storage, cases[i].storage ? cases[i].storage : "file");
+        assert_string_equal(firmware->format, cases[i].format ? cases[i].format : "raw");
+    }
+}
+
+static void a_tpm_is_read_as_libvirt_writes_it(void **state)
+{
+    static const struct {
+        const char *devices;
+        bool needed;
+        const char *backend, *version, *secret;
+    } cases[] = {
+        {"<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>", true, "emulator",
+         "2.0", NULL},
+        {"<tpm model='tpm-tis'><backend type='emulator' version='1.2'>"
+         "<encryption secret='6dd3e4a5-1d76-44ce-961f-f119f5aad935'/></backend></tpm>",
+         true, "emulator", "1.2", "6dd3e4a5-1d76-44ce-961f-f119f5aad935"},
+        {"<tpm><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>", false,
+         "passthrough", "2.0", NULL},
+        {"<tpm model='tpm-crb'><backend type='external'/></tpm>", false, "external", "2.0", NULL},
+        {"", false, NULL, NULL, NULL},
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Domain) domain = parsed_with("", cases[i].devices);
+        g_autoptr(Domain) copy = domain_copy(domain);
+
+        assert_int_equal(domain_needs_tpm(copy), cases[i].needed);
+        assert_int_equal(copy->tpm != NULL, cases[i].backend != NULL);
+        if (!copy->tpm)
+            continue;
+        assert_string_equal(copy->tpm->backend, cases[i].backend);
+        assert_string_equal(copy->tpm->version, cases[i].version);
+        assert_int_equal(g_strcmp0(copy->tpm->secret, cases[i].secret), 0);
     }
 }
 
@@ -241,7 +317,7 @@ static void a_copy_has_everything(void **state)
     g_clear_pointer(&domain, domain_free);
     assert_string_equal(copy->home, "/h");
     assert_int_equal(copy->generation, 3);
-    assert_true(copy->uefi && disk->readonly && disk->mirror_ready && disk->chain_stated);
+    assert_true(copy->firmware && disk->readonly && disk->mirror_ready && disk->chain_stated);
     assert_string_equal(((ChainLink *)disk->chain->pdata[0])->path, "/d/b");
     assert_string_equal(disk->mirror_path, "/d/m");
 }
@@ -315,7 +391,7 @@ static void a_switch_changes_source_format_and_chain_and_nothing_else(void **sta
 
     g_ptr_array_add(switches, disk_switch_new("vda", "/d/a.id.qcow2", "qcow2"));
     g_ptr_array_add(switches, disk_switch_new("vdb", "/d/b.id.qcow2", "qcow2"));
-    changed = domain_xml_switch(xml, switches, NULL);
+    changed = domain_xml_switch(xml, &(const DomainChange){.switches = switches}, NULL);
     domain = domain_parse(changed, NULL);
     vda = domain_disk(domain, "vda");
     vdb = domain_disk(domain, "vdb");
@@ -334,7 +410,8 @@ static void an_unnamed_disk_keeps_its_chain(void **state)
 {
     g_autofree char *xml = two_disks();
     g_autoptr(GPtrArray) switches = one_switch("vdb", "/d/c");
-    g_autofree char *changed = domain_xml_switch(xml, switches, NULL);
+    g_autofree char *changed =
+        domain_xml_switch(xml, &(const DomainChange){.switches = switches}, NULL);
 
     assert_non_null(strstr(changed, "/d/z"));
 }
@@ -359,7 +436,8 @@ static void hostile_paths_come_through_xml_unharmed(void **state)
     for (unsigned i = 0; i < G_N_ELEMENTS(paths); i++) {
         g_autofree char *xml = two_disks();
         g_autoptr(GPtrArray) switches = one_switch("vda", paths[i]);
-        g_autofree char *changed = domain_xml_switch(xml, switches, NULL);
+        g_autofree char *changed =
+            domain_xml_switch(xml, &(const DomainChange){.switches = switches}, NULL);
         g_autoptr(Domain) domain = domain_parse(changed, NULL);
         g_autofree char *snapshot = domain_snapshot_xml("n", switches, NULL);
         g_autofree char *as_domain = with_devices("", snapshot);
@@ -368,7 +446,8 @@ static void hostile_paths_come_through_xml_unharmed(void **state)
         assert_string_equal(domain_disk(domain, "vda")->path, paths[i]);
         g_autoptr(Domain) embedded = domain_parse(as_domain, NULL);
         assert_non_null(embedded);
-        assert_true(domain_xml_same(xml, changed, switches, NULL));
+        assert_true(
+            domain_xml_same(xml, changed, &(const DomainChange){.switches = switches}, NULL));
         assert_non_null(metadata);
     }
 }
@@ -391,9 +470,60 @@ static void a_switch_that_does_not_fit_is_refused_and_named(void **state)
         g_autoptr(GPtrArray) switches = one_switch(cases[i].target, cases[i].path);
         g_autoptr(GError) error = NULL;
 
-        assert_null(domain_xml_switch(xml, switches, &error));
+        assert_null(domain_xml_switch(xml, &(const DomainChange){.switches = switches}, &error));
         assert_true(error_is(error, cases[i].code));
         assert_non_null(strstr(error->message, cases[i].target));
+    }
+}
+
+/* Each form of <nvram>, and none; and nothing else changes. */
+static void the_variables_move(void **state)
+{
+    static const struct {
+        const char *before, *after;
+    } cases[] = {
+        {"<os><type>hvm</type><loader type='pflash'>/c</loader><nvram template='/t'>/v/a.fd</nvram>"
+         "<boot dev='hd'/></os>",
+         "<nvram template=\"/t\">/v/b &amp; c.fd</nvram><boot dev=\"hd\"/>"},
+        {"<os><type>hvm</type><loader type='pflash'>/c</loader>"
+         "<nvram type='file'><source file='/v/a.fd'/></nvram></os>",
+         "<nvram type=\"file\"><source file=\"/v/b &amp; c.fd\"/></nvram>"},
+        {"<os firmware='efi'><type>hvm</type><boot dev='hd'/></os>",
+         "<type>hvm</type><nvram>/v/b &amp; c.fd</nvram><boot dev=\"hd\"/>"},
+        {"<os firmware='efi'><type>hvm</type><loader secure='yes'/><boot dev='hd'/></os>",
+         "<loader secure=\"yes\"/><nvram>/v/b &amp; c.fd</nvram><boot dev=\"hd\"/>"},
+    };
+    const DomainChange change = {.nvram = "/v/b & c.fd"};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *xml = with_devices(cases[i].before, "");
+        g_autofree char *changed = domain_xml_switch(xml, &change, NULL);
+        g_autoptr(Domain) domain = domain_parse(changed, NULL);
+
+        assert_non_null(strstr(changed, cases[i].after));
+        assert_string_equal(domain->firmware->path, "/v/b & c.fd");
+        assert_true(domain_xml_same(xml, changed, &change, NULL));
+        assert_false(domain_xml_same(xml, xml, &change, NULL));
+    }
+}
+
+static void variables_that_are_no_file_stay(void **state)
+{
+    static const char *const cases[] = {
+        "<os><type>hvm</type></os>",
+        "<os><loader type='pflash' stateless='yes'>/c</loader></os>",
+        "<os><loader type='pflash' readonly='no'>/c</loader></os>",
+        "<os><loader type='pflash'>/c</loader><nvram type='block'><source "
+        "dev='/dev/x'/></nvram></os>",
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *xml = with_devices(cases[i], "");
+        g_autoptr(GError) error = NULL;
+
+        assert_null(domain_xml_switch(xml, &(const DomainChange){.nvram = "/v/b"}, &error));
+        assert_true(error_is(error, ERR_INVALID));
+        assert_non_null(strstr(error->message, "/v/b"));
     }
 }
 
@@ -423,13 +553,14 @@ static void what_libvirt_normalises_is_the_same(void **state)
     };
     g_autofree char *xml = two_disks();
     g_autoptr(GPtrArray) switches = one_switch("vda", "/d/a.id.qcow2");
-    g_autofree char *changed = domain_xml_switch(xml, switches, NULL);
+    g_autofree char *changed =
+        domain_xml_switch(xml, &(const DomainChange){.switches = switches}, NULL);
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *after = replaced(changed, cases[i].from, cases[i].to);
         g_autoptr(GError) error = NULL;
 
-        if (!domain_xml_same(xml, after, switches, &error))
+        if (!domain_xml_same(xml, after, &(const DomainChange){.switches = switches}, &error))
             fail_msg("case %u: %s", i, error->message);
     }
 }
@@ -454,14 +585,15 @@ static void any_other_difference_is_drift(void **state)
     };
     g_autofree char *xml = two_disks();
     g_autoptr(GPtrArray) switches = one_switch("vda", "/d/a.id.qcow2");
-    g_autofree char *changed = domain_xml_switch(xml, switches, NULL);
+    g_autofree char *changed =
+        domain_xml_switch(xml, &(const DomainChange){.switches = switches}, NULL);
 
-    assert_true(domain_xml_same(xml, changed, switches, NULL));
+    assert_true(domain_xml_same(xml, changed, &(const DomainChange){.switches = switches}, NULL));
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *after = replaced(changed, cases[i].from, cases[i].to);
         g_autoptr(GError) error = NULL;
 
-        if (domain_xml_same(xml, after, switches, &error))
+        if (domain_xml_same(xml, after, &(const DomainChange){.switches = switches}, &error))
             fail_msg("case %u was not seen", i);
         assert_true(error_is(error, ERR_DRIFT));
         assert_non_null(strstr(error->message, "/domain"));
@@ -509,7 +641,10 @@ int main(void)
         cmocka_unit_test(a_stated_chain_is_read_nearest_first),
         cmocka_unit_test(an_empty_backing_store_states_the_end_of_the_chain),
         cmocka_unit_test(a_block_job_is_seen_in_its_mirror),
-        cmocka_unit_test(firmware_and_tpm_are_seen),
+        cmocka_unit_test(firmware_is_read_as_libvirt_writes_it),
+        cmocka_unit_test(a_tpm_is_read_as_libvirt_writes_it),
+        cmocka_unit_test(the_variables_move),
+        cmocka_unit_test(variables_that_are_no_file_stay),
         cmocka_unit_test(our_metadata_is_read_with_any_prefix),
         cmocka_unit_test(a_copy_has_everything),
         cmocka_unit_test(what_is_no_domain_is_refused),

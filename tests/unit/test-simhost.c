@@ -95,7 +95,8 @@ static void redefine(SimHost *host, const char *path)
 
     assert_true(simhost_inspect(host, VM, &facts, NULL));
     g_ptr_array_add(switches, disk_switch_new("vda", path, "qcow2"));
-    g_autofree char *xml = domain_xml_switch(facts.inactive, switches, NULL);
+    g_autofree char *xml =
+        domain_xml_switch(facts.inactive, &(const DomainChange){.switches = switches}, NULL);
     assert_true(simhost_define(host, VM, xml, NULL));
 }
 

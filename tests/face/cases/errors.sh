@@ -19,7 +19,7 @@ vms:
     disks: [{target: vda, path: images/deaf.qcow2, capacity: 67108864}]
   - name: efi
     uuid: 44444444-4444-4444-8444-444444444444
-    uefi: true
+    firmware: loader
     disks: [{target: vda, path: images/efi.qcow2, capacity: 67108864}]
   - name: remote
     uuid: 55555555-5555-4555-8555-555555555555
