@@ -173,6 +173,8 @@ static void done(const GError *error, void *data)
     answer(action, error);
     if (action->answer.holds_directory)
         notifier_unpark(action->face->notifier, action->uuid);
+    if (action->answer.holds_root)
+        notifier_unpark(action->face->notifier, "");
     action_unref(action);
 }
 
@@ -231,6 +233,8 @@ void act_submit(Face *face, fuse_req_t req, Request *request, char *operation, A
     request->operation = operation;
     if (answer.holds_directory)
         notifier_park(face->notifier, action->uuid);
+    if (answer.holds_root)
+        notifier_park(face->notifier, "");
     start_pending(face->actions, action);
     set_ticket(face->actions, action, engine_submit(face->engine, request, done, action));
     action_unref(action);

@@ -18,6 +18,7 @@ typedef struct {
     void *data;
     GDestroyNotify free_data;
     int (*errno_of)(const GError *error); /* NULL: errmap_errno */
+    bool holds_root;                      /* and so the directory of all VMs */
     bool holds_directory; /* the kernel holds a directory of the VM until the answer: park its
                              notifications */
 } Answer;

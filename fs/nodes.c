@@ -93,7 +93,11 @@ static const Node nodes[] = {
      .show = show_orphan,
      .drop = request_free_orphan},
 
-    {.pattern = "<vm>", .scope = SCOPE_VM, .mode = WORK, .link = request_revert},
+    {.pattern = "<vm>",
+     .scope = SCOPE_VM,
+     .mode = WORK,
+     .move = request_move,
+     .link = request_revert},
     {.pattern = "<vm>/uuid", .scope = SCOPE_VM, .mode = TEXT, .show = show_uuid},
     {.pattern = "<vm>/state",
      .scope = SCOPE_VM,

@@ -12,7 +12,7 @@ struct Notifier {
     GMutex lock;
     GCond wake;
     /* below: under lock */
-    GHashTable *parked; /* uuid → number of operations that hold a directory */
+    GHashTable *parked; /* uuid → number of operations that hold a directory; "" the root */
     bool dirty, stopping;
 };
 
@@ -113,6 +113,13 @@ static bool is_parked(Notifier *notifier, const char *uuid)
     return parked;
 }
 
+/* Is the directory held that has the name of this VM, which comes or goes? */
+static bool is_root_parked(Notifier *notifier, const VmView *before, const VmView *now)
+{
+    return (!now || strcmp(place_vm_name(before), place_vm_name(now)) != 0) &&
+           is_parked(notifier, "");
+}
+
 static void tell_old_ones(Notifier *notifier, const HostView *host)
 {
     GHashTableIter iter;
@@ -122,7 +129,8 @@ static void tell_old_ones(Notifier *notifier, const HostView *host)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const VmView *before = value;
         const VmView *now = host_view_of_uuid(host, before->uuid);
-        if (now == before || is_parked(notifier, before->uuid))
+        if (now == before || is_parked(notifier, before->uuid) ||
+            is_root_parked(notifier, before, now))
             continue;
         tell_vm(notifier, before, now);
         if (now)

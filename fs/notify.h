@@ -15,6 +15,6 @@ void notifier_free(Notifier *notifier);
 
 /* Some view was replaced. */
 void notifier_changed(Notifier *notifier);
-/* An operation that holds a directory of the VM begins; is answered. */
+/* An operation that holds a directory of the VM begins; is answered. @uuid "": that of all VMs. */
 void notifier_park(Notifier *notifier, const char *uuid);
 void notifier_unpark(Notifier *notifier, const char *uuid);

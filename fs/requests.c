@@ -21,22 +21,35 @@ Request *request_create(const Place *directory, const char *name, mode_t mode, G
 }
 
 /* mv prints nonsense for EINVAL: to a name that is none, moving is never possible (design 2.2). */
-static bool is_name(const char *name, GError **error)
+static bool is_name(bool (*check)(const char *name, GError **error), const char *name,
+                    GError **error)
 {
     g_autoptr(GError) why = NULL;
 
-    if (name_check(name, &why) || !error_is(why, ERR_INVALID))
+    if (check(name, &why))
         return true;
-    g_set_error_literal(error, VMSNAPFS_ERROR, ERR_FORBIDDEN, why->message);
+    if (!error_is(why, ERR_INVALID))
+        g_propagate_error(error, g_steal_pointer(&why));
+    else
+        g_set_error_literal(error, VMSNAPFS_ERROR, ERR_FORBIDDEN, why->message);
     return false;
 }
 
 Request *request_rename(const Place *place, const char *new_name, GError **error)
 {
-    if (!is_name(new_name, error))
+    if (!is_name(name_check, new_name, error))
         return NULL;
     Request *request = request_at(place, REQUEST_RENAME);
     str_set(&request->name, place->snapshot->name);
+    str_set(&request->new_name, new_name);
+    return request;
+}
+
+Request *request_move(const Place *place, const char *new_name, GError **error)
+{
+    if (!is_name(vm_name_check, new_name, error))
+        return NULL;
+    Request *request = request_at(place, REQUEST_MOVE);
     str_set(&request->new_name, new_name);
     return request;
 }

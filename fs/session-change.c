@@ -344,9 +344,11 @@ static void reply_moved_link(Face *face, fuse_req_t req, void *data)
     fuse_reply_err(req, 0);
 }
 
-static Answer answer_move(const Place *place)
+static Answer answer_move(const Inode *directory, const Place *place)
 {
-    Answer answer = {.errno_of = errmap_rename_errno, .holds_directory = true};
+    Answer answer = {.errno_of = errmap_rename_errno,
+                     .holds_root = directory->id == FUSE_ROOT_ID,
+                     .holds_directory = true};
 
     if (place->link_name) {
         MovedLink *moved = g_new0(MovedLink, 1);
@@ -377,7 +379,7 @@ static void move(fuse_req_t req, const Inode *directory, const Node *node, const
 
     if (request)
         act_submit(session_face(req), req, request, g_steal_pointer(&operation),
-                   answer_move(place));
+                   answer_move(directory, place));
     else
         act_refuse(session_face(req), req, place_uuid(place), operation, errmap_rename_errno(error),
                    error);
@@ -392,7 +394,9 @@ static void forbid_move_away(fuse_req_t req, const Inode *directory, const Place
     if (target)
         sweep_refused_move(face->sweep, act_caller(req), target->uuid, new_name);
     session_forbid(req, "mv", directory->node, place, name,
-                   "cannot be moved to another directory: a snapshot belongs to its VM");
+                   directory->id == FUSE_ROOT_ID
+                       ? "cannot be moved into a directory: a VM stays at the top of the tree"
+                       : "cannot be moved to another directory: a snapshot belongs to its VM");
 }
 
 void session_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
@@ -412,7 +416,7 @@ void session_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_in
         fuse_reply_err(req, ENOENT);
     else if (!node->move)
         session_forbid(req, "mv", directory->node, &place, name,
-                       "cannot be moved: only snapshots can be renamed");
+                       "cannot be moved: only snapshots and VMs can be renamed");
     else if (new_parent != parent)
         forbid_move_away(req, directory, &place, name, new_parent, new_name);
     else

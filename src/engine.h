@@ -135,6 +135,7 @@ typedef enum {
     REQUEST_JOB_BANDWIDTH, /* job, number bytes/s */
     REQUEST_ADOPT,         /* uid, mode (of what is found) */
     REQUEST_FREE,          /* text = path of an orphan; vm is "" */
+    REQUEST_MOVE,          /* new_name: of the VM itself */
     REQUEST_RESCAN,        /* look at the VM again; answered when the fresh view is out */
     REQUEST_KINDS          /* how many there are */
 } RequestKind;

@@ -6,11 +6,11 @@
 #define ID_LENGTH     10
 #define FILE_NAME_MAX 255
 
-static bool refuse_name(GError **error, ErrorCode code, const char *name, const char *why)
+static bool refuse_name(GError **error, const char *what, const char *name, const char *why)
 {
     g_autofree char *shown = text_escape(name);
 
-    g_set_error(error, VMSNAPFS_ERROR, (int)code, "\"%s\" is no name for a snapshot: %s", shown,
+    g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "\"%s\" is no name for a %s: %s", shown, what,
                 why);
     return false;
 }
@@ -24,24 +24,40 @@ static bool has_control(const char *text)
     return false;
 }
 
-bool name_check(const char *name, GError **error)
+static bool check_name(const char *what, const char *name, GError **error)
 {
     if (strlen(name) > NAME_MAX_BYTES) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_NAME_TOO_LONG,
-                    "a snapshot name of %zu bytes is too long: use at most %d", strlen(name),
+                    "a %s name of %zu bytes is too long: use at most %d", what, strlen(name),
                     NAME_MAX_BYTES);
         return false;
     }
     if (!*name)
-        return refuse_name(error, ERR_INVALID, name, "it is empty");
+        return refuse_name(error, what, name, "it is empty");
     if (*name == '.' || *name == '-')
-        return refuse_name(error, ERR_INVALID, name, "it may not begin with \".\" or \"-\"");
+        return refuse_name(error, what, name, "it may not begin with \".\" or \"-\"");
     if (strchr(name, '/'))
-        return refuse_name(error, ERR_INVALID, name, "it may not contain \"/\"");
+        return refuse_name(error, what, name, "it may not contain \"/\"");
     if (!g_utf8_validate(name, -1, NULL))
-        return refuse_name(error, ERR_INVALID, name, "it is not UTF-8");
+        return refuse_name(error, what, name, "it is not UTF-8");
     if (has_control(name))
-        return refuse_name(error, ERR_INVALID, name, "it may not contain control characters");
+        return refuse_name(error, what, name, "it may not contain control characters");
+    return true;
+}
+
+bool name_check(const char *name, GError **error)
+{
+    return check_name("snapshot", name, error);
+}
+
+bool vm_name_check(const char *name, GError **error)
+{
+    if (!check_name("VM", name, error))
+        return false;
+    if (g_str_equal(name, "README") || g_uuid_string_is_valid(name))
+        return refuse_name(error, "VM", name, "it means something else here");
+    if (strspn(name, " ") == strlen(name))
+        return refuse_name(error, "VM", name, "libvirt would not read it again");
     return true;
 }
 

@@ -10,6 +10,9 @@
 /* A legal snapshot name? ERR_NAME_TOO_LONG over 200 bytes; ERR_INVALID: empty, leading '.' or '-',
  * '/', control characters (also U+0080…U+009F), not UTF-8. */
 bool name_check(const char *name, GError **error);
+/* A legal name for a VM? The same, and it is not README, no uuid and not of spaces alone. What is
+ * no name for libvirt either, it refuses itself. */
+bool vm_name_check(const char *name, GError **error);
 
 /* An id of 10 characters [a-z0-9] (first one a letter) from 64 bits of randomness. New string. */
 char *names_make_id(uint64_t random);

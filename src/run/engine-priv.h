@@ -2,7 +2,8 @@
  *
  * The parts: engine.c is the door's life, submit.c what comes in, engine-host.c the list of VMs and
  * the hypervisor's events, engine-vm.c one VM and what is published, queue.c the order of work on
- * one VM, work.c what a request does, power.c the state file, merge.c the work that removals leave,
+ * one VM, work.c what a request does, power.c the state file, life.c a VM's own
+ * name, merge.c the work that removals leave,
  * merge-jobs.c its jobs, thaw-job.c that of a guest that is to be thawed, job.c one job,
  * configure.c the configuration, engine-orphans.c files that nobody needs, refresh.c and view.c the
  * views, retry.c what is tried again, events.c the JSON lines, errors.c the rings, stats.c the
@@ -228,6 +229,16 @@ bool work_run(EngineVm *vm, Work *work, GError **error);
 /* Log it, put a failure into the rings, call back, free. */
 void work_answer(Engine *engine, EngineVm *vm, Work *work, const GError *error);
 void work_answer_task(Engine *engine, EngineVm *vm, Work *work);
+/* A work in its lane, for its hooks. */
+typedef struct {
+    EngineVm *vm;
+    Work *work;
+} WorkRunning;
+/* VmHooks.interrupted, of a WorkRunning. Asked before each effect up to the commit point: who is
+ * told no has it done. */
+bool work_is_interrupted(void *running);
+/* ERR_BUSY if a merge runs: it may have been accepted while this waited in the queue. */
+bool work_check_idle(EngineVm *vm, GError **error);
 /* Job requests, and a look: beside the lanes. */
 void work_drop_job(Engine *engine, EngineVm *vm, Work *work);
 void work_set_bandwidth(Engine *engine, EngineVm *vm, Work *work);
@@ -236,6 +247,10 @@ void work_rescan(Engine *engine, EngineVm *vm, Work *work);
 /* ---- power.c ---- */
 
 bool power_run(EngineVm *vm, Work *work, GError **error);
+
+/* ---- life.c ---- */
+
+bool life_move(EngineVm *vm, Work *work, GError **error);
 
 /* ---- job.c ---- */
 

@@ -153,6 +153,32 @@ bool ledger_record(Vm *vm, const Step *step, GError **error)
     return recorded;
 }
 
+static bool note_name_locked(Vm *vm, GError **error)
+{
+    g_autoptr(Catalog) next = NULL;
+
+    if (!vm->home || vm->catalog->generation == 0 || g_strcmp0(vm->catalog->name, vm->name) == 0)
+        return true;
+    next = catalog_copy(vm->catalog);
+    g_free(next->name);
+    next->name = g_strdup(vm->name);
+    if (!save_locked(vm, next, error))
+        return false;
+    swap_locked(vm, g_steal_pointer(&next), read_text(vm));
+    return true;
+}
+
+void ledger_note_name(Vm *vm)
+{
+    g_autoptr(GError) cause = NULL;
+
+    g_mutex_lock(&vm->lock);
+    bool noted = note_name_locked(vm, &cause);
+    g_mutex_unlock(&vm->lock);
+    if (!noted)
+        ledger_complain(vm, "its new name could not be written into its catalog", cause);
+}
+
 /* ---- home and lock ---- */
 
 static bool lock_locked(Vm *vm, GError **error)

@@ -20,6 +20,9 @@ void ledger_unlock(Vm *vm);
 bool ledger_settle_home(Vm *vm, const char *home, GError **error);
 
 bool ledger_record(Vm *vm, const Step *step, GError **error);
+/* Have the catalog say the name that the VM has now. The name says nothing to us, so a failure is
+ * only logged: the next record says it, too. */
+void ledger_note_name(Vm *vm);
 bool ledger_record_locked(Vm *vm, const Step *step, GError **error);
 
 /* The journal of the operation: opened before its first step, marked after each, cleared at the

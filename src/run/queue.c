@@ -48,6 +48,7 @@ static bool may_run_beside(const Work *work)
     case REQUEST_JOB_DROP:
     case REQUEST_JOB_BANDWIDTH:
     case REQUEST_ADOPT:
+    case REQUEST_MOVE:
     case REQUEST_RESCAN:
     case REQUEST_FREE:
     case REQUEST_KINDS:
@@ -97,7 +98,8 @@ static void answer_early_locked(EngineVm *vm, Work *work, GError *error)
 static bool has_not_begun(const EngineVm *vm, const Work *work)
 {
     return vm->running == work && !work->begun && !work->answered &&
-           (work->request->kind == REQUEST_CREATE || work->request->kind == REQUEST_REVERT);
+           (work->request->kind == REQUEST_CREATE || work->request->kind == REQUEST_REVERT ||
+            work->request->kind == REQUEST_MOVE);
 }
 
 void queue_give_up_locked(EngineVm *vm, Work *work, GError *error)

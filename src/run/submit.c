@@ -31,7 +31,7 @@ const char *request_kind_name(RequestKind kind)
         [REQUEST_POLICY] = "policy",     [REQUEST_POWER] = "power",
         [REQUEST_JOB_DROP] = "job_drop", [REQUEST_JOB_BANDWIDTH] = "job_bandwidth",
         [REQUEST_RESCAN] = "rescan",     [REQUEST_ADOPT] = "adopt",
-        [REQUEST_FREE] = "free",
+        [REQUEST_FREE] = "free",         [REQUEST_MOVE] = "move",
     };
 
     G_STATIC_ASSERT(G_N_ELEMENTS(names) == REQUEST_KINDS);
@@ -57,12 +57,17 @@ static EngineTask task_beside(const Work *work)
                                            : NULL;
 }
 
+static bool waits_for_no_job(RequestKind kind)
+{
+    return kind == REQUEST_CREATE || kind == REQUEST_REVERT || kind == REQUEST_ADOPT ||
+           kind == REQUEST_MOVE;
+}
+
 static GError *refuse_busy_locked(EngineVm *vm, const Work *work)
 {
     EngineJob *job = merge_running_locked(vm);
 
-    if (!job || (work->request->kind != REQUEST_CREATE && work->request->kind != REQUEST_REVERT &&
-                 work->request->kind != REQUEST_ADOPT))
+    if (!job || !waits_for_no_job(work->request->kind))
         return NULL;
     return g_error_new(
         VMSNAPFS_ERROR, ERR_BUSY,
@@ -97,10 +102,16 @@ static GError *refuse_locked(Engine *engine, EngineVm *vm, const Work *work)
     return refuse_busy_locked(vm, work);
 }
 
+/* Meanwhile the kernel holds a directory in which much is looked up (design 2.4). */
+static bool has_to_be_quick(RequestKind kind)
+{
+    return kind == REQUEST_REVERT || kind == REQUEST_MOVE;
+}
+
 static void take_locked(Engine *engine, EngineVm *vm, Work *work)
 {
     unsigned wait_ms =
-        work->request->kind == REQUEST_REVERT ? engine->revert_wait_ms : engine->answer_wait_ms;
+        has_to_be_quick(work->request->kind) ? engine->revert_wait_ms : engine->answer_wait_ms;
 
     work->answer_by = work->since + wait_ms * G_TIME_SPAN_MILLISECOND;
     g_hash_table_insert(engine->tickets, &work->ticket, work);

@@ -75,15 +75,9 @@ static void note_failure(EngineVm *vm, const GError *error)
     g_mutex_unlock(&vm->engine->lock);
 }
 
-typedef struct {
-    EngineVm *vm;
-    Work *work;
-} Running;
-
-/* Asked before each effect up to the commit point: who is told no has it done. */
-static bool hook_interrupted(void *data)
+bool work_is_interrupted(void *data)
 {
-    const Running *running = data;
+    const WorkRunning *running = data;
     Engine *engine = running->vm->engine;
 
     g_mutex_lock(&engine->lock);
@@ -100,8 +94,7 @@ static void set_changing(EngineVm *vm, bool changing)
     g_mutex_unlock(&vm->engine->lock);
 }
 
-/* A merge may have been accepted while this waited in the queue. */
-static bool check_idle(EngineVm *vm, GError **error)
+bool work_check_idle(EngineVm *vm, GError **error)
 {
     g_mutex_lock(&vm->engine->lock);
     EngineJob *job = merge_running_locked(vm);
@@ -116,10 +109,10 @@ static bool check_idle(EngineVm *vm, GError **error)
 static bool run_create(EngineVm *vm, Work *work, GError **error)
 {
     const Request *request = work->request;
-    Running running = {vm, work};
-    const VmHooks hooks = {.interrupted = hook_interrupted, .data = &running};
+    WorkRunning running = {vm, work};
+    const VmHooks hooks = {.interrupted = work_is_interrupted, .data = &running};
 
-    if (!check_idle(vm, error) || !thaw_check(vm, error))
+    if (!work_check_idle(vm, error) || !thaw_check(vm, error))
         return false;
     set_changing(vm, true);
     bool created = vm_create(vm->vm, request->name, request->text, request->uid, request->mode,
@@ -157,12 +150,12 @@ static void start_reverted(EngineVm *vm, const Request *revert)
 static bool run_revert(EngineVm *vm, Work *work, GError **error)
 {
     const Request *request = work->request;
-    Running running = {vm, work};
+    WorkRunning running = {vm, work};
     const VmHooks hooks = {
-        .interrupted = hook_interrupted, .data = &running, .answer_by = work->answer_by};
+        .interrupted = work_is_interrupted, .data = &running, .answer_by = work->answer_by};
     g_autoptr(GError) cause = NULL;
 
-    if (!check_idle(vm, error))
+    if (!work_check_idle(vm, error))
         return false;
     set_changing(vm, true);
     bool reverted = vm_revert(vm->vm, request->name, request->operation, &hooks, error);
@@ -182,11 +175,11 @@ static bool run_revert(EngineVm *vm, Work *work, GError **error)
 static bool run_adopt(EngineVm *vm, Work *work, GError **error)
 {
     const Request *request = work->request;
-    Running running = {vm, work};
-    const VmHooks hooks = {.interrupted = hook_interrupted, .data = &running};
+    WorkRunning running = {vm, work};
+    const VmHooks hooks = {.interrupted = work_is_interrupted, .data = &running};
     g_autoptr(GError) cause = NULL;
 
-    if (!check_idle(vm, error) ||
+    if (!work_check_idle(vm, error) ||
         !vm_adopt(vm->vm, request->uid, request->mode, request->operation, &hooks, error))
         return false;
     /* Hidden snapshots may have come to be needed no more. */
@@ -304,6 +297,7 @@ static const struct {
     [REQUEST_REVERT] = {run_revert, true}, [REQUEST_DESCRIBE] = {run_describe, false},
     [REQUEST_MODE] = {run_mode, false},    [REQUEST_POLICY] = {run_policy, false},
     [REQUEST_POWER] = {power_run, true},   [REQUEST_ADOPT] = {run_adopt, true},
+    [REQUEST_MOVE] = {life_move, true},
 };
 
 static void run_simple(EngineVm *vm, Work *work, GError **error)

@@ -78,7 +78,7 @@ rename_goes_nowhere_else_and_never_says_exdev_or_einval() {
     same "onto another one" EEXIST "$(errno_of 'os.rename(mnt + "/web01/snapshots/a", mnt + "/web01/snapshots/b")')"
     same "to an illegal name" EPERM "$(errno_of 'os.rename(mnt + "/web01/snapshots/a", mnt + "/web01/snapshots/.a")')"
     same "to a long name" ENAMETOOLONG "$(errno_of 'os.rename(mnt + "/web01/snapshots/a", mnt + "/web01/snapshots/" + "n" * 201)')"
-    same "a VM" EPERM "$(errno_of 'os.rename(mnt + "/web01", mnt + "/web02")')"
+    same "a VM, into another" EPERM "$(errno_of 'os.rename(mnt + "/web01", mnt + "/db01/web01")')"
     same "a file" EPERM "$(errno_of 'os.rename(mnt + "/web01/uuid", mnt + "/web01/uuid2")')"
     same "onto itself" ok "$(errno_of 'os.rename(mnt + "/web01/snapshots/a", mnt + "/web01/snapshots/a")')"
     refuses "Operation not permitted" mv "$S/a" "$S/b"
@@ -105,6 +105,8 @@ for old in things:
     for new in things + news:
         if old == new or new.startswith(old + "/") or old.startswith(new + "/"):
             continue  # the kernel's own answers: nothing to do, its own child, not empty
+        if (old, new) == ("web01", "new"):
+            continue  # the one that is possible: tests/face/cases/vms.sh
         try:
             os.rename(mnt + "/" + old, mnt + "/" + new)
             sys.exit("%s was moved to %s" % (old, new))
