@@ -60,6 +60,14 @@ static bool apply_thawed(const Step *step, Catalog *catalog, GError **error)
     return true;
 }
 
+/* --- the VM's own variable store --- */
+
+static bool apply_nvram(const Step *step, Catalog *catalog, GError **error)
+{
+    str_set(&catalog->vars, step_get(step, "path"));
+    return true;
+}
+
 /* --- create --- */
 
 static uint64_t sub_number(const Step *step, const char *prefix, const char *disk)
@@ -287,7 +295,7 @@ static const Apply applies[N_STEP_KINDS] = {
     [STEP_RECORD_REMOVED] = apply_removed,   [STEP_RECORD_FAILED] = apply_failed,
     [STEP_RECORD_WARNING] = apply_warning,   [STEP_RECORD_ATTACHED] = apply_attached,
     [STEP_RECORD_FOUND] = apply_found,       [STEP_RECORD_LAYERS] = apply_layers,
-    [STEP_RECORD_TREE] = apply_tree,
+    [STEP_RECORD_TREE] = apply_tree,         [STEP_RECORD_NVRAM] = apply_nvram,
 };
 
 static bool is_needed(const Catalog *catalog, const Disk *disk)

@@ -210,6 +210,12 @@ static const StepInfo infos[N_STEP_KINDS] = {
                           .keys =
                               KEYS(MAYBE("current", VALUE_ID), ANY_SNAPSHOT("parent", VALUE_ID)),
                           .record = true},
+    [STEP_RECORD_NVRAM] = {.word = "record-nvram",
+                           .doc =
+                               "the VM's own variable store is there, at `path`; left out: it is "
+                               "not known any more, a start may make a new one",
+                           .keys = KEYS(MAYBE("path", VALUE_PATH)),
+                           .record = true},
 };
 
 static const char *const plan_words[N_PLAN_KINDS] = {

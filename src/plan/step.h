@@ -47,6 +47,7 @@ typedef enum {
     STEP_RECORD_FOUND,
     STEP_RECORD_LAYERS,
     STEP_RECORD_TREE,
+    STEP_RECORD_NVRAM,
     N_STEP_KINDS,
 } StepKind;
 

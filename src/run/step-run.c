@@ -159,6 +159,7 @@ static const StepRun runs[N_STEP_KINDS] = {
     [STEP_RECORD_FOUND] = run_record,
     [STEP_RECORD_LAYERS] = run_record,
     [STEP_RECORD_TREE] = run_record,
+    [STEP_RECORD_NVRAM] = run_record,
 };
 
 bool step_run(Operation *op, const Step *step, GError **error)

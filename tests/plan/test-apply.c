@@ -97,6 +97,16 @@ static void labels_change_only_themselves(void **state)
     assert_int_equal(g_hash_table_size(scene->catalog->policy), 0);
 }
 
+static void the_store_that_was_seen_is_known_until_it_is_reset(void **state)
+{
+    g_autoptr(Scene) scene = two_snapshots();
+
+    apply_taken(scene, make(STEP_RECORD_NVRAM, "path", "/i/web_VARS.fd", NULL));
+    assert_string_equal(scene->catalog->vars, "/i/web_VARS.fd");
+    apply_taken(scene, make(STEP_RECORD_NVRAM, NULL));
+    assert_null(scene->catalog->vars);
+}
+
 static void a_warning_stands_once(void **state)
 {
     g_autoptr(Scene) scene = two_snapshots();
@@ -222,6 +232,7 @@ int main(void)
         cmocka_unit_test(creating_freezes_the_active_layer),
         cmocka_unit_test(steps_that_are_no_records_change_nothing),
         cmocka_unit_test(labels_change_only_themselves),
+        cmocka_unit_test(the_store_that_was_seen_is_known_until_it_is_reset),
         cmocka_unit_test(a_warning_stands_once),
         cmocka_unit_test(a_failed_removal_gives_way_to_a_name_taken_meanwhile),
         cmocka_unit_test(merging_gives_the_dependant_the_file_below),

@@ -46,6 +46,7 @@ static const char *const lines[] = {
     "format.bbbbbbbbbb=qcow2 capacity.bbbbbbbbbb=512 parent.bbbbbbbbbb=cccccccccc "
     "path.cccccccccc=/i/c format.cccccccccc=raw capacity.cccccccccc=512 owner.cccccccccc=" ID,
     "record-tree current=" ID " parent." ID "=dddddddddd",
+    "record-nvram path=/i/web_VARS.fd",
 };
 
 static char *whole_plan(void)
