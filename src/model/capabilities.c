@@ -81,13 +81,13 @@ static bool lists(const xmlNode *parent, const char *name, const char *value)
     return false;
 }
 
-/* Either a loader that it knows to be there, or one that it can choose by itself. */
+/* Loaders that are there. That firmware='efi' is listed, and Secure Boot, says only that there are
+ * descriptors: they may be left of firmware that is gone. */
 static bool has_uefi(const xmlNode *os)
 {
     const xmlNode *loader = xml_child(os, "loader");
 
-    return lists(os, "firmware", "efi") ||
-           (xml_child(loader, "value") && lists(loader, "type", "pflash"));
+    return xml_child(loader, "value") && lists(loader, "type", "pflash");
 }
 
 Capabilities *capabilities_parse(const char *xml, GError **error)
@@ -101,7 +101,8 @@ Capabilities *capabilities_parse(const char *xml, GError **error)
         return NULL;
     capabilities = capabilities_new();
     capabilities->uefi = has_uefi(os);
-    capabilities->secure_boot = lists(xml_child(os, "loader"), "secure", "yes");
+    capabilities->secure_boot =
+        capabilities->uefi && lists(xml_child(os, "loader"), "secure", "yes");
     capabilities->tpm =
         lists(xml_child(xml_child(root, "devices"), "tpm"), "backendModel", "emulator");
     return capabilities;

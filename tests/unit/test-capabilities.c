@@ -27,7 +27,7 @@ static void abilities_are_read(void **state)
         {"<value>efi</value>", "<value>/fw/CODE.fd</value>", "yes", "emulator", true, true, true},
         {"<value>bios</value>", "<value>/fw/CODE.fd</value>", "no", "passthrough", true, false,
          false},
-        {"<value>bios</value><value>efi</value>", "", "no", "emulator", true, false, true},
+        {"<value>bios</value><value>efi</value>", "", "yes", "emulator", false, false, true},
         {"", "", "no", "", false, false, false},
     };
 
