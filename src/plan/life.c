@@ -27,6 +27,5 @@ static bool check_no_libvirt_snapshots(const Observation *observation, const cha
 bool plan_check_rename(const Observation *observation, GError **error)
 {
     return check_persistent(observation, error) && check_off(observation, "renamed", error) &&
-           check_no_libvirt_snapshots(observation, "renamed", error) &&
-           check_no_firmware_state(observation, "a new name", error);
+           check_no_libvirt_snapshots(observation, "renamed", error);
 }

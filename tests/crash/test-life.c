@@ -4,9 +4,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "lab.h"
+#include "plan/firmware.h"
 #include "run/vm-life.h"
 
 #define OTHER "another name"
@@ -97,6 +99,108 @@ static void a_move_is_cut_everywhere(void **state)
     break_moves("w c1 w c2 w");
 }
 
+/* ---- variables ---- */
+
+#define OLD_STORE SIM_NVRAM_DIRECTORY "/web01_VARS.fd"
+
+static Lab *uefi_lab(SimFirmware firmware)
+{
+    Lab *lab = lab_new(1, 5);
+
+    simhost_set_firmware(lab->host, LAB_UUID, firmware, false);
+    simhost_set_state(lab->host, OLD_STORE, "the keys");
+    return lab;
+}
+
+/* What a start would use: the path that the definition says, or the one that libvirt makes of the
+ * name. */
+static char *used_store(Lab *lab)
+{
+    g_autofree char *live = NULL, *inactive = NULL, *foreign = NULL;
+    HvDomain *domain = NULL;
+    unsigned snapshots;
+
+    assert_true(lab->hv->ops->inspect(lab->hv, LAB_UUID, &domain, &live, &inactive, &foreign,
+                                      &snapshots, NULL));
+    hv_domain_free(domain);
+    g_autoptr(Domain) parsed = domain_parse(inactive, NULL);
+    g_autoptr(Capabilities) capabilities = lab->hv->ops->capabilities(lab->hv, NULL);
+    return firmware_vars_path(NULL, parsed, capabilities, NULL);
+}
+
+static void assert_keeps_its_keys(Lab *lab)
+{
+    g_autofree char *path = used_store(lab);
+    g_autoptr(GBytes) content = simhost_state_content(lab->host, path);
+
+    assert_non_null(content);
+    assert_memory_equal(g_bytes_get_data(content, NULL), "the keys", strlen("the keys"));
+}
+
+static unsigned effects_of_a_uefi_move(SimFirmware firmware)
+{
+    g_autoptr(Lab) lab = uefi_lab(firmware);
+    g_autoptr(GError) error = NULL;
+
+    fault_arm(lab->fault, FAULT_NONE, 0);
+    if (!move_vm(lab, &error))
+        fail_msg("%s", error->message);
+    assert_keeps_its_keys(lab);
+    return fault_calls(lab->fault);
+}
+
+static void break_uefi_moves(SimFirmware firmware)
+{
+    unsigned effects = effects_of_a_uefi_move(firmware);
+
+    for (unsigned call = 1; call <= effects; call++)
+        for (guint i = 0; i < G_N_ELEMENTS(modes); i++) {
+            g_autoptr(Lab) lab = uefi_lab(firmware);
+
+            fault_arm(lab->fault, modes[i], call);
+            move_vm(lab, NULL);
+            lab_restart(lab);
+            assert_keeps_its_keys(lab);
+            assert_true(lab_start(lab));
+            lab_stop(lab);
+            assert_keeps_its_keys(lab);
+            g_autofree char *name = name_in_libvirt(lab);
+            assert_true(g_str_equal(name, OTHER) || move_vm(lab, NULL));
+            assert_keeps_its_keys(lab);
+        }
+}
+
+static void variables_stay_in_both_styles_of_definition_NV_23(void **state)
+{
+    break_uefi_moves(SIM_LOADER);
+    break_uefi_moves(SIM_EFI);
+}
+
+/* Nothing of somebody else's comes to be its own by a name. */
+static void a_store_that_bears_the_new_name_is_left_alone(void **state)
+{
+    g_autoptr(Lab) lab = lab_new(1, 5);
+
+    simhost_set_firmware(lab->host, LAB_UUID, SIM_EFI, false);
+    simhost_set_state(lab->host, SIM_NVRAM_DIRECTORY "/" OTHER "_VARS.fd", "of somebody else");
+    assert_true(move_vm(lab, NULL));
+    g_autofree char *path = used_store(lab);
+    assert_string_equal(path, OLD_STORE);
+}
+
+static void the_store_that_libvirt_would_use_is_kept(void **state)
+{
+    g_autoptr(Lab) lab = uefi_lab(SIM_EFI);
+
+    /* virsh domrename lost it, and a start made a new one. */
+    assert_true(lab->hv->ops->rename(lab->hv, LAB_UUID, "in between", NULL));
+    assert_true(vm_open(lab->vm, NULL));
+    simhost_set_state(lab->host, SIM_NVRAM_DIRECTORY "/in between_VARS.fd", "newer");
+    assert_true(move_vm(lab, NULL));
+    g_autofree char *path = used_store(lab);
+    assert_string_equal(path, SIM_NVRAM_DIRECTORY "/in between_VARS.fd");
+}
+
 static void the_catalog_follows_the_name(void **state)
 {
     g_autoptr(Lab) lab = lab_after("w c1");
@@ -152,6 +256,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_move_is_cut_everywhere),
+        cmocka_unit_test(variables_stay_in_both_styles_of_definition_NV_23),
+        cmocka_unit_test(a_store_that_bears_the_new_name_is_left_alone),
+        cmocka_unit_test(the_store_that_libvirt_would_use_is_kept),
         cmocka_unit_test(the_catalog_follows_the_name),
         cmocka_unit_test(a_vm_without_snapshots_gets_no_catalog_by_its_name),
         cmocka_unit_test(a_name_that_was_taken_in_this_moment_is_refused),
