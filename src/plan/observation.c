@@ -45,6 +45,26 @@ Observation *observation_new(void)
     return observation;
 }
 
+void vars_facts_free(VarsFacts *facts)
+{
+    if (!facts)
+        return;
+    g_free(facts->path);
+    g_free(facts->template);
+    g_free(facts->error);
+    g_free(facts);
+}
+
+void tpm_facts_free(TpmFacts *facts)
+{
+    if (!facts)
+        return;
+    g_free(facts->path);
+    g_free(facts->sha256);
+    g_free(facts->error);
+    g_free(facts);
+}
+
 void observation_free(Observation *observation)
 {
     if (!observation)
@@ -58,6 +78,8 @@ void observation_free(Observation *observation)
     g_hash_table_unref(observation->users);
     g_hash_table_unref(observation->lost);
     capabilities_unref(observation->capabilities);
+    vars_facts_free(observation->vars);
+    tpm_facts_free(observation->tpm);
     g_free(observation);
 }
 

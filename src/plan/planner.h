@@ -5,6 +5,7 @@
 
 #include "model/capabilities.h"
 #include "model/domain.h"
+#include "model/vars.h"
 #include "plan/step.h"
 
 /* What is known of an image file: read from its own header, never trusted for its format. */
@@ -34,6 +35,26 @@ typedef struct {
 } BlockJobFacts;
 void block_job_facts_free(BlockJobFacts *facts);
 
+/* The VM's own UEFI variable store. */
+typedef struct {
+    char *path;             /* NULL: nobody knows where it is (plan/firmware.h) */
+    char *template;         /* what libvirt makes a missing one from; NULL if that is not known */
+    uint64_t template_size; /* bytes; 0: it is not there */
+    VarsState state;        /* VARS_UNUSED: left by UEFI firmware that the VM does not have now */
+    uint64_t size;          /* bytes */
+    bool qcow2;             /* it has a qcow2 header, whatever the definition says */
+    char *error; /* why it could not be read, NULL if it could or is not there; then VARS_EMPTY */
+} VarsFacts;
+void vars_facts_free(VarsFacts *facts);
+
+/* The state of the VM's emulated TPM. */
+typedef struct {
+    char *path;   /* its directory; NULL: not known */
+    char *sha256; /* of the state (model/vars.h); NULL: there is none yet, or see @error */
+    char *error;  /* why it could not be read, NULL if it could or is not there */
+} TpmFacts;
+void tpm_facts_free(TpmFacts *facts);
+
 typedef struct {
     DomainState state;
     bool persistent; /* false: transient domain, everything is refused */
@@ -49,6 +70,8 @@ typedef struct {
     GHashTable
         *users; /* rule 11: file_key() → who uses that file besides this VM's catalogued disks
                    ("disk vda of VM db (off)"); empty where nobody was asked */
+    VarsFacts *vars;  /* NULL: BIOS, and nothing of another firmware is left; or not looked at */
+    TpmFacts *tpm;    /* NULL: none whose state is in files of this host; or not looked at */
     GHashTable *lost; /* target → the file that libvirt names: it lost track of this disk, see
                          observation_trust_locks */
     Capabilities *capabilities; /* of the host; never NULL */
@@ -89,8 +112,8 @@ typedef struct {
 } CreateRequest;
 
 /* S-1, S-3, S-4 …: refusals in this order: name, exists, transient, drift, busy jobs, managed save,
- * UEFI/TPM, disks (rule 10), no disk at all, policy, depth, space. created = max(now, newest + 1
- * µs). */
+ * UEFI variables and vTPM, disks (rule 10), no disk at all, policy, depth, space. created =
+ * max(now, newest + 1 µs). */
 Plan *plan_create(const Catalog *catalog, const Observation *observation,
                   const CreateRequest *request, GError **error);
 /* Off only. @random as above. Refuses what rule 9 names. Reverting to current itself throws the

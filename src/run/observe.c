@@ -1,5 +1,7 @@
 #include "run/observe.h"
 
+#include "run/observe-firmware.h"
+
 /* The definitions as parsed; a text that cannot be parsed is libvirt's answer gone wrong. */
 static bool parse_definitions(Observation *observation, const char *live, const char *inactive,
                               GError **error)
@@ -124,6 +126,7 @@ bool observe_files(const World *world, const char *uuid, const Catalog *catalog,
     observe_definition(world, observation, observation->inactive);
     observe_catalog(world, observation, catalog);
     observe_space(world, observation);
+    observe_firmware(world, catalog, observation);
     observation_trust_locks(observation, catalog, NULL);
     return observe_jobs(world, uuid, observation, error);
 }
