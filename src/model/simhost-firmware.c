@@ -35,6 +35,7 @@ void simhost_set_firmware(SimHost *host, const char *uuid, SimFirmware firmware,
     if (domain->live) {
         g_clear_pointer(&domain->live->nvram, g_free);
         domain->live->nvram = sim_nvram_started(domain);
+        sim_boot(host, domain);
     }
 }
 
@@ -44,15 +45,21 @@ void simhost_set_nvram(SimHost *host, const char *uuid, const char *path)
     SimDomain *domain = sim_known_domain(host, uuid);
 
     str_set(&domain->inactive->nvram, path);
-    if (domain->live)
+    if (domain->live) {
         str_set(&domain->live->nvram, path);
+        sim_boot(host, domain);
+    }
 }
 
 void simhost_set_tpm(SimHost *host, const char *uuid, bool tpm)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
 
-    sim_known_domain(host, uuid)->tpm = tpm;
+    SimDomain *domain = sim_known_domain(host, uuid);
+
+    domain->tpm = tpm;
+    if (domain->live)
+        sim_boot(host, domain);
 }
 
 /* ---- the host ---- */

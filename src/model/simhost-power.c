@@ -3,6 +3,8 @@
 
 bool sim_uses(const SimDomain *domain, const char *path)
 {
+    if (domain->live && g_strcmp0(domain->live->nvram, path) == 0)
+        return true;
     for (unsigned i = 0; domain->live && i < domain->live->disks->len; i++)
         if (sim_links_find(((SimDisk *)domain->live->disks->pdata[i])->links, path) >= 0)
             return true;
@@ -115,10 +117,14 @@ bool sim_start(SimHost *host, SimDomain *domain, GError **error)
     if (sim_is_on(domain))
         return sim_error(error, ERR_BUSY, "The VM %s cannot start because it runs already.",
                          domain->name);
+    if (!sim_boot_check(host, domain, error))
+        return false;
     domain->live = definition_started(host, domain, error);
     if (!domain->live)
         return false;
     domain->state = DOMAIN_RUNNING;
+    if (!domain->managed_save)
+        sim_boot(host, domain);
     domain->managed_save = false;
     sim_guest_writes(host, domain);
     sim_notify(host, SIM_DOMAIN, domain->uuid, NULL);

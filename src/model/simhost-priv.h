@@ -116,8 +116,17 @@ void sim_check_commit(SimHost *host, const GPtrArray *links);
 void sim_state_free(SimState *state);
 SimState *sim_state(SimHost *host, const char *path); /* a file; NULL if there is none, or NULL */
 void sim_state_put(SimHost *host, const char *path, GBytes *content);
+void sim_state_put_directory(SimHost *host, const char *path);
 /* The file or, with all in it, the directory goes. */
 void sim_state_remove(SimHost *host, const char *path);
+
+/* simhost-boot.c */
+/* What the host's firmware makes new stores from. */
+void sim_templates_add(SimHost *host);
+/* Would store and vTPM let it start? */
+bool sim_boot_check(SimHost *host, const SimDomain *domain, GError **error);
+/* It runs: they are made where they are missing, and change. */
+void sim_boot(SimHost *host, SimDomain *domain);
 
 /* simhost-agent.c */
 /* The guest ended, or another one began: what its agent was goes with it. */

@@ -52,6 +52,11 @@ void sim_state_put(SimHost *host, const char *path, GBytes *content)
     insert(host, path, content);
 }
 
+void sim_state_put_directory(SimHost *host, const char *path)
+{
+    insert(host, path, NULL);
+}
+
 /* The paths of what is in the directory @path; of char *, borrowed, sorted. */
 static GPtrArray *paths_in(SimHost *host, const char *path)
 {
@@ -311,7 +316,7 @@ GPtrArray *simhost_states(SimHost *host)
 
     g_hash_table_iter_init(&iter, host->states);
     while (g_hash_table_iter_next(&iter, (void **)&path, (void **)&state))
-        if (state->content)
+        if (state->content && !g_str_has_prefix(path, "/usr/"))
             g_ptr_array_add(paths, g_strdup(path));
     g_ptr_array_sort(paths, compare_paths);
     return paths;

@@ -16,8 +16,9 @@ SimHost *simhost_new(void)
     host->locks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     host->domains = g_ptr_array_new_with_free_func((GDestroyNotify)sim_domain_free);
     host->job_speed = G_MAXUINT;
-    host->free_bytes = PLENTY;
     host->next_inode = 1;
+    sim_templates_add(host);
+    host->free_bytes = PLENTY;
     host->offered = sim_capabilities_new(true, true);
     sim_connected(host);
     return host;

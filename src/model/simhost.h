@@ -111,7 +111,16 @@ void simhost_set_state(SimHost *host, const char *path, const char *content);
 void simhost_set_state_bytes(SimHost *host, const char *path, GBytes *content);
 void simhost_set_state_directory(SimHost *host, const char *path, bool present);
 GBytes *simhost_state_content(SimHost *host, const char *path); /* yours; NULL: none */
-GPtrArray *simhost_states(SimHost *host);                       /* char *, sorted paths of files */
+/* char *, sorted paths of files; without the firmware's templates. */
+GPtrArray *simhost_states(SimHost *host);
+/* What the guest has in its variables, and in its vTPM; 0 before it has written. They must be there
+ * to be written: it was started once. And where they are; yours. */
+void simhost_write_variable(SimHost *host, const char *uuid, uint64_t value);
+uint64_t simhost_read_variable(SimHost *host, const char *uuid);
+void simhost_write_secret(SimHost *host, const char *uuid, uint64_t value);
+uint64_t simhost_read_secret(SimHost *host, const char *uuid);
+char *simhost_vars_path(SimHost *host, const char *uuid); /* NULL: it has none */
+char *simhost_tpm_path(SimHost *host, const char *uuid);
 
 /* Power and life behind everybody's back. false if it cannot start (a chain file is missing or its
  * backing is). */
