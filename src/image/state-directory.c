@@ -172,12 +172,34 @@ static bool has_parent(const char *path)
     return g_file_test(directory, G_FILE_TEST_IS_DIR);
 }
 
+/* Under its name there is never a part of it: what is left after a crash has the temporary name. */
+static bool set_aside(const char *path, const char *temporary, GError **error)
+{
+    g_auto(Descriptor) directory = open(path, OPEN_DIRECTORY);
+    g_autoptr(GPtrArray) names = NULL;
+
+    if (directory < 0 && errno == ENOENT)
+        return true;
+    if (directory < 0) {
+        fail_open(path, errno, error);
+        return false;
+    }
+    names = list_names(directory, path, error);
+    if (!names || !check_flat(directory, path, names, error))
+        return false;
+    if (rename(path, temporary) == 0)
+        return overlay_sync_directory(path, error);
+    error_set_errno(error, errno, "Cannot move %s out of the way", path);
+    return false;
+}
+
 bool state_remove_directory(const char *path, GError **error)
 {
     g_autofree char *temporary = g_strconcat(path, ".new", NULL);
 
-    return !has_parent(path) || (remove_one(temporary, error) && remove_one(path, error) &&
-                                 overlay_sync_directory(path, error));
+    return !has_parent(path) ||
+           (remove_one(temporary, error) && set_aside(path, temporary, error) &&
+            remove_one(temporary, error) && overlay_sync_directory(path, error));
 }
 
 static bool fill(int directory, const char *path, const GPtrArray *files, int like, GError **error)

@@ -101,7 +101,7 @@ static char *last_dot(char *base)
     return dot == base ? NULL : dot;
 }
 
-char *names_overlay_path(const char *covered, const char *id)
+static char *path_beside(const char *covered, const char *id, const char *extension)
 {
     const char *slash = strrchr(covered, '/');
     const char *base = slash ? slash + 1 : covered;
@@ -114,8 +114,18 @@ char *names_overlay_path(const char *covered, const char *id)
     dot = last_dot(stem);
     if (dot && names_is_id(dot + 1))
         *dot = '\0';
-    cut(stem, FILE_NAME_MAX - strlen(id) - strlen("..qcow2"));
-    return g_strdup_printf("%s%s.%s.qcow2", directory, stem, id);
+    cut(stem, FILE_NAME_MAX - strlen(id) - strlen("..") - strlen(extension));
+    return g_strdup_printf("%s%s.%s.%s", directory, stem, id, extension);
+}
+
+char *names_overlay_path(const char *covered, const char *id)
+{
+    return path_beside(covered, id, "qcow2");
+}
+
+char *names_store_path(const char *store, const char *id)
+{
+    return path_beside(store, id, "fd");
 }
 
 char *names_overlay_id(const char *path)

@@ -23,6 +23,9 @@ bool names_is_id(const char *text);
  * the name stays within 255 bytes. */
 char *names_overlay_path(const char *covered, const char *id);
 
+/* The variable store beside @store: "<dir>/<stem>.<id>.fd", likewise. */
+char *names_store_path(const char *store, const char *id);
+
 /* The id in the name of such an overlay; NULL if @path is not named like one. New string. */
 char *names_overlay_id(const char *path);
 

@@ -221,10 +221,12 @@ static char *judge_snapshot(const Adoption *adoption, const Snapshot *snapshot, 
     return g_string_free(why, FALSE);
 }
 
-static bool add_vanished(Adoption *adoption, const char *snapshot, GError **error)
+static bool add_vanished(Adoption *adoption, const Snapshot *snapshot, GError **error)
 {
-    return adoption_add(adoption, about(STEP_RECORD_REMOVING, snapshot), error) &&
-           adoption_add(adoption, about(STEP_RECORD_REMOVED, snapshot), error);
+    return adoption_add(adoption, about(STEP_RECORD_REMOVING, snapshot->id), error) &&
+           adoption_add(adoption, about(STEP_RECORD_REMOVED, snapshot->id), error) &&
+           ((!snapshot->vars && !snapshot->tpm) ||
+            adoption_add(adoption, about(STEP_DROP_SIDECAR, snapshot->id), error));
 }
 
 /* One that is being removed is finished by its job. */
@@ -237,7 +239,7 @@ bool adoption_settle(Adoption *adoption, const Snapshot *snapshot, GError **erro
     if (!*why || snapshot->state == SNAPSHOT_REMOVING)
         return true;
     if (now->disks->len == 0 && (gone || snapshot->hidden))
-        return add_vanished(adoption, snapshot->id, error);
+        return add_vanished(adoption, snapshot, error);
     return snapshot->state == SNAPSHOT_FAILED || add_failed(adoption, snapshot->id, why, error);
 }
 

@@ -197,6 +197,8 @@ static bool apply_revert(const Step *step, Catalog *catalog, GError **error)
     for (unsigned i = 0; i < disks->len; i++)
         if (!revert_disk(step, catalog, snapshot, disks->pdata[i], error))
             return false;
+    if (step_get(step, "nvram"))
+        str_set(&catalog->vars, step_get(step, "nvram"));
     str_set(&catalog->current, snapshot->id);
     return true;
 }

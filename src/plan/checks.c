@@ -136,6 +136,22 @@ bool check_no_firmware_state(const Observation *observation, const char *what, G
                   what);
 }
 
+bool check_sidecar_gates(const Observation *observation, const Snapshot *snapshot, const char *what,
+                         GError **error)
+{
+    const Capabilities *host = observation->capabilities;
+    const char *lacks = snapshot->vars && !host->uefi ? "UEFI firmware with variables"
+                        : snapshot->tpm && !host->tpm ? "emulated TPMs"
+                                                      : NULL;
+
+    if (!lacks)
+        return true;
+    return refuse(error, ERR_UNSUPPORTED,
+                  "snapshot %s of VM %s cannot be %s now: libvirt says that this host cannot do "
+                  "%s; install that, then restart libvirt",
+                  snapshot->name, observation_name(observation), what, lacks);
+}
+
 /* --- rule 10 --- */
 
 /* Why the image, used as @format, cannot take part; a sentence part, or NULL. */

@@ -30,6 +30,10 @@ bool check_no_block_job(const Observation *observation, const DomainDisk *disk, 
 bool check_no_managed_save(const Observation *observation, GError **error);
 /* No state beside the disks that a snapshot would have to keep. */
 bool check_no_firmware_state(const Observation *observation, const char *what, GError **error);
+/* The host can do what the state needs that is kept with @snapshot (S-31, U-31, U-36, U-37). @what:
+ * what cannot be done with it else ("removed"). */
+bool check_sidecar_gates(const Observation *observation, const Snapshot *snapshot, const char *what,
+                         GError **error);
 /* Rule 10 on one included disk: its definition and the headers of its whole chain. */
 bool check_disk(const Observation *observation, const DomainDisk *disk, GError **error);
 /* What the definition states below the disk is what the headers say (rule 7). */

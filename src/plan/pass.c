@@ -17,7 +17,8 @@ bool pass_is_work(const Catalog *catalog, const Observation *observation, const 
     if (catalog_dependants(catalog, snapshot) > 1)
         return false;
     return snapshot->state == SNAPSHOT_REMOVING ||
-           (snapshot->hidden && check_unused(catalog, observation, snapshot, NULL));
+           (snapshot->hidden && check_unused(catalog, observation, snapshot, NULL) &&
+            check_sidecar_gates(observation, snapshot, "removed", NULL));
 }
 
 static bool is_on(const Catalog *catalog, const Snapshot *above, const Snapshot *below)

@@ -6,22 +6,9 @@
  * commit point: what is seen done is recorded, the rest is left to plan_next. Every step that
  * recovery plans is one that may be done twice, so a recovery that is interrupted is just planned
  * again. */
-#include "plan/planner.h"
+#include "plan/recover-merge.h"
 
 #include "plan/checks.h"
-#include "plan/matching.h"
-#include "plan/merge.h"
-
-typedef struct {
-    const Observation *observation;
-    const Plan *journal;
-    const Catalog *catalog; /* as it is now */
-    Catalog *view;          /* as it will be after the steps planned so far */
-    GHashTable *stored;     /* target → path: what the persistent definition will name then */
-    GHashTable *repointed;  /* paths whose header will name another backing file then */
-    GHashTable *unlinked;   /* paths that will be gone then */
-    Plan *plan;
-} Recovery;
 
 /* --- who holds a file --- */
 
@@ -58,11 +45,25 @@ static bool header_holds(const Recovery *recovery, const char *path)
     return false;
 }
 
+static const char *store_of(const Domain *domain)
+{
+    return domain && domain->firmware ? domain->firmware->path : NULL;
+}
+
+/* As a variable store. */
+static bool store_holds(const Recovery *recovery, const char *path)
+{
+    const Observation *observation = recovery->observation;
+    const char *stored = recovery->store ? recovery->store : store_of(observation->inactive);
+
+    return g_strcmp0(stored, path) == 0 || g_strcmp0(store_of(observation->live), path) == 0;
+}
+
 static bool is_held(const Recovery *recovery, const char *path)
 {
     const Observation *observation = recovery->observation;
 
-    return catalog_disk_of_path(recovery->view, path, NULL) ||
+    return catalog_disk_of_path(recovery->view, path, NULL) || store_holds(recovery, path) ||
            chain_holds(recovery, observation->live, false, path) ||
            chain_holds(recovery, observation->inactive, true, path) ||
            header_holds(recovery, path) || observation_user(observation, path);
@@ -78,8 +79,7 @@ static Step *copy_step(Recovery *recovery, const Step *step)
     return copy;
 }
 
-/* NULL if there is nothing to unlink, or it must stay. */
-static Step *push_unlink(Recovery *recovery, const char *path, const char *lane)
+Step *recovery_push_unlink(Recovery *recovery, const char *path, const char *lane)
 {
     const ImageFacts *facts = observation_file(recovery->observation, path);
     Step *step;
@@ -114,12 +114,21 @@ static void push_farewell(Recovery *recovery, const Step *step)
     Step *warning;
 
     if (!who || recovery->journal->kind != PLAN_REVERT) {
-        push_unlink(recovery, path, step->lane);
+        Step *unlink = recovery_push_unlink(recovery, path, step->lane);
+
+        if (unlink && step_get(step, "snapshot"))
+            step_set(unlink, "snapshot", step_get(step, "snapshot"));
         return;
     }
     warning = kept_warning(recovery->journal->snapshot, path, who);
     push_record(recovery, warning);
     step_free(warning);
+}
+
+void recovery_push_drop_sidecar(Recovery *recovery, const Step *step)
+{
+    if (!catalog_snapshot(recovery->view, step_get(step, "snapshot")))
+        copy_step(recovery, step);
 }
 
 static void push_repoint(Recovery *recovery, const Step *step)
@@ -187,6 +196,10 @@ static void push_step(Recovery *recovery, const Step *step)
         push_farewell(recovery, step);
     else if (step->kind == STEP_REPOINT)
         push_repoint(recovery, step);
+    else if (step->kind == STEP_DROP_STATE)
+        copy_step(recovery, step);
+    else if (step->kind == STEP_DROP_SIDECAR)
+        recovery_push_drop_sidecar(recovery, step);
     else if (step->kind == STEP_SETTLE || step->kind == STEP_REDEFINE)
         push_definition(recovery, step);
 }
@@ -270,27 +283,47 @@ static bool is_open_aside(const Recovery *recovery, const Step *overlay)
 
 /* One that is not there may be under the temporary name that it has while it is made: unlinking
  * looks after that, too. */
-static Step *undo_overlay(Recovery *recovery, const char *path)
+static Step *undo_file(Recovery *recovery, const char *path)
 {
     const ImageFacts *facts = observation_file(recovery->observation, path);
     Step *step;
 
     if (!facts || facts->exists)
-        return push_unlink(recovery, path, NULL);
+        return recovery_push_unlink(recovery, path, NULL);
     step = plan_add(recovery->plan, STEP_UNLINK);
     step_set(step, "path", path);
     return step;
 }
 
-static void undo_overlays(Recovery *recovery)
+static void undo_overlay(Recovery *recovery, const Step *step)
+{
+    Step *undo = undo_file(recovery, step_get(step, "path"));
+
+    if (undo && recovery->journal->kind == PLAN_CREATE && is_open_aside(recovery, step))
+        step_set(undo, "beside", step_get(step, "backing"));
+}
+
+/* A store that cannot be removed stops nothing. */
+static void undo_vars(Recovery *recovery, const Step *step)
+{
+    Step *undo = undo_file(recovery, step_get(step, "path"));
+
+    if (undo)
+        step_set(undo, "snapshot", step_get(step, "snapshot"));
+}
+
+/* Whether vTPM state was exchanged is seen when it is returned. */
+static void undo_all(Recovery *recovery)
 {
     for (unsigned i = recovery->journal->commit; i > 0; i--) {
         const Step *step = recovery->journal->steps->pdata[i - 1];
-        Step *undo =
-            step->kind == STEP_OVERLAY ? undo_overlay(recovery, step_get(step, "path")) : NULL;
 
-        if (undo && recovery->journal->kind == PLAN_CREATE && is_open_aside(recovery, step))
-            step_set(undo, "beside", step_get(step, "backing"));
+        if (step->kind == STEP_OVERLAY)
+            undo_overlay(recovery, step);
+        else if (step->kind == STEP_PLACE_VARS)
+            undo_vars(recovery, step);
+        else if (step->kind == STEP_STAGE_TPM || step->kind == STEP_EXCHANGE_TPM)
+            g_ptr_array_add(recovery->plan->steps, step_undo(step));
     }
 }
 
@@ -332,7 +365,11 @@ static void take_back(Recovery *recovery)
         }
         disk_switch_free(change);
     }
-    undo_overlays(recovery);
+    if (definition && find_step(recovery->journal, STEP_PLACE_VARS))
+        recovery->store = store_of(recovery->observation->live);
+    if (recovery->store)
+        step_set(definition, "nvram", recovery->store);
+    undo_all(recovery);
 }
 
 static bool recover_switch(Recovery *recovery, GError **error)
@@ -355,81 +392,9 @@ static bool recover_switch(Recovery *recovery, GError **error)
         push_definition(recovery, journal->steps->pdata[journal->commit - 1]);
         push_from(recovery, journal->commit);
     } else {
-        undo_overlays(recovery);
+        undo_all(recovery);
     }
     return true;
-}
-
-/* --- merges --- */
-
-/* A removal that was called failed while its journal was open is marked again before it goes on. */
-static void mark_owners(Recovery *recovery, const Merge *merge)
-{
-    for (unsigned i = 0; i < merge->run->len; i++) {
-        const Layer *layer = merge->run->pdata[i];
-        const Snapshot *owner = catalog_owner(recovery->catalog, merge->disk->id, layer->id);
-
-        if (owner->state != SNAPSHOT_REMOVING)
-            step_set(plan_add(recovery->plan, STEP_RECORD_REMOVING), "snapshot", owner->id);
-    }
-}
-
-static void finish_merge(Recovery *recovery, const Merge *merge)
-{
-    unsigned first = recovery->plan->steps->len;
-
-    if (merge->tool != MERGE_DONE || !merge_check(merge, NULL))
-        return;
-    mark_owners(recovery, merge);
-    merge_add_steps(merge, recovery->plan);
-    for (unsigned i = first; i < recovery->plan->steps->len; i++) {
-        const Step *step = recovery->plan->steps->pdata[i];
-
-        if (step->kind == STEP_UNLINK)
-            g_hash_table_add(recovery->unlinked, g_strdup(step_get(step, "path")));
-        step_apply(step, recovery->view, NULL);
-    }
-}
-
-static void finish_lane(Recovery *recovery, const Disk *disk)
-{
-    g_autoptr(GPtrArray) merges = pass_done(recovery->catalog, recovery->observation, disk);
-
-    for (unsigned i = 0; i < merges->len; i++)
-        finish_merge(recovery, merges->pdata[i]);
-}
-
-static void push_merged_unlink(Recovery *recovery, const Step *step)
-{
-    const Disk *disk = step->lane ? catalog_disk(recovery->catalog, step->lane) : NULL;
-    const DomainDisk *live =
-        disk ? match_in_domain(recovery->catalog, recovery->observation->live, disk, NULL) : NULL;
-    Step *unlink = push_unlink(recovery, step_get(step, "path"), step->lane);
-
-    if (unlink && live)
-        step_set(unlink, "beside", live->path);
-}
-
-/* A lane is finished if its commit is seen to be done, or left to plan_next. Files of lanes that
- * were recorded already may have been left over. */
-static void recover_merge(Recovery *recovery)
-{
-    const GPtrArray *steps = recovery->journal->steps;
-    g_autoptr(GHashTable) lanes = g_hash_table_new(g_str_hash, g_str_equal);
-
-    for (unsigned i = 0; i < steps->len; i++) {
-        const Step *step = steps->pdata[i];
-        const Disk *disk = step->lane ? catalog_disk(recovery->catalog, step->lane) : NULL;
-
-        if (disk && g_hash_table_add(lanes, step->lane))
-            finish_lane(recovery, disk);
-    }
-    for (unsigned i = 0; i < steps->len; i++) {
-        const Step *step = steps->pdata[i];
-
-        if (step->kind == STEP_UNLINK)
-            push_merged_unlink(recovery, step);
-    }
 }
 
 /* --- all --- */
@@ -443,7 +408,7 @@ static bool recover_kind(Recovery *recovery, GError **error)
             return recover_switch(recovery, error);
         break;
     case PLAN_MERGE:
-        recover_merge(recovery);
+        recovery_merge(recovery);
         return true;
     case PLAN_REMOVE:
     case PLAN_LABEL:

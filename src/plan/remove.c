@@ -182,6 +182,13 @@ static void add_about(Plan *plan, StepKind kind, const Snapshot *snapshot)
     step_set(plan_add(plan, kind), "snapshot", snapshot->id);
 }
 
+static void add_end(Plan *plan, const Snapshot *snapshot)
+{
+    add_about(plan, STEP_RECORD_REMOVED, snapshot);
+    if (snapshot->vars || snapshot->tpm)
+        add_about(plan, STEP_DROP_SIDECAR, snapshot);
+}
+
 /* All are marked before the first byte (rule 4); those that have lost everything are struck out at
  * the end. */
 static Plan *plan_of(const GPtrArray *snapshots, const GPtrArray *merges)
@@ -197,7 +204,7 @@ static Plan *plan_of(const GPtrArray *snapshots, const GPtrArray *merges)
         const Snapshot *snapshot = snapshots->pdata[i];
 
         if (count_layers(merges, snapshot) == snapshot->disks->len)
-            add_about(plan, STEP_RECORD_REMOVED, snapshot);
+            add_end(plan, snapshot);
     }
     return plan;
 }
@@ -269,6 +276,8 @@ Plan *plan_remove(const Catalog *catalog, const Observation *observation, const 
                snapshot->name, observation_name(observation));
         return NULL;
     }
+    if (!check_sidecar_gates(observation, snapshot, "removed", error))
+        return NULL;
     /* Beside a merge the chain is on its way. */
     if (!has_removing(catalog) && !check_no_drift(catalog, observation, error))
         return NULL;

@@ -1,11 +1,13 @@
-/* Reverting a VM that is off: new overlays on the snapshot's layers, one redefinition as the commit
- * point, and only then do the old active layers go (rule 9). A crash anywhere leaves a VM that
+/* Reverting a VM that is off: new overlays on the snapshot's layers, variables and vTPM state from
+ * its sidecars, one redefinition as the commit point, and only then do the old active layers, the
+ * old variables and the old state go (rule 9). A crash anywhere leaves a VM that
  * starts, whole before or whole after. */
 #include "plan/planner.h"
 
 #include "plan/checks.h"
 #include "plan/labels.h"
 #include "plan/matching.h"
+#include "plan/revert-state.h"
 
 typedef struct {
     const Disk *disk;
@@ -134,15 +136,12 @@ static bool check_turns(const Catalog *catalog, const Observation *observation,
 }
 
 static GPtrArray *find_turns(const Catalog *catalog, const Observation *observation,
-                             const Snapshot *snapshot, const uint64_t *random)
+                             const Snapshot *snapshot, IdSource *ids)
 {
     GPtrArray *turns = g_ptr_array_new_with_free_func((GDestroyNotify)turn_free);
-    IdSource ids;
 
-    ids_init(&ids, catalog, observation, random);
     for (unsigned i = 0; i < snapshot->disks->len; i++)
-        g_ptr_array_add(turns, turn_new(catalog, observation, snapshot->disks->pdata[i], &ids));
-    ids_clear(&ids);
+        g_ptr_array_add(turns, turn_new(catalog, observation, snapshot->disks->pdata[i], ids));
     return turns;
 }
 
@@ -159,7 +158,7 @@ static void add_overlay(Plan *plan, const Turn *turn)
     step_set_number(step, "capacity", turn->layer->capacity);
 }
 
-static void add_redefine(Plan *plan, const GPtrArray *turns)
+static void add_redefine(Plan *plan, const GPtrArray *turns, const StateTurn *state)
 {
     Step *step = plan_add(plan, STEP_REDEFINE);
 
@@ -169,9 +168,11 @@ static void add_redefine(Plan *plan, const GPtrArray *turns)
         step_set_sub(step, "switch", turn->source->target, turn->overlay);
         step_set_sub(step, "format", turn->source->target, "qcow2");
     }
+    if (state->store)
+        step_set(step, "nvram", state->store);
 }
 
-static void add_record(Plan *plan, const GPtrArray *turns)
+static void add_record(Plan *plan, const GPtrArray *turns, const StateTurn *state)
 {
     Step *step = plan_add(plan, STEP_RECORD_REVERT);
 
@@ -185,6 +186,8 @@ static void add_record(Plan *plan, const GPtrArray *turns)
         step_set_sub(step, "active_path", turn->disk->id, turn->overlay);
         step_set_sub(step, "active_capacity", turn->disk->id, capacity);
     }
+    if (state->store)
+        step_set(step, "nvram", state->store);
 }
 
 /* A disk that the snapshot knows nothing of keeps what is on it. */
@@ -228,8 +231,27 @@ static bool check_request(const Catalog *catalog, const Observation *observation
                       observation_name(observation));
     return check_persistent(observation, error) && check_ready(observation, snapshot, error) &&
            check_off(observation, error) && check_no_drift(catalog, observation, error) &&
-           check_no_firmware_state(observation, "a revert", error) &&
+           check_state(catalog, observation, snapshot, error) &&
            check_turns(catalog, observation, snapshot, error);
+}
+
+/* The steps up to the commit point and after it. */
+static Plan *plan_turns(const Catalog *catalog, const Observation *observation,
+                        const Snapshot *snapshot, const GPtrArray *turns, const StateTurn *state)
+{
+    Plan *plan = plan_new(PLAN_REVERT, snapshot->id);
+
+    for (unsigned i = 0; i < turns->len; i++)
+        add_overlay(plan, turns->pdata[i]);
+    state_turn_add_before(state, plan, ((Turn *)turns->pdata[0])->layer->path);
+    add_redefine(plan, turns, state);
+    plan->commit = plan->steps->len;
+    add_record(plan, turns, state);
+    add_warnings(plan, catalog, observation->inactive, snapshot);
+    for (unsigned i = 0; i < turns->len; i++)
+        add_farewell(plan, observation, turns->pdata[i]);
+    state_turn_add_farewell(state, observation, plan);
+    return plan;
 }
 
 Plan *plan_revert(const Catalog *catalog, const Observation *observation, const char *snapshot_id,
@@ -237,19 +259,14 @@ Plan *plan_revert(const Catalog *catalog, const Observation *observation, const 
 {
     const Snapshot *snapshot = listed_snapshot(catalog, snapshot_id, error);
     g_autoptr(GPtrArray) turns = NULL;
-    Plan *plan;
+    g_autoptr(StateTurn) state = NULL;
+    IdSource ids;
 
     if (!snapshot || !check_request(catalog, observation, snapshot, error))
         return NULL;
-    turns = find_turns(catalog, observation, snapshot, random);
-    plan = plan_new(PLAN_REVERT, snapshot_id);
-    for (unsigned i = 0; i < turns->len; i++)
-        add_overlay(plan, turns->pdata[i]);
-    add_redefine(plan, turns);
-    plan->commit = plan->steps->len;
-    add_record(plan, turns);
-    add_warnings(plan, catalog, observation->inactive, snapshot);
-    for (unsigned i = 0; i < turns->len; i++)
-        add_farewell(plan, observation, turns->pdata[i]);
-    return plan;
+    ids_init(&ids, catalog, observation, random);
+    turns = find_turns(catalog, observation, snapshot, &ids);
+    state = state_turn_new(catalog, observation, snapshot, &ids);
+    ids_clear(&ids);
+    return plan_turns(catalog, observation, snapshot, turns, state);
 }

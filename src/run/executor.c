@@ -3,6 +3,7 @@
 #include "run/freeze.h"
 #include "run/ledger.h"
 #include "run/recover.h"
+#include "run/restore.h"
 #include "run/step-run.h"
 
 /* ---- running steps ---- */
@@ -39,10 +40,19 @@ static bool mark_done(Operation *op, const Plan *plan, guint index, GError **err
     return true;
 }
 
+/* A failure of an open plan is recovered from at once, which tries once more; what cannot be
+ * removed then either stays. */
 static bool run_one(Operation *op, const Plan *plan, guint index, bool journalled, GError **error)
 {
-    return step_run(op, plan->steps->pdata[index], error) &&
-           (!journalled || mark_done(op, plan, index, error));
+    const Step *step = plan->steps->pdata[index];
+    g_autoptr(GError) failure = NULL;
+
+    if (step_run(op, step, &failure))
+        return !journalled || mark_done(op, plan, index, error);
+    if (!journalled && restore_may_be_left(op, step, failure))
+        return true;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return false;
 }
 
 static gpointer run_lane(gpointer data)

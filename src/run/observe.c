@@ -1,5 +1,6 @@
 #include "run/observe.h"
 
+#include "plan/firmware.h"
 #include "run/observe-firmware.h"
 
 /* The definitions as parsed; a text that cannot be parsed is libvirt's answer gone wrong. */
@@ -79,6 +80,19 @@ static void observe_catalog(const World *world, Observation *observation, const 
     }
 }
 
+/* Its header says nothing; who it is, and who else uses it, counts. */
+static void observe_store(const World *world, Observation *observation, const Catalog *catalog)
+{
+    g_autofree char *path = firmware_vars_path(observation->live, observation->inactive,
+                                               observation->capabilities, catalog);
+
+    if (path && !g_hash_table_contains(observation->files, path)) {
+        ImageFacts *facts = world->images->ops->inspect(world->images, path);
+
+        g_hash_table_insert(observation->files, g_steal_pointer(&path), facts);
+    }
+}
+
 /* While somebody else's job is on the VM nothing is planned, and libvirt might let this wait. */
 static bool observe_jobs(const World *world, const char *uuid, Observation *observation,
                          GError **error)
@@ -125,6 +139,7 @@ bool observe_files(const World *world, const char *uuid, const Catalog *catalog,
     observe_definition(world, observation, observation->live);
     observe_definition(world, observation, observation->inactive);
     observe_catalog(world, observation, catalog);
+    observe_store(world, observation, catalog);
     observe_space(world, observation);
     observe_firmware(world, catalog, observation);
     observation_trust_locks(observation, catalog, NULL);

@@ -4,6 +4,7 @@
 #include "run/freeze.h"
 #include "run/lane.h"
 #include "run/ledger.h"
+#include "run/restore.h"
 #include "run/users.h"
 
 typedef bool (*StepRun)(Operation *op, const Step *step, GError **error);
@@ -48,7 +49,7 @@ static bool run_redefine(Operation *op, const Step *step, GError **error)
 static bool run_settle(Operation *op, const Step *step, GError **error)
 {
     g_autoptr(GPtrArray) switches = step_switches(step);
-    const DomainChange change = {.switches = switches};
+    const DomainChange change = {.switches = switches, .nvram = step_get(step, "nvram")};
 
     return definition_settle(op, &change, error);
 }
@@ -140,6 +141,12 @@ static const StepRun runs[N_STEP_KINDS] = {
     [STEP_COMMIT_OFFLINE] = lane_commit_offline,
     [STEP_REPOINT] = run_repoint,
     [STEP_UNLINK] = run_unlink,
+    [STEP_PLACE_VARS] = restore_place_vars,
+    [STEP_STAGE_TPM] = restore_stage_tpm,
+    [STEP_EXCHANGE_TPM] = restore_exchange_tpm,
+    [STEP_RETURN_TPM] = restore_return_tpm,
+    [STEP_DROP_STATE] = restore_drop_state,
+    [STEP_DROP_SIDECAR] = restore_drop_sidecar,
     [STEP_RECORD_FREEZING] = run_record_freezing,
     [STEP_RECORD_THAWED] = run_record_thawed,
     [STEP_RECORD_CREATE] = run_record_create,

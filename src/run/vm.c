@@ -3,6 +3,7 @@
 #include "run/executor.h"
 #include "run/ledger.h"
 #include "run/locate.h"
+#include "run/restore.h"
 #include "run/users.h"
 #include "model/names.h"
 
@@ -105,7 +106,9 @@ bool vm_revert(Vm *vm, const char *name, const char *operation, const VmHooks *h
     Plan *plan = id && users_observe(vm, NULL, op.begun, op.seen, error)
                      ? plan_revert(catalog, op.seen, id, random, error)
                      : NULL;
-    bool reverted = plan && executor_run(&op, plan, error);
+    bool whole = plan && restore_verify(&op, catalog_snapshot(catalog, id), error);
+    bool reverted = whole && executor_run(&op, g_steal_pointer(&plan), error);
+    plan_free(plan);
     if (reverted)
         locate_publish(vm, op.seen);
     operation_end(&op);

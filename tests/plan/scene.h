@@ -33,6 +33,13 @@ Plan *scene_plan_adopt(Scene *scene, GError **error);
 /* Somebody else put an empty overlay "PATH.NAME" on the disk. */
 void scene_foreign_overlay(Scene *scene, const char *target, const char *name);
 
+/* UEFI variables in SCENE_VARS (@automatic: firmware='efi', whose definition does not say where
+ * they are) and an emulated TPM, on a host that can do both; the VM must be off. */
+void scene_give_state(Scene *scene, bool automatic);
+/* As if @name, a snapshot from before that, had been taken with both. */
+void scene_keep(Scene *scene, const char *name);
+#define SCENE_VARS "/nvram/web01_VARS.fd"
+
 /* Do one step to the host or to the catalog; the catalog must pass its check. */
 void scene_run_step(Scene *scene, const Step *step);
 /* All of them, then the laws. */

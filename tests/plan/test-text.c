@@ -20,6 +20,12 @@ static const char *const lines[] = {
     "commit-offline disk=" ID " top=/i/b top_format=qcow2 base=/i/a base_format=raw",
     "repoint disk=" ID " path=/i/c backing=/i/a backing_format=qcow2",
     "unlink path=/i/=\\040\\134",
+    "place-vars snapshot=" ID " path=/n/a.fd like=/n/b.fd",
+    "stage-tpm snapshot=" ID " path=/t/tpm2.a like=/t/tpm2",
+    "exchange-tpm snapshot=" ID " path=/t/tpm2 staged=/t/tpm2.a",
+    "return-tpm snapshot=" ID " path=/t/tpm2 staged=/t/tpm2.a",
+    "drop-state path=/t/tpm2.a snapshot=" ID,
+    "drop-sidecar snapshot=" ID,
     "record-freezing",
     "record-thawed",
     "record-create snapshot=" ID " name=grün parent=bbbbbbbbbb created=1 consistency=crash "
