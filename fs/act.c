@@ -213,7 +213,7 @@ static void refuse_read_only(Face *face, fuse_req_t req, Request *request, const
 
 void act_submit(Face *face, fuse_req_t req, Request *request, char *operation, Answer answer)
 {
-    if (face->read_only) {
+    if (face->read_only && request->kind != REQUEST_READ) {
         refuse_read_only(face, req, request, operation, &answer);
         g_free(operation);
         return;

@@ -22,7 +22,7 @@ static bool is_snapshot(const Node *node)
 static mode_t mode_of(const Node *node, const Place *place)
 {
     if (!is_snapshot(node) || !node_is_directory(node))
-        return node->mode;
+        return node->mode; /* else of it, or of tpm/ in it, which goes with it */
     mode_t bits = place->snapshot->mode & 0777;
     return S_IFDIR | (node->scope == SCOPE_HIDDEN ? bits & ~(mode_t)0222 : bits);
 }
@@ -36,11 +36,14 @@ static uint64_t allocation(const Node *node, const Place *place)
 
     if (node->scope == SCOPE_ORPHAN)
         return place->orphan->allocation;
+    /* Whole as they are, so that cp does not take them for sparse. */
+    if (node->size && !(node->flags & NODE_DIGEST))
+        return node->size(place);
     if (!node_is_directory(node))
         return 0;
     if (node->scope == SCOPE_DISK)
         return place->disk->allocation;
-    if (!is_snapshot(node))
+    if (!node_is_snapshot(node))
         return 0;
     for (guint i = 0; i < place->snapshot->disks->len; i++)
         bytes += ((const LayerView *)g_ptr_array_index(place->snapshot->disks, i))->allocation;
@@ -56,7 +59,7 @@ static Stamp stamp_of(const Node *node)
 
 static int64_t time_of(const Node *node, const Place *place)
 {
-    if (is_snapshot(node))
+    if (place->snapshot)
         return place->snapshot->created;
     if (place->job && !S_ISREG(node->mode))
         return engine_job_created(place->job);
@@ -65,8 +68,9 @@ static int64_t time_of(const Node *node, const Place *place)
 
 static off_t size_of(const Node *node, const Place *place)
 {
+    if (node->size)
+        return (off_t)node->size(place);
     g_autofree char *text = node->show ? node->show(place) : NULL;
-
     return text ? (off_t)strlen(text) : 0;
 }
 

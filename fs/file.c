@@ -40,7 +40,7 @@ static void render(File *file, const Place *place)
         g_string_assign(file->text, text);
 }
 
-File *file_new(Face *face, const Inode *inode, const Place *place, int flags)
+static File *file_new_empty(Face *face, const Inode *inode, int flags)
 {
     File *file = g_new0(File, 1);
 
@@ -49,6 +49,25 @@ File *file_new(Face *face, const Inode *inode, const Place *place, int flags)
     file->flags = flags;
     file->text = g_string_new(NULL);
     file->draft = g_string_new(NULL);
+    return file;
+}
+
+File *file_new_loaded(Face *face, const Inode *inode, GBytes *content, int flags)
+{
+    File *file = file_new_empty(face, inode, flags);
+    gsize length = 0;
+    const char *bytes = g_bytes_get_data(content, &length);
+
+    g_string_append_len(file->text, bytes, (gssize)length);
+    if (inode->node->replace && is_for(flags, O_WRONLY))
+        g_string_append_len(file->draft, bytes, (gssize)length);
+    return file;
+}
+
+File *file_new(Face *face, const Inode *inode, const Place *place, int flags)
+{
+    File *file = file_new_empty(face, inode, flags);
+
     if (inode->node->flags & (NODE_WAIT | NODE_EVENTS))
         file->reader =
             reader_open(face->blocking, inode->node->flags & NODE_WAIT ? place_uuid(place) : NULL);
@@ -59,8 +78,10 @@ File *file_new(Face *face, const Inode *inode, const Place *place, int flags)
     return file;
 }
 
-void file_free(Face *face, File *file)
+void file_close(Face *face, void *data)
 {
+    File *file = data;
+
     followers_drop(face->followers, file);
     if (file->reader)
         reader_close(face->blocking, file->reader);

@@ -12,12 +12,17 @@ typedef struct {
     GString *text;  /* what reads see, from offset `gone` on */
     gsize gone;     /* NODE_LIVE: bytes before text that its reader left behind long ago */
     uint64_t last;  /* NODE_LIVE: the sequence number of the last line in text */
-    GString *draft; /* NODE_OFFSETS: what the file would hold */
+    GString *draft; /* NODE_OFFSETS, and what is replaced whole: what the file would hold */
     bool written;   /* a whole value was written */
+    bool unasked;   /* what is replaced whole: the draft was changed and not asked for since */
+    bool told;      /* and it was said that this is not enough */
 } File;
 
 File *file_new(Face *face, const Inode *inode, const Place *place, int flags);
-void file_free(Face *face, File *file);
+/* One whose content was loaded. */
+File *file_new_loaded(Face *face, const Inode *inode, GBytes *content, int flags);
+/* Frees the File: an OpenClose. */
+void file_close(Face *face, void *file);
 
 /* Answer a read of anything but a reader. */
 void file_read(Face *face, File *file, fuse_req_t req, size_t size, off_t offset);

@@ -38,6 +38,21 @@ static void put_layers(YamlWriter *yaml, const GPtrArray *layers)
     yaml_writer_end_list(yaml);
 }
 
+static void put_sidecar(YamlWriter *yaml, const char *key, const Sidecar *sidecar)
+{
+    if (!sidecar)
+        return;
+    yaml_writer_key(yaml, key);
+    yaml_writer_begin_map(yaml);
+    yaml_writer_entry_u64(yaml, "size", sidecar->size);
+    put_text(yaml, "sha256", sidecar->sha256);
+    if (sidecar->version)
+        put_text(yaml, "version", sidecar->version);
+    if (sidecar->secret)
+        put_text(yaml, "secret", sidecar->secret);
+    yaml_writer_end_map(yaml);
+}
+
 static void put_snapshot(YamlWriter *yaml, const SnapshotView *snapshot)
 {
     g_autofree char *mode = g_strdup_printf("%04o", (unsigned)snapshot->mode);
@@ -59,6 +74,8 @@ static void put_snapshot(YamlWriter *yaml, const SnapshotView *snapshot)
     yaml_writer_entry_u64(yaml, "uid", snapshot->uid);
     put_text(yaml, "mode", mode);
     put_layers(yaml, snapshot->disks);
+    put_sidecar(yaml, "vars", snapshot->vars);
+    put_sidecar(yaml, "tpm", snapshot->tpm);
     yaml_writer_end_map(yaml);
 }
 
@@ -93,6 +110,27 @@ static void put_disks(YamlWriter *yaml, const VmView *vm)
         yaml_writer_end_map(yaml);
     }
     yaml_writer_end_list(yaml);
+}
+
+static void put_firmware(YamlWriter *yaml, const VmView *vm)
+{
+    const VarsView *vars = vm->nvram;
+
+    yaml_writer_key(yaml, "nvram");
+    yaml_writer_begin_map(yaml);
+    put_text(yaml, "needed", vars->needed);
+    put_text(yaml, "state", vars->state);
+    put_text(yaml, "path", vars->path);
+    put_text(yaml, "format", vars->format);
+    yaml_writer_entry_u64(yaml, "size", vars->size);
+    put_text(yaml, "template", vars->template);
+    yaml_writer_end_map(yaml);
+    yaml_writer_key(yaml, "vtpm");
+    yaml_writer_begin_map(yaml);
+    put_text(yaml, "version", vm->vtpm->version);
+    put_text(yaml, "state", vm->vtpm->state);
+    put_text(yaml, "path", vm->vtpm->path);
+    yaml_writer_end_map(yaml);
 }
 
 static void put_job(YamlWriter *yaml, EngineJob *job)
@@ -162,6 +200,7 @@ char *show_info(const Place *place)
     put_vm(yaml, vm);
     put_policy(yaml, vm);
     put_disks(yaml, vm);
+    put_firmware(yaml, vm);
     yaml_writer_key(yaml, "snapshots");
     yaml_writer_begin_list(yaml);
     for (guint i = 0; i < vm->snapshots->len; i++)

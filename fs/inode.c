@@ -180,5 +180,5 @@ bool inode_place(const Inode *inode, Face *face, Place *place)
 {
     place_init(place, face);
     return place_bind(place, inode->node->scope, inode->uuid, inode->object) &&
-           node_is_present(inode->node, place);
+           (inode->node->replace || node_is_present(inode->node, place));
 }

@@ -37,6 +37,7 @@ GArray *inodes_directories(Inodes *inodes, const char *uuid);
 void inode_unref(Inode *inode);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Inode, inode_unref)
 
-/* Open the place of @inode in a fresh view; false (and an empty place) if the object is gone.
- * place_clear it either way. */
+/* Open the place of @inode in a fresh view; false (and an empty place) if the object is gone. A
+ * file that is replaced whole is not: who has it open may be about to make it. place_clear it
+ * either way. */
 bool inode_place(const Inode *inode, Face *face, Place *place);

@@ -10,6 +10,7 @@
 #define WORK         (S_IFDIR | 0770) /* where the group may make and remove */
 #define TEXT         (S_IFREG | 0440)
 #define KNOB         (S_IFREG | 0660)
+#define SECRET       (S_IFREG | 0400)
 #define LINK         (S_IFLNK | 0777)
 #define SNAPSHOT_DIR "<vm>/snapshots/<name>"
 #define HIDDEN_DIR   "<vm>/hidden/<id>"
@@ -34,9 +35,19 @@
          .show = show_snapshot_warnings},                                                          \
         {.pattern = dir "/error", .scope = where, .mode = TEXT, .show = show_snapshot_error},      \
         {.pattern = dir "/info.yaml", .scope = where, .mode = TEXT, .show = show_snapshot_info},   \
+        {.pattern = dir "/parent",                                                                 \
+         .scope = where,                                                                           \
+         .mode = LINK,                                                                             \
+         .present = has_parent,                                                                    \
+         .show = show_snapshot_parent},                                                            \
+        {.pattern = dir "/vars.fd",                                                                \
+         .scope = where,                                                                           \
+         .mode = TEXT,                                                                             \
+         .present = has_vars,                                                                      \
+         .load = load_snapshot_vars,                                                               \
+         .size = size_of_snapshot_vars},                                                           \
     {                                                                                              \
-        .pattern = dir "/parent", .scope = where, .mode = LINK, .present = has_parent,             \
-        .show = show_snapshot_parent                                                               \
+        .pattern = dir "/tpm", .scope = where, .mode = S_IFDIR | 0555, .present = has_tpm          \
     }
 
 static bool has_hidden(const Place *place)
@@ -55,6 +66,22 @@ static bool has_current(const Place *place)
 static bool has_parent(const Place *place)
 {
     return place->snapshot->parent && vm_view_snapshot(place->vm, place->snapshot->parent);
+}
+
+static bool has_vars(const Place *place)
+{
+    return place->snapshot->vars != NULL;
+}
+
+static bool has_tpm(const Place *place)
+{
+    return place->snapshot->tpm != NULL;
+}
+
+/* One that has vanished is listed: reading it says so, rm says that this is well. */
+static bool has_own_vars(const Place *place)
+{
+    return place->vm->nvram->exists || place->vm->nvram->vanished;
 }
 
 static const Node nodes[] = {
@@ -149,6 +176,11 @@ static const Node nodes[] = {
      .show = show_snapshot_description,
      .store = request_describe},
     SNAPSHOT_TEXTS(SNAPSHOT_DIR, SCOPE_SNAPSHOT),
+    {.pattern = SNAPSHOT_DIR "/tpm/<file>",
+     .scope = SCOPE_TPM_FILE,
+     .mode = SECRET,
+     .load = load_tpm_file,
+     .size = size_of_tpm_file},
 
     {.pattern = "<vm>/hidden", .scope = SCOPE_VM, .mode = DIRECTORY, .present = has_hidden},
     {.pattern = HIDDEN_DIR, .scope = SCOPE_HIDDEN, .mode = S_IFDIR | 0555},
@@ -157,6 +189,11 @@ static const Node nodes[] = {
      .mode = TEXT,
      .show = show_snapshot_description},
     SNAPSHOT_TEXTS(HIDDEN_DIR, SCOPE_HIDDEN),
+    {.pattern = HIDDEN_DIR "/tpm/<file>",
+     .scope = SCOPE_HIDDEN_TPM_FILE,
+     .mode = SECRET,
+     .load = load_tpm_file,
+     .size = size_of_tpm_file},
 
     {.pattern = "<vm>/jobs", .scope = SCOPE_VM, .mode = WORK},
     {.pattern = "<vm>/jobs/<id>", .scope = SCOPE_JOB, .mode = WORK, .drop = request_job_drop},
@@ -212,6 +249,35 @@ static const Node nodes[] = {
      .scope = SCOPE_DISK,
      .mode = TEXT,
      .show = show_disk_included},
+
+    {.pattern = "<vm>/nvram", .scope = SCOPE_VM, .mode = WORK, .flags = NODE_GUARDED},
+    {.pattern = "<vm>/nvram/needed", .scope = SCOPE_VM, .mode = TEXT, .show = show_vars_needed},
+    {.pattern = "<vm>/nvram/state", .scope = SCOPE_VM, .mode = TEXT, .show = show_vars_state},
+    {.pattern = "<vm>/nvram/path", .scope = SCOPE_VM, .mode = TEXT, .show = show_vars_path},
+    {.pattern = "<vm>/nvram/format", .scope = SCOPE_VM, .mode = TEXT, .show = show_vars_format},
+    {.pattern = "<vm>/nvram/size", .scope = SCOPE_VM, .mode = TEXT, .show = show_vars_size},
+    {.pattern = "<vm>/nvram/template", .scope = SCOPE_VM, .mode = TEXT, .show = show_vars_template},
+    {.pattern = "<vm>/nvram/sha256",
+     .scope = SCOPE_VM,
+     .mode = TEXT,
+     .flags = NODE_DIGEST,
+     .load = load_vars_digest,
+     .size = size_of_vars_digest},
+    {.pattern = "<vm>/nvram/vars.fd",
+     .scope = SCOPE_VM,
+     .mode = KNOB,
+     .flags = NODE_FLEETING,
+     .present = has_own_vars,
+     .load = load_vars,
+     .size = size_of_vars,
+     .replace = request_set_vars,
+     .whole = whole_vars,
+     .drop = request_reset_vars},
+
+    {.pattern = "<vm>/tpm", .scope = SCOPE_VM, .mode = DIRECTORY},
+    {.pattern = "<vm>/tpm/version", .scope = SCOPE_VM, .mode = TEXT, .show = show_tpm_version},
+    {.pattern = "<vm>/tpm/state", .scope = SCOPE_VM, .mode = TEXT, .show = show_tpm_state},
+    {.pattern = "<vm>/tpm/path", .scope = SCOPE_VM, .mode = TEXT, .show = show_tpm_path},
 };
 
 const Node *nodes_root(void)
@@ -281,7 +347,21 @@ bool node_is_known(const Node *directory, const char *name)
 
 bool node_in_snapshot(const Node *node)
 {
-    return node->scope == SCOPE_SNAPSHOT;
+    return node->scope == SCOPE_SNAPSHOT || node->scope == SCOPE_TPM_FILE;
+}
+
+bool node_is_snapshot(const Node *node)
+{
+    return strcmp(node->pattern, SNAPSHOT_DIR) == 0 || strcmp(node->pattern, HIDDEN_DIR) == 0;
+}
+
+const Node *nodes_creatable(const Node *directory, const char *name)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(nodes); i++)
+        if (nodes[i].replace && node_is_child(&nodes[i], directory) &&
+            strcmp(node_leaf(&nodes[i]), name) == 0)
+            return &nodes[i];
+    return NULL;
 }
 
 static bool find_child(const Node *node, Place *place, const char *name)
@@ -299,6 +379,18 @@ const Node *nodes_find(const Node *directory, Place *place, const char *name)
     return NULL;
 }
 
+/* What the part @part of the pattern of @node is named by. */
+static Scope scope_of_part(const Node *node, const char *part)
+{
+    if (strcmp(part, "<vm>") == 0)
+        return SCOPE_VM;
+    if (node->scope == SCOPE_TPM_FILE && strcmp(part, "<name>") == 0)
+        return SCOPE_SNAPSHOT;
+    if (node->scope == SCOPE_HIDDEN_TPM_FILE && strcmp(part, "<id>") == 0)
+        return SCOPE_HIDDEN;
+    return node->scope;
+}
+
 char *node_path(const Node *node, const Place *place)
 {
     g_auto(GStrv) parts = g_strsplit(node->pattern, "/", -1);
@@ -306,7 +398,7 @@ char *node_path(const Node *node, const Place *place)
     for (guint i = 0; parts[i]; i++) {
         if (parts[i][0] != '<')
             continue;
-        Scope scope = strcmp(parts[i], "<vm>") == 0 ? SCOPE_VM : node->scope;
+        Scope scope = scope_of_part(node, parts[i]);
         g_free(parts[i]);
         parts[i] = place_name(place, scope);
     }

@@ -14,6 +14,7 @@ typedef enum {
     NODE_FLEETING = 1 << 5, /* the kernel keeps neither its name nor its attributes */
     NODE_PROGRESS = 1 << 6, /* shows how far jobs are */
     NODE_GUARDED = 1 << 7,  /* whose files are removed by name only, not by who walks through it */
+    NODE_DIGEST = 1 << 8,   /* shows the checksum of what is loaded, not itself */
 } NodeFlags;
 
 typedef struct Node Node;
@@ -24,9 +25,16 @@ struct Node {
     unsigned flags;
     bool (*present)(const Place *place); /* NULL: whenever its directory is */
     char *(*show)(const Place *place);   /* text of a file, target of a link; yours */
+    /* Instead of it: the content is in a file of the host, which a thread of the engine reads when
+     * this one is opened. NULL: it is empty. */
+    Request *(*load)(const Place *place);
+    uint64_t (*size)(const Place *place); /* of what is loaded, bytes */
     /* Each of these turns an operation into a request, or refuses it with @error. NULL: never
      * possible here. */
     Request *(*store)(const Place *place, const char *text, GError **error);
+    /* Of what is loaded: only as a whole, of as many bytes as whole() says. */
+    Request *(*replace)(const Place *place, GBytes *content);
+    bool (*whole)(const Place *place, uint64_t *out_size, GError **error);
     Request *(*make)(const Place *directory, const char *name, mode_t mode, GError **error);
     Request *(*drop)(const Place *place, GError **error);
     Request *(*move)(const Place *place, const char *new_name,
@@ -52,6 +60,10 @@ const char *node_list(const Node *node);
 bool node_is_known(const Node *directory, const char *name);
 /* Is it, or is it in, a listed snapshot? */
 bool node_in_snapshot(const Node *node);
+/* Is it the directory of a snapshot, listed or hidden? */
+bool node_is_snapshot(const Node *node);
+/* What can be made as @name in @directory by opening it: a row that is replaced whole. NULL. */
+const Node *nodes_creatable(const Node *directory, const char *name);
 
 /* The entry @name of @directory: moves @place there. NULL if there is none. */
 const Node *nodes_find(const Node *directory, Place *place, const char *name);

@@ -280,6 +280,58 @@ static char *object_orphan(const Place *place)
     return g_strdup(place->orphan->path);
 }
 
+/* ---- files of a vTPM's state; as an object: "SNAPSHOT/FILE" ---- */
+
+static bool find_tpm_file(Place *place, const char *name)
+{
+    const GPtrArray *files = place->snapshot->tpm_files;
+
+    for (guint i = 0; i < files->len; i++) {
+        place->file = g_ptr_array_index(files, i);
+        if (strcmp(place->file->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool bind_tpm_file_of(Place *place, bool (*bind)(Place *place, const char *id),
+                             const char *object)
+{
+    g_auto(GStrv) parts = g_strsplit(object, "/", 2);
+
+    return parts[0] && parts[1] && bind(place, parts[0]) && find_tpm_file(place, parts[1]);
+}
+
+static bool bind_tpm_file(Place *place, const char *object)
+{
+    return bind_tpm_file_of(place, bind_snapshot, object);
+}
+
+static bool bind_hidden_tpm_file(Place *place, const char *object)
+{
+    return bind_tpm_file_of(place, bind_hidden, object);
+}
+
+static void each_tpm_file(Place *place, PlaceVisit visit, void *data)
+{
+    const GPtrArray *files = place->snapshot->tpm_files;
+
+    for (guint i = 0; i < files->len; i++) {
+        place->file = g_ptr_array_index(files, i);
+        visit(place, data);
+    }
+}
+
+static char *name_tpm_file(const Place *place)
+{
+    return g_strdup(place->file->name);
+}
+
+static char *object_tpm_file(const Place *place)
+{
+    return g_strconcat(place->snapshot->id, "/", place->file->name, NULL);
+}
+
 /* ---- temporary links ---- */
 
 static bool find_link(Place *place, const char *name)
@@ -333,6 +385,16 @@ static const ScopeKind kinds[] = {
                       .each = each_orphan,
                       .name = name_orphan,
                       .object = object_orphan},
+    [SCOPE_TPM_FILE] = {.find = find_tpm_file,
+                        .bind = bind_tpm_file,
+                        .each = each_tpm_file,
+                        .name = name_tpm_file,
+                        .object = object_tpm_file},
+    [SCOPE_HIDDEN_TPM_FILE] = {.find = find_tpm_file,
+                               .bind = bind_hidden_tpm_file,
+                               .each = each_tpm_file,
+                               .name = name_tpm_file,
+                               .object = object_tpm_file},
 };
 
 bool place_bind(Place *place, Scope scope, const char *uuid, const char *object)

@@ -6,17 +6,19 @@
 #include "fs/face.h"
 
 typedef enum {
-    SCOPE_HOST,     /* the mount */
-    SCOPE_VM,       /* <vm> */
-    SCOPE_SNAPSHOT, /* a listed snapshot */
-    SCOPE_HIDDEN,   /* a hidden one */
-    SCOPE_JOB,      /* a job of a VM */
-    SCOPE_DISK,     /* a disk of a VM */
-    SCOPE_POLICY,   /* a policy key of a VM */
-    SCOPE_LINK,     /* a temporary link of ln in a VM's directory */
-    SCOPE_UUID,     /* by-uuid/<uuid> */
-    SCOPE_RUNNING,  /* .vmsnapfs/jobs/<id> */
-    SCOPE_ORPHAN,   /* .vmsnapfs/orphans/<file> */
+    SCOPE_HOST,            /* the mount */
+    SCOPE_VM,              /* <vm> */
+    SCOPE_SNAPSHOT,        /* a listed snapshot */
+    SCOPE_HIDDEN,          /* a hidden one */
+    SCOPE_JOB,             /* a job of a VM */
+    SCOPE_DISK,            /* a disk of a VM */
+    SCOPE_POLICY,          /* a policy key of a VM */
+    SCOPE_LINK,            /* a temporary link of ln in a VM's directory */
+    SCOPE_UUID,            /* by-uuid/<uuid> */
+    SCOPE_RUNNING,         /* .vmsnapfs/jobs/<id> */
+    SCOPE_ORPHAN,          /* .vmsnapfs/orphans/<file> */
+    SCOPE_TPM_FILE,        /* a file of the vTPM's state that is kept with a listed snapshot */
+    SCOPE_HIDDEN_TPM_FILE, /* with a hidden one */
 } Scope;
 
 typedef struct {
@@ -27,6 +29,7 @@ typedef struct {
     EngineJob *job; /* borrowed from vm */
     const DiskView *disk;
     const OrphanView *orphan;
+    const StateFileView *file;
     const char *key;
     char *link_name, *link_target;
 } Place;

@@ -182,3 +182,57 @@ Request *request_free_orphan(const Place *orphan, GError **error)
     str_set(&request->text, orphan->orphan->path);
     return request;
 }
+
+/* ---- UEFI variables and vTPM ---- */
+
+Request *load_vars(const Place *place)
+{
+    return request_at(place, REQUEST_READ);
+}
+
+Request *load_vars_digest(const Place *place)
+{
+    return place->vm->nvram->exists ? load_vars(place) : NULL;
+}
+
+Request *load_snapshot_vars(const Place *place)
+{
+    Request *request = request_at(place, REQUEST_READ);
+
+    str_set(&request->name, place->snapshot->id);
+    return request;
+}
+
+Request *load_tpm_file(const Place *place)
+{
+    Request *request = load_snapshot_vars(place);
+
+    str_set(&request->text, place->file->name);
+    return request;
+}
+
+Request *request_set_vars(const Place *place, GBytes *content)
+{
+    Request *request = request_at(place, REQUEST_SET_VARS);
+
+    request->content = g_bytes_ref(content);
+    return request;
+}
+
+bool whole_vars(const Place *place, uint64_t *out_size, GError **error)
+{
+    if (!vm_view_check_vars(place->vm, error))
+        return false;
+    *out_size = place->vm->nvram->whole;
+    if (*out_size == 0)
+        g_set_error(error, VMSNAPFS_ERROR, ERR_UNSUPPORTED,
+                    "It is not known how many bytes the UEFI variables of VM %s have: neither they "
+                    "nor their template can be looked at",
+                    place->vm->name);
+    return *out_size > 0;
+}
+
+Request *request_reset_vars(const Place *place, GError **error)
+{
+    return request_at(place, REQUEST_RESET_VARS);
+}

@@ -20,5 +20,14 @@ Request *request_power(const Place *place, const char *text, GError **error);
 Request *request_drift(const Place *place, const char *text, GError **error);
 Request *request_policy(const Place *place, const char *text, GError **error);
 Request *request_bandwidth(const Place *place, const char *text, GError **error);
+/* Contents: the VM's own variables, NULL if there are none; and those kept with a snapshot. */
+Request *load_vars(const Place *place);
+Request *load_vars_digest(const Place *place);
+Request *load_snapshot_vars(const Place *place);
+Request *load_tpm_file(const Place *place);
+Request *request_set_vars(const Place *place, GBytes *content);
+/* How many bytes they are replaced by; refused while they cannot be. */
+bool whole_vars(const Place *place, uint64_t *out_size, GError **error);
+Request *request_reset_vars(const Place *place, GError **error);
 Request *request_free_orphan(const Place *orphan, GError **error);
 Request *request_job_drop(const Place *place, GError **error);

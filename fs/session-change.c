@@ -5,6 +5,7 @@
 #include "fs/act.h"
 #include "fs/errmap.h"
 #include "fs/requests.h"
+#include "fs/state-file.h"
 #include "fs/sweep.h"
 #include "fs/templinks.h"
 
@@ -123,7 +124,13 @@ void session_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t m
 void session_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                     struct fuse_file_info *fi)
 {
-    forbid_new(req, parent, "create", name);
+    g_autoptr(Inode) directory = inodes_get(session_face(req)->inodes, parent);
+    const Node *node = directory ? nodes_creatable(directory->node, name) : NULL;
+
+    if (node)
+        state_file_create(req, directory, node, fi->flags);
+    else
+        forbid_new(req, parent, "create", name);
 }
 
 void session_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t new_parent, const char *new_name)
@@ -271,12 +278,23 @@ static bool allows_drop(fuse_req_t req, const Node *node, const Place *place)
 static void unlink_file(fuse_req_t req, const Inode *directory, const Node *node,
                         const Place *place, const char *name)
 {
-    if (sweep_allows_unlink(session_face(req)->sweep, act_caller(req), "", "orphans", ""))
+    if (sweep_allows_unlink(session_face(req)->sweep, act_caller(req), directory->uuid,
+                            node_leaf(directory->node), ""))
         drop(req, "unlink", node, place);
     else
         session_forbid(req, "unlink", directory->node, place, name,
-                       "was not removed: this process is deleting its way through the tree; give "
-                       "the file by name, as in rm .vmsnapfs/orphans/FILE");
+                       "was not removed: this process is deleting its way through the tree, or has "
+                       "copied the file; give it by name, as in rm .vmsnapfs/orphans/FILE or rm "
+                       "nvram/vars.fd");
+}
+
+/* Is @name part of something that an rmdir removes, or was it a moment ago? What is taken out of
+ * tpm/ is. */
+static bool is_removable(const Inode *directory, const Node *node, const char *name)
+{
+    if (node_in_snapshot(directory->node) && !directory->node->drop)
+        return node != NULL;
+    return directory->node->drop && node_is_known(directory->node, name);
 }
 
 void session_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -287,8 +305,7 @@ void session_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (!session_open_place(req, parent, &directory, &place))
         return;
     const Node *node = nodes_find(directory->node, &place, name);
-    bool removable = directory->node->drop && node_is_known(directory->node, name);
-    if (removable)
+    if (is_removable(directory, node, name))
         unlink_in_removable(req, directory, &place, node, name);
     else if (!node)
         fuse_reply_err(req, ENOENT);
@@ -312,6 +329,8 @@ void session_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         fuse_reply_err(req, ENOENT);
     else if (!node_is_directory(node))
         fuse_reply_err(req, ENOTDIR);
+    else if (is_removable(directory, node, name))
+        unlink_in_removable(req, directory, &place, node, name);
     else if (!node->drop)
         forbid_sweep(req, "rmdir", directory, &place, name,
                      "cannot be removed: only snapshots and jobs can");

@@ -8,6 +8,7 @@
 #include "fs/opens.h"
 #include "fs/space.h"
 #include "fs/stamps.h"
+#include "fs/state-file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -136,8 +137,9 @@ static void tell_guard(fuse_req_t req, const Inode *inode)
         sweep_opened(session_face(req)->sweep, act_caller(req), inode->uuid, list,
                      inode->object[0] ? inode->object : NULL);
     if (inode->node->flags & NODE_GUARDED) {
-        sweep_opened(session_face(req)->sweep, act_caller(req), "", "orphans", NULL);
-        sweep_opened(session_face(req)->sweep, act_caller(req), "", "orphans", "");
+        const char *guarded = node_leaf(inode->node);
+        sweep_opened(session_face(req)->sweep, act_caller(req), inode->uuid, guarded, NULL);
+        sweep_opened(session_face(req)->sweep, act_caller(req), inode->uuid, guarded, "");
     }
 }
 
@@ -185,11 +187,6 @@ static File *file_of(const struct fuse_file_info *fi)
     return (File *)(uintptr_t)fi->fh;
 }
 
-static void close_file(Face *face, void *file)
-{
-    file_free(face, file);
-}
-
 static void do_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
     Face *face = session_face(req);
@@ -198,17 +195,23 @@ static void do_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 
     if (!session_open_place(req, id, &inode, &place))
         return;
-    if ((fi->flags & O_ACCMODE) != O_RDONLY && !inode->node->store) {
+    bool writable = inode->node->store || inode->node->replace;
+    if ((fi->flags & O_ACCMODE) != O_RDONLY && !writable) {
         session_forbid(req, "open", inode->node, &place, NULL, "is read only");
         return;
     }
-    const char *list = node_list(inode->node);
+    const char *list = inode->node->replace ? "nvram" : node_list(inode->node);
     if ((fi->flags & O_ACCMODE) != O_WRONLY && list)
-        sweep_read(face->sweep, act_caller(req), inode->uuid, list, inode->object);
+        sweep_read(face->sweep, act_caller(req), inode->uuid, list,
+                   place.snapshot ? place.snapshot->id : inode->object);
+    if (inode->node->load) {
+        state_file_open(req, inode, &place, fi->flags);
+        return;
+    }
     File *file = file_new(face, inode, &place, fi->flags);
     if (inode->node->flags & NODE_LIVE)
         followers_add(face->followers, file, act_caller(req).pid);
-    fi->fh = opens_add(face->opens, file, close_file);
+    fi->fh = opens_add(face->opens, file, file_close);
     fi->direct_io = 1;
     fi->nonseekable = inode->node->flags & NODE_EVENTS ? 1 : 0;
     if (fuse_reply_open(req, fi) == -ENOENT)
@@ -239,6 +242,17 @@ static void do_poll(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi,
     if (handle)
         fuse_pollhandle_destroy(handle);
     fuse_reply_poll(req, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
+}
+
+/* Each close comes here, also that of a descriptor that others share. */
+static void do_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
+{
+    File *file = file_of(fi);
+
+    if (file->inode->node->replace)
+        state_file_flush(req, file);
+    else
+        fuse_reply_err(req, 0);
 }
 
 static void do_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
@@ -282,6 +296,7 @@ const struct fuse_lowlevel_ops *session_operations(void)
         .open = do_open,
         .read = do_read,
         .write = session_write,
+        .flush = do_flush,
         .release = do_release,
         .opendir = do_opendir,
         .readdir = do_readdir,

@@ -6,6 +6,7 @@
 #include "fs/attr.h"
 #include "fs/file.h"
 #include "fs/requests.h"
+#include "fs/state-file.h"
 
 #include <string.h>
 
@@ -108,6 +109,10 @@ void session_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_se
         return;
     const Node *node = inode->node;
     attr_fill(&now, node, &place);
+    if (to_set & FUSE_SET_ATTR_SIZE && node->replace) {
+        state_file_truncate(req, inode, &place, (gsize)attr->st_size, fi);
+        return;
+    }
     if (to_set & FUSE_SET_ATTR_SIZE && truncated(req, inode, &place, &now, attr->st_size, fi))
         return;
     if (changes_owner(&now, attr, to_set))
@@ -115,7 +120,7 @@ void session_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_se
                        "belongs to who made it: its owner and group cannot be changed");
     else if (!changes_mode(&now, attr, to_set))
         session_reply_attr(req, node, &place);
-    else if (!node_in_snapshot(node) || !node_is_directory(node))
+    else if (!node_in_snapshot(node) || !node_is_snapshot(node))
         session_forbid(req, "chmod", node, &place, NULL,
                        "has a fixed mode: only a snapshot's directory can be held and released");
     else if (attr->st_mode & 07000)
@@ -141,6 +146,10 @@ void session_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t size,
 
     if (!session_open_place(req, id, &inode, &place))
         return;
+    if (inode->node->replace) {
+        state_file_write(req, (File *)(uintptr_t)fi->fh, &place, data, size, offset);
+        return;
+    }
     g_autofree char *operation = act_operation("write", inode->node, &place, NULL);
     g_autofree char *value = file_write((File *)(uintptr_t)fi->fh, data, size, offset, &error);
     Request *request = value ? inode->node->store(&place, value, &error) : NULL;

@@ -75,6 +75,8 @@ char *show_status(const Place *place)
     show_key_number(out, "frozen", vm->frozen);
     show_key_number(out, "uefi", vm->uefi);
     show_key_number(out, "tpm", vm->tpm);
+    show_key(out, "nvram", vm->nvram->state);
+    show_key(out, "vtpm", vm->vtpm->state);
     return g_string_free(out, FALSE);
 }
 

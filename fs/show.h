@@ -37,6 +37,22 @@ char *show_snapshot_parent(const Place *place);
 
 char *show_orphan(const Place *place);
 
+char *show_vars_needed(const Place *place);
+char *show_vars_state(const Place *place);
+char *show_vars_path(const Place *place);
+char *show_vars_format(const Place *place);
+char *show_vars_size(const Place *place);
+char *show_vars_template(const Place *place);
+char *show_tpm_version(const Place *place);
+char *show_tpm_state(const Place *place);
+char *show_tpm_path(const Place *place);
+
+/* Of what is loaded. */
+uint64_t size_of_vars(const Place *place);
+uint64_t size_of_vars_digest(const Place *place);
+uint64_t size_of_snapshot_vars(const Place *place);
+uint64_t size_of_tpm_file(const Place *place);
+
 char *show_job_kind(const Place *place);
 char *show_job_state(const Place *place);
 char *show_job_created(const Place *place);

@@ -5,8 +5,8 @@
  * by each refusal, after (a) an unlink or rmdir outside snapshots/ was refused to it (at root
  * level: for all VMs), (b) it opened both snapshots/ and that snapshot as directories, (c) it
  * opened a file of that snapshot for reading and then unlinked one there. The same goes for jobs/
- * and each job, and for the files of orphans/ as a whole. A process is its thread group and start
- * time; one that /proc does not know is judged by its uid. Thread-safe. */
+ * and each job, for the files of orphans/ as a whole, and for that of nvram/. A process is its
+ * thread group and start time; one that /proc does not know is judged by its uid. Thread-safe. */
 #pragma once
 
 #include "fs/face.h"
@@ -21,7 +21,8 @@ void sweep_free(Sweep *sweep);
 
 /* (a); @uuid "" for all VMs. */
 void sweep_refused(Sweep *sweep, Caller caller, const char *uuid);
-/* Of what follows, @list is "snapshots" or "jobs", and @id one in it. */
+/* Of what follows, @list is "snapshots" or "jobs", and @id one in it; or "orphans" or "nvram", and
+ * @id is "". */
 
 /* (b): the list of a VM was opened as a directory (@id NULL), or one in it was. */
 void sweep_opened(Sweep *sweep, Caller caller, const char *uuid, const char *list, const char *id);

@@ -110,6 +110,10 @@ static char *rest_of(const SnapshotView *snapshot)
         g_string_append(rest, "  removed, still needed");
     if (!(snapshot->mode & 0200) && !snapshot->hidden)
         g_string_append(rest, "  held");
+    if (snapshot->vars)
+        g_string_append(rest, snapshot->tpm ? "  NVRAM, vTPM" : "  NVRAM");
+    else if (snapshot->tpm)
+        g_string_append(rest, "  vTPM");
     if (summary[0])
         g_string_append_printf(rest, "  %s", summary);
     return g_string_free(rest, FALSE);

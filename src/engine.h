@@ -24,6 +24,12 @@ typedef struct {
     uint64_t capacity, allocation; /* bytes */
 } LayerView;
 
+/* A file of a vTPM's state that is kept with a snapshot. */
+typedef struct {
+    char *name;
+    uint64_t size; /* bytes */
+} StateFileView;
+
 typedef struct {
     char *id, *name;
     char *parent; /* snapshot id or NULL */
@@ -34,7 +40,9 @@ typedef struct {
     unsigned children;
     uid_t uid;
     mode_t mode;
-    GPtrArray *disks; /* of LayerView */
+    GPtrArray *disks;     /* of LayerView */
+    Sidecar *vars, *tpm;  /* what is kept with it; NULL: nothing */
+    GPtrArray *tpm_files; /* of StateFileView, by name; empty where nothing is kept or readable */
 } SnapshotView;
 
 typedef struct {
@@ -44,6 +52,26 @@ typedef struct {
     char *reason;     /* why not included, or "" */
     GPtrArray *chain; /* char *: paths, active first */
 } DiskView;
+
+/* The VM's own UEFI variable store (NVRAM), as it was when the VM was last looked at. */
+typedef struct {
+    char *needed; /* why: "secure-boot", "tpm", "uefi", or "no" */
+    char *state;  /* "ready", "missing", "empty", "badsize", "unused", "none"; "" unknown */
+    char *path, *template; /* "" if there is none, or it is not known */
+    char *format;          /* what is in the file: "raw", "qcow2"; "" if it is not there */
+    bool exists;           /* the file is there */
+    bool vanished;         /* it is not there, but was */
+    uint64_t size;         /* of the file; bytes */
+    uint64_t whole;        /* how many bytes a new content has; 0: not known */
+} VarsView;
+
+/* The VM's TPM. */
+typedef struct {
+    char *version; /* "2.0", "1.2"; "" if it has none */
+    char *state;   /* "ready", "missing", "none"; "passthrough" and "external": no files of ours; ""
+                      unknown */
+    char *path;    /* of the directory with its state, or "" */
+} TpmView;
 
 typedef struct {
     gint references; /* private */
@@ -57,6 +85,8 @@ typedef struct {
     char *home;     /* "" before the first snapshot */
     uint64_t generation;
     bool persistent, managed_save, uefi, tpm;
+    VarsView *nvram;
+    TpmView *vtpm;
     char *current;        /* snapshot id or NULL */
     GPtrArray *snapshots; /* of SnapshotView, oldest first, hidden ones too */
     GPtrArray *disks;     /* of DiskView, in the definition's order */
@@ -93,6 +123,9 @@ const VmView *host_view_find(const HostView *view, const char *name); /* by name
 const VmView *host_view_of_uuid(const HostView *view, const char *uuid); /* likewise */
 const SnapshotView *vm_view_snapshot(const VmView *view, const char *id);
 const SnapshotView *vm_view_named(const VmView *view, const char *name); /* listed ones only */
+/* Can the VM's own UEFI variables be replaced or reset, as far as this view knows? The request
+ * asks again. ERR_BUSY: the VM is not off; ERR_UNSUPPORTED: it has none that could be. */
+bool vm_view_check_vars(const VmView *view, GError **error);
 
 /* ---- jobs ---- */
 
@@ -137,6 +170,10 @@ typedef enum {
     REQUEST_FREE,          /* text = path of an orphan; vm is "" */
     REQUEST_MOVE,          /* new_name: of the VM itself */
     REQUEST_RESCAN,        /* look at the VM again; answered when the fresh view is out */
+    REQUEST_READ,          /* name = id of a snapshot, NULL: the VM's own; text = file of the vTPM's
+                              state, NULL: the UEFI variables; content is filled in */
+    REQUEST_SET_VARS,      /* content (→ the VM's own UEFI variables) */
+    REQUEST_RESET_VARS,    /* they go; the next start makes them anew */
     REQUEST_KINDS          /* how many there are */
 } RequestKind;
 
@@ -150,6 +187,7 @@ typedef struct {
     unsigned job;
     uint64_t number;
     bool sync;
+    GBytes *content;
     char *operation; /* "mkdir web01/snapshots/x": for errors, log and journal */
 } Request;
 Request *request_new(RequestKind kind, const char *vm_uuid);
@@ -157,7 +195,7 @@ void request_free(Request *request);
 
 /* How a request ended. Called once per request, from an engine thread (or from engine_submit's own
  * for a refusal that needs no waiting), holding no lock; @error is borrowed, NULL on success. By
- * then engine_view() shows the result. */
+ * then engine_view() shows the result. The request is there until this returns. */
 typedef void (*EngineDone)(const GError *error, void *data);
 
 /* Takes the request. Returns a ticket for engine_interrupt. The engine itself writes a line into

@@ -6,7 +6,8 @@
  *         state: off                 # running, paused, off (the default)
  *         firmware: bios             # loader (UEFI, an explicit one), efi (libvirt chooses)
  *         secure_boot: false
- *         tpm: false
+ *         tpm: false                 # true: with a state
+ *         nvram: missing             # the UEFI variables: ready, empty, badsize
  *         transient: false
  *         deaf: false                # its guest does not obey a shutdown
  *         managed_save: false
@@ -38,6 +39,7 @@
 #define SCHEME       "fake://"
 #define GUEST_BLOCKS 8
 #define CAPACITY_MAX (UINT64_C(1) << 40)
+#define STORE_BYTES  540672 /* as OVMF has it */
 
 /* Optional values: absent leaves what is there. */
 static bool opt_text(const YamlNode *map, const char *key, const char **text, GError **error)
@@ -169,7 +171,7 @@ static bool add_disks(SimHost *host, const char *uuid, const char *directory, co
 }
 
 typedef struct {
-    const char *name, *uuid, *state, *agent, *firmware;
+    const char *name, *uuid, *state, *agent, *firmware, *nvram;
     bool secure_boot, tpm, transient, deaf, managed_save;
 } VmText;
 
@@ -209,18 +211,20 @@ static SimFirmware firmware_named(const char *name)
 
 static bool read_vm(const YamlNode *node, VmText *vm, GError **error)
 {
-    static const char *const keys[] = {"name",         "uuid",  "state",     "firmware",
-                                       "secure_boot",  "tpm",   "transient", "deaf",
-                                       "managed_save", "agent", "disks",     NULL};
+    static const char *const keys[] = {"name",  "uuid",      "state", "firmware",     "secure_boot",
+                                       "tpm",   "transient", "deaf",  "managed_save", "agent",
+                                       "disks", "nvram",     NULL};
     static const char *const states[] = {"running", "paused", "off", NULL};
+    static const char *const stores[] = {"missing", "ready", "empty", "badsize", NULL};
 
-    *vm = (VmText){.state = "off", .agent = "none", .firmware = "bios"};
+    *vm = (VmText){.state = "off", .agent = "none", .firmware = "bios", .nvram = "missing"};
     if (!yaml_is_map(node, error) || !yaml_check_keys(node, keys, error) ||
         !yaml_text(yaml_need(node, "name", error), &vm->name, error) ||
         !yaml_text(yaml_need(node, "uuid", error), &vm->uuid, error) ||
         !opt_word(node, "state", states, &vm->state, error) ||
         !opt_word(node, "agent", agents, &vm->agent, error) ||
         !opt_word(node, "firmware", firmwares, &vm->firmware, error) ||
+        !opt_word(node, "nvram", stores, &vm->nvram, error) ||
         !opt_bool(node, "secure_boot", &vm->secure_boot, error) ||
         !opt_bool(node, "tpm", &vm->tpm, error) ||
         !opt_bool(node, "transient", &vm->transient, error) ||
@@ -232,6 +236,43 @@ static bool read_vm(const YamlNode *node, VmText *vm, GError **error)
     if (vm->transient && g_str_equal(vm->state, "off"))
         return yaml_error(node, error, "VM \"%s\" is transient and cannot be off", vm->name);
     return true;
+}
+
+/* As firmware brings it, so long as nothing is written to it. */
+static void put_store(SimHost *host, const char *path, gsize size)
+{
+    char *content = g_malloc0(STORE_BYTES);
+
+    memcpy(content + 40, "_FVH", 4);
+    g_autoptr(GBytes) whole = g_bytes_new_take(content, STORE_BYTES);
+    g_autoptr(GBytes) part = g_bytes_new_from_bytes(whole, 0, size);
+    simhost_set_state_bytes(host, path, part);
+}
+
+static void add_vars(SimHost *host, const VmText *vm)
+{
+    g_autofree char *path = g_strdup_printf(SIM_NVRAM_DIRECTORY "/%s_VARS.fd", vm->name);
+
+    if (g_str_equal(vm->firmware, "bios"))
+        return;
+    put_store(host, SIM_TEMPLATE, STORE_BYTES);
+    put_store(host, SIM_SECURE_TEMPLATE, STORE_BYTES);
+    if (!g_str_equal(vm->nvram, "missing"))
+        put_store(host, path,
+                  g_str_equal(vm->nvram, "ready")   ? STORE_BYTES
+                  : g_str_equal(vm->nvram, "empty") ? 0
+                                                    : STORE_BYTES / 2);
+}
+
+static void add_tpm_state(SimHost *host, const VmText *vm, const char *uuid)
+{
+    g_autofree char *directory = g_strdup_printf(SIM_TPM_DIRECTORY "/%s/tpm2", uuid);
+    g_autofree char *path = g_strconcat(directory, "/tpm2-00.permall", NULL);
+
+    if (!vm->tpm)
+        return;
+    simhost_set_state_directory(host, directory, true);
+    simhost_set_state(host, path, "secrets of the guest\n");
 }
 
 static bool add_vm(SimHost *host, const char *directory, const YamlNode *node, GError **error)
@@ -249,6 +290,8 @@ static bool add_vm(SimHost *host, const char *directory, const YamlNode *node, G
     simhost_add_domain(host, uuid, vm.name, state);
     simhost_set_firmware(host, uuid, firmware_named(vm.firmware), vm.secure_boot);
     simhost_set_tpm(host, uuid, vm.tpm);
+    add_vars(host, &vm);
+    add_tpm_state(host, &vm, uuid);
     simhost_set_deaf(host, uuid, vm.deaf);
     simhost_set_agent(host, uuid, agent_named(vm.agent));
     simhost_set_managed_save(host, uuid, vm.managed_save);

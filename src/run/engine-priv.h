@@ -244,6 +244,13 @@ void work_drop_job(Engine *engine, EngineVm *vm, Work *work);
 void work_set_bandwidth(Engine *engine, EngineVm *vm, Work *work);
 void work_rescan(Engine *engine, EngineVm *vm, Work *work);
 
+/* ---- vars.c ---- */
+
+/* Beside the lanes: nothing is changed. */
+void vars_read(Engine *engine, EngineVm *vm, Work *work);
+bool vars_run_set(EngineVm *vm, Work *work, GError **error);
+bool vars_run_reset(EngineVm *vm, Work *work, GError **error);
+
 /* ---- power.c ---- */
 
 bool power_run(EngineVm *vm, Work *work, GError **error);
@@ -373,6 +380,7 @@ typedef struct {
     const char *home, *drift;
     const char *problem; /* the catalog cannot be used */
     const char *trouble; /* something else that the user should know; NULL: nothing */
+    Files *files;        /* ours, where what snapshots keep is */
     const VmView *previous;
 } ViewFacts;
 VmView *view_build(const ViewFacts *facts);

@@ -209,6 +209,9 @@ static void add_condition(GPtrArray *events, const VmView *before, const VmView 
     if (g_strcmp0(before->state, after->state) != 0)
         g_ptr_array_add(
             events, event_make("state", after, "state", after->state, "from", before->state, NULL));
+    if (strcmp(before->nvram->state, after->nvram->state) != 0)
+        g_ptr_array_add(events, event_make("nvram", after, "state", after->nvram->state, "from",
+                                           before->nvram->state, "path", after->nvram->path, NULL));
     if (before->stale != after->stale)
         g_ptr_array_add(events,
                         event_make("stale", after, "stale", after->stale ? "1" : "0", NULL));

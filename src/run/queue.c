@@ -51,6 +51,9 @@ static bool may_run_beside(const Work *work)
     case REQUEST_MOVE:
     case REQUEST_RESCAN:
     case REQUEST_FREE:
+    case REQUEST_READ:
+    case REQUEST_SET_VARS:
+    case REQUEST_RESET_VARS:
     case REQUEST_KINDS:
         return false;
     }

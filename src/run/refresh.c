@@ -108,6 +108,7 @@ static VmView *build(EngineVm *vm, const VmView *previous)
         .problem = problem,
         .trouble = trouble,
         .drift = vm->drift,
+        .files = vm->engine->world.files,
         .previous = previous,
     });
 }

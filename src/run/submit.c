@@ -19,19 +19,30 @@ void request_free(Request *request)
     g_free(request->new_name);
     g_free(request->text);
     g_free(request->operation);
+    g_clear_pointer(&request->content, g_bytes_unref);
     g_free(request);
 }
 
 const char *request_kind_name(RequestKind kind)
 {
     static const char *const names[] = {
-        [REQUEST_CREATE] = "create",     [REQUEST_RENAME] = "rename",
-        [REQUEST_REMOVE] = "remove",     [REQUEST_REVERT] = "revert",
-        [REQUEST_DESCRIBE] = "describe", [REQUEST_MODE] = "mode",
-        [REQUEST_POLICY] = "policy",     [REQUEST_POWER] = "power",
-        [REQUEST_JOB_DROP] = "job_drop", [REQUEST_JOB_BANDWIDTH] = "job_bandwidth",
-        [REQUEST_RESCAN] = "rescan",     [REQUEST_ADOPT] = "adopt",
-        [REQUEST_FREE] = "free",         [REQUEST_MOVE] = "move",
+        [REQUEST_CREATE] = "create",
+        [REQUEST_RENAME] = "rename",
+        [REQUEST_REMOVE] = "remove",
+        [REQUEST_REVERT] = "revert",
+        [REQUEST_DESCRIBE] = "describe",
+        [REQUEST_MODE] = "mode",
+        [REQUEST_POLICY] = "policy",
+        [REQUEST_POWER] = "power",
+        [REQUEST_JOB_DROP] = "job_drop",
+        [REQUEST_JOB_BANDWIDTH] = "job_bandwidth",
+        [REQUEST_RESCAN] = "rescan",
+        [REQUEST_ADOPT] = "adopt",
+        [REQUEST_FREE] = "free",
+        [REQUEST_MOVE] = "move",
+        [REQUEST_READ] = "read",
+        [REQUEST_SET_VARS] = "set_vars",
+        [REQUEST_RESET_VARS] = "reset_vars",
     };
 
     G_STATIC_ASSERT(G_N_ELEMENTS(names) == REQUEST_KINDS);
@@ -54,13 +65,14 @@ static EngineTask task_beside(const Work *work)
            : kind == REQUEST_JOB_BANDWIDTH ? work_set_bandwidth
            : kind == REQUEST_RESCAN        ? work_rescan
            : kind == REQUEST_FREE          ? orphans_free
+           : kind == REQUEST_READ          ? vars_read
                                            : NULL;
 }
 
 static bool waits_for_no_job(RequestKind kind)
 {
     return kind == REQUEST_CREATE || kind == REQUEST_REVERT || kind == REQUEST_ADOPT ||
-           kind == REQUEST_MOVE;
+           kind == REQUEST_MOVE || kind == REQUEST_SET_VARS || kind == REQUEST_RESET_VARS;
 }
 
 static GError *refuse_busy_locked(EngineVm *vm, const Work *work)
@@ -95,6 +107,8 @@ static GError *refuse_locked(Engine *engine, EngineVm *vm, const Work *work)
     if (engine->remote)
         return g_error_new(VMSNAPFS_ERROR, ERR_READ_ONLY, "VM %s cannot be changed: %s", vm->name,
                            engine->remote);
+    if (work->request->kind == REQUEST_READ)
+        return NULL;
     if (!engine->up && work->request->kind != REQUEST_JOB_DROP)
         return g_error_new(VMSNAPFS_ERROR, ERR_HOST_DOWN,
                            "VM %s cannot be changed while libvirt cannot be reached: %s", vm->name,

@@ -2,6 +2,8 @@
  * published; copies share their arrays. */
 #include "run/engine-priv.h"
 
+#include "run/view-firmware.h"
+
 #include <string.h>
 
 static void layer_view_free(LayerView *layer)
@@ -22,6 +24,9 @@ static void snapshot_view_free(SnapshotView *snapshot)
     g_free(snapshot->warnings);
     g_free(snapshot->error);
     g_ptr_array_unref(snapshot->disks);
+    sidecar_free(snapshot->vars);
+    sidecar_free(snapshot->tpm);
+    g_ptr_array_unref(snapshot->tpm_files);
     g_free(snapshot);
 }
 
@@ -54,6 +59,8 @@ void vm_view_unref(VmView *view)
     g_free(view->drift);
     g_free(view->home);
     g_free(view->current);
+    vars_view_free(view->nvram);
+    tpm_view_free(view->vtpm);
     g_ptr_array_unref(view->snapshots);
     g_ptr_array_unref(view->disks);
     g_ptr_array_unref(view->jobs);
@@ -140,6 +147,16 @@ static void add_layers(SnapshotView *view, const Snapshot *snapshot, const ViewF
     }
 }
 
+/* What a sidecar holds never changes, so that it is looked at once. */
+static GPtrArray *tpm_files_of(const Snapshot *snapshot, const ViewFacts *facts)
+{
+    const SnapshotView *before = vm_view_snapshot(facts->previous, snapshot->id);
+
+    if (before && before->tpm_files->len > 0)
+        return g_ptr_array_ref(before->tpm_files);
+    return tpm_files_look(facts->files, facts->home, facts->uuid, snapshot);
+}
+
 static SnapshotView *snapshot_view_new(const Snapshot *snapshot, const ViewFacts *facts)
 {
     SnapshotView *view = g_new0(SnapshotView, 1);
@@ -159,6 +176,9 @@ static SnapshotView *snapshot_view_new(const Snapshot *snapshot, const ViewFacts
     view->mode = snapshot->mode;
     view->disks = g_ptr_array_new_with_free_func((GDestroyNotify)layer_view_free);
     add_layers(view, snapshot, facts);
+    view->vars = sidecar_copy(snapshot->vars);
+    view->tpm = sidecar_copy(snapshot->tpm);
+    view->tpm_files = tpm_files_of(snapshot, facts);
     return view;
 }
 
@@ -228,8 +248,9 @@ static VmView *view_new(const char *uuid, const char *name)
     return view;
 }
 
-static void set_observed(VmView *view, const Observation *observation)
+static void set_observed(VmView *view, const ViewFacts *facts)
 {
+    const Observation *observation = facts->observation;
     const Domain *domain = observation_domain(observation);
 
     view->state = g_strdup(domain_state_name(observation->state));
@@ -238,6 +259,8 @@ static void set_observed(VmView *view, const Observation *observation)
     view->uefi = domain && domain->firmware;
     view->tpm = domain && domain->tpm;
     view->disks = disk_views(observation);
+    view->nvram = vars_view_of(observation, facts->catalog);
+    view->vtpm = tpm_view_of(observation);
 }
 
 static void set_remembered(VmView *view, const VmView *previous)
@@ -247,6 +270,8 @@ static void set_remembered(VmView *view, const VmView *previous)
     view->managed_save = previous->managed_save;
     view->uefi = previous->uefi;
     view->tpm = previous->tpm;
+    view->nvram = vars_view_copy(previous->nvram);
+    view->vtpm = tpm_view_copy(previous->vtpm);
     view->disks = g_ptr_array_ref(previous->disks);
 }
 
@@ -255,7 +280,7 @@ VmView *view_build(const ViewFacts *facts)
     VmView *view = view_new(facts->uuid, facts->name);
 
     if (facts->observation)
-        set_observed(view, facts->observation);
+        set_observed(view, facts);
     else
         set_remembered(view, facts->previous);
     view->read_only = facts->problem != NULL;
@@ -284,6 +309,8 @@ VmView *view_first(const HvDomain *domain)
     view->home = g_strdup("");
     view->snapshots = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_view_free);
     view->disks = disk_views(NULL);
+    view->nvram = vars_view_of(NULL, NULL);
+    view->vtpm = tpm_view_of(NULL);
     view->policy = policy_view(NULL);
     return view;
 }
@@ -308,6 +335,8 @@ VmView *view_copy(const VmView *view)
     copy->managed_save = view->managed_save;
     copy->uefi = view->uefi;
     copy->tpm = view->tpm;
+    copy->nvram = vars_view_copy(view->nvram);
+    copy->vtpm = tpm_view_copy(view->vtpm);
     copy->current = g_strdup(view->current);
     copy->snapshots = g_ptr_array_ref(view->snapshots);
     copy->disks = g_ptr_array_ref(view->disks);

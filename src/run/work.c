@@ -27,8 +27,9 @@ void work_answer(Engine *engine, EngineVm *vm, Work *work, const GError *error)
     if (work->kind == WORK_REQUEST && !forget_ticket(engine, vm, work)) {
         const Request *request = work->request;
 
-        errors_operation(engine, vm, request->uid, request->pid, request->operation, error,
-                         work->since);
+        if (error || request->kind != REQUEST_READ)
+            errors_operation(engine, vm, request->uid, request->pid, request->operation, error,
+                             work->since);
         stats_count_request(&engine->stats, request->kind, error != NULL);
         if (work->done)
             work->done(error, work->data);
@@ -293,11 +294,17 @@ static const struct {
     bool (*run)(EngineVm *vm, Work *work, GError **error);
     bool observe; /* what it changes is seen only by asking libvirt again */
 } kinds[] = {
-    [REQUEST_CREATE] = {run_create, true}, [REQUEST_RENAME] = {run_rename, false},
-    [REQUEST_REVERT] = {run_revert, true}, [REQUEST_DESCRIBE] = {run_describe, false},
-    [REQUEST_MODE] = {run_mode, false},    [REQUEST_POLICY] = {run_policy, false},
-    [REQUEST_POWER] = {power_run, true},   [REQUEST_ADOPT] = {run_adopt, true},
+    [REQUEST_CREATE] = {run_create, true},
+    [REQUEST_RENAME] = {run_rename, false},
+    [REQUEST_REVERT] = {run_revert, true},
+    [REQUEST_DESCRIBE] = {run_describe, false},
+    [REQUEST_MODE] = {run_mode, false},
+    [REQUEST_POLICY] = {run_policy, false},
+    [REQUEST_POWER] = {power_run, true},
+    [REQUEST_ADOPT] = {run_adopt, true},
     [REQUEST_MOVE] = {life_move, true},
+    [REQUEST_SET_VARS] = {vars_run_set, true},
+    [REQUEST_RESET_VARS] = {vars_run_reset, true},
 };
 
 static void run_simple(EngineVm *vm, Work *work, GError **error)

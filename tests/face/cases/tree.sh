@@ -17,7 +17,7 @@ everything_listed_is_in_the_node_table() {
 }
 
 a_vm_has_its_interface_files() {
-    same "listing" "current disks drift errors info.yaml jobs policy progress snapshots state status tree uuid " "$(names "$MNT/web01")"
+    same "listing" "current disks drift errors info.yaml jobs nvram policy progress snapshots state status tpm tree uuid " "$(names "$MNT/web01")"
     same "a snapshot's" "children consistency created description disks error id info.yaml parent state warnings " \
         "$(names "$MNT/web01/snapshots/two")"
     same "no parent of the first" "children consistency created description disks error id info.yaml state warnings " \
