@@ -62,7 +62,7 @@ static bool fake_identify(Images *images, const char *path, ImageIdentity *out_i
 static GPtrArray *fake_list(Images *images, const char *directory, GError **error)
 {
     g_autoptr(GPtrArray) all = simhost_images(host_of(images));
-    g_autoptr(GPtrArray) states = simhost_states(host_of(images));
+    g_autoptr(GPtrArray) states = simhost_state_paths(host_of(images));
     GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
 
     g_ptr_array_extend_and_steal(all, g_steal_pointer(&states));

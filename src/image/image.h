@@ -31,8 +31,8 @@ typedef struct {
 
     /* Which regular file @path is, links followed. False: none, or it cannot be looked at. */
     bool (*identify)(Images *images, const char *path, ImageIdentity *out_identity);
-    /* The paths of what is in @directory (not below it), of char *; yours. An absent one is empty.
-     */
+    /* The paths of what is in @directory (not below it), directories too, of char *; yours. An
+     * absent one is empty. */
     GPtrArray *(*list)(Images *images, const char *directory, GError **error);
 
     /* Make @path, a qcow2 overlay of @capacity bytes on @backing (@backing_format): through a

@@ -51,7 +51,7 @@ static GPtrArray *real_list(Images *images, const char *directory, GError **erro
         return g_steal_pointer(&paths);
     errno = stream ? 0 : errno;
     while (stream && (errno = 0, entry = readdir(stream)))
-        if (entry->d_type != DT_DIR)
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
             g_ptr_array_add(paths, g_build_filename(directory, entry->d_name, NULL));
     int failure = errno;
     if (stream)

@@ -108,6 +108,7 @@ GPtrArray *simhost_state_read_directory(SimHost *host, const char *path, GError 
 bool simhost_state_write_directory(SimHost *host, const char *path, const GPtrArray *files,
                                    GError **error);
 bool simhost_state_exchange(SimHost *host, const char *a, const char *b, GError **error);
+GPtrArray *simhost_state_paths(SimHost *host); /* of files and directories; char *, yours */
 bool simhost_state_remove_directory(SimHost *host, const char *path, GError **error);
 
 /* An offline commit, block by block; both files are locked from begin to end. */

@@ -306,6 +306,20 @@ static int compare_paths(gconstpointer a, gconstpointer b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+GPtrArray *simhost_state_paths(SimHost *host)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
+    GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
+    GHashTableIter iter;
+    const char *path;
+
+    g_hash_table_iter_init(&iter, host->states);
+    while (g_hash_table_iter_next(&iter, (void **)&path, NULL))
+        g_ptr_array_add(paths, g_strdup(path));
+    g_ptr_array_sort(paths, compare_paths);
+    return paths;
+}
+
 GPtrArray *simhost_states(SimHost *host)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);

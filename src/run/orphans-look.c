@@ -4,12 +4,24 @@
  * use in one of them. */
 #include "run/orphans-look.h"
 
+#include <string.h>
+
 #include "image/overlay.h"
+#include "model/names.h"
 #include "run/users-known.h"
+#include "store/sidecar.h"
 
 static GHashTable *string_set(void)
 {
     return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+static void sidecar_of_free(OrphanSidecar *sidecar)
+{
+    g_free(sidecar->home);
+    g_free(sidecar->uuid);
+    g_free(sidecar->id);
+    g_free(sidecar);
 }
 
 void orphan_look_clear(OrphanLook *look)
@@ -18,6 +30,10 @@ void orphan_look_clear(OrphanLook *look)
     g_hash_table_unref(look->layers);
     g_hash_table_unref(look->users);
     g_hash_table_unref(look->walked);
+    g_hash_table_unref(look->stores);
+    g_hash_table_unref(look->tpms);
+    g_hash_table_unref(look->sidecars);
+    g_free(look->tpm_directory);
     g_ptr_array_unref(look->paths);
 }
 
@@ -28,6 +44,10 @@ OrphanLook orphan_look_new(const World *world)
                         .layers = string_set(),
                         .users = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
                         .walked = string_set(),
+                        .stores = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
+                        .tpms = string_set(),
+                        .sidecars = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                                          (GDestroyNotify)sidecar_of_free),
                         .paths = g_ptr_array_new_with_free_func(g_free)};
 }
 
@@ -86,6 +106,48 @@ static void add_layer(OrphanLook *look, const char *path)
         g_hash_table_add(look->layers, key);
 }
 
+char *orphan_store_stem(const char *path, bool *out_id)
+{
+    g_autofree char *stem = NULL;
+    char *dot;
+
+    if (!g_str_has_suffix(path, ".fd"))
+        return NULL;
+    stem = g_strndup(path, strlen(path) - strlen(".fd"));
+    dot = strrchr(stem, '.');
+    *out_id = dot && names_is_id(dot + 1);
+    if (*out_id)
+        *dot = '\0';
+    return g_steal_pointer(&stem);
+}
+
+/* One that a revert gave the VM is named with an id, and the one that it had before may have been
+ * left under its old name. */
+static void add_store(OrphanLook *look, const char *path)
+{
+    bool moved = false;
+    char *stem = path ? orphan_store_stem(path, &moved) : NULL;
+
+    if (!stem)
+        return;
+    g_hash_table_add(look->directories, g_path_get_dirname(path));
+    if (moved || !g_hash_table_contains(look->stores, stem))
+        g_hash_table_insert(look->stores, stem, g_strdup(moved ? "moved" : ""));
+    else
+        g_free(stem);
+}
+
+static void add_tpm(OrphanLook *look, const char *uuid)
+{
+    char *directory;
+
+    if (!look->tpm_directory)
+        return;
+    directory = g_build_filename(look->tpm_directory, uuid, NULL);
+    g_hash_table_add(look->directories, g_strdup(directory));
+    g_hash_table_add(look->tpms, directory);
+}
+
 /* A catalog that is known and not there names files that nobody can tell. */
 static bool check_catalog(const OrphanLook *look, const Catalog *catalog, const char *home,
                           GError **error)
@@ -118,6 +180,8 @@ static bool add_vm(OrphanLook *look, Vm *vm, GError **error)
     if (!home)
         return true;
     g_hash_table_add(look->directories, g_strdup(home));
+    add_store(look, catalog->vars);
+    add_tpm(look, catalog->uuid);
     for (guint i = 0; i < catalog->disks->len; i++) {
         const Disk *disk = catalog->disks->pdata[i];
 
@@ -125,6 +189,38 @@ static bool add_vm(OrphanLook *look, Vm *vm, GError **error)
             add_layer(look, ((Layer *)disk->layers->pdata[j])->path);
     }
     return check_catalog(look, catalog, home, error);
+}
+
+/* Those of one VM, under one name for each id. */
+static void add_sidecars(OrphanLook *look, const char *home, const char *uuid)
+{
+    Files *files = look->world->files;
+    g_autoptr(GPtrArray) ids = sidecar_list(files, home, uuid);
+
+    for (guint i = 0; i < ids->len; i++) {
+        OrphanSidecar *sidecar = g_new0(OrphanSidecar, 1);
+        g_autofree char *vars = sidecar_vars_path(home, uuid, ids->pdata[i]);
+
+        sidecar->home = g_strdup(home);
+        sidecar->uuid = g_strdup(uuid);
+        sidecar->id = g_strdup(ids->pdata[i]);
+        if (!files->ops->exists(files, vars)) {
+            g_free(vars);
+            vars = sidecar_tpm_path(home, uuid, sidecar->id);
+        }
+        g_ptr_array_add(look->paths, g_strdup(vars));
+        g_hash_table_replace(look->sidecars, g_steal_pointer(&vars), sidecar);
+    }
+}
+
+static void list_sidecars(OrphanLook *look, const char *home)
+{
+    Files *files = look->world->files;
+    g_autofree char *directory = g_build_filename(home, ".vmsnapfs", NULL);
+    g_autoptr(GPtrArray) uuids = files->ops->list(files, directory);
+
+    for (guint i = 0; i < uuids->len; i++)
+        add_sidecars(look, home, uuids->pdata[i]);
 }
 
 static bool list_directories(OrphanLook *look, GError **error)
@@ -140,33 +236,69 @@ static bool list_directories(OrphanLook *look, GError **error)
         if (!paths)
             return false;
         g_ptr_array_extend_and_steal(look->paths, paths);
+        list_sidecars(look, directory);
     }
     return true;
 }
 
 /* ---- who refers to what ---- */
 
-/* Whatever an open plan touches, it will make, need or remove by itself. */
-static void mark_journal(OrphanLook *look, const Journal *journal)
+/* Both names that orphan_look may have it under. */
+static void mark_sidecar(OrphanLook *look, const char *home, const char *uuid, const char *id,
+                         const char *who)
+{
+    g_autofree char *vars = sidecar_vars_path(home, uuid, id);
+    g_autofree char *tpm = sidecar_tpm_path(home, uuid, id);
+
+    mark_word(look, vars, who);
+    mark_word(look, tpm, who);
+}
+
+static void mark_touched(OrphanLook *look, const char *path)
 {
     const char *who = "an operation that is not over";
+    g_autofree char *temporary = path ? overlay_temporary_path(path) : NULL;
     ImageIdentity identity;
 
-    for (guint i = 0; i < journal->plan->steps->len; i++) {
-        const char *path = step_get(journal->plan->steps->pdata[i], "path");
+    if (!path)
+        return;
+    g_free(mark(look, path, who, &identity));
+    g_free(mark(look, temporary, who, &identity));
+}
 
-        if (!path)
-            continue;
-        g_autofree char *temporary = overlay_temporary_path(path);
-        g_free(mark(look, path, who, &identity));
-        g_free(mark(look, temporary, who, &identity));
+/* Whatever an open plan touches, it will make, need or remove by itself. */
+static void mark_journal(OrphanLook *look, const char *home, const char *uuid,
+                         const Journal *journal)
+{
+    for (guint i = 0; i < journal->plan->steps->len; i++) {
+        const Step *step = journal->plan->steps->pdata[i];
+        const char *snapshot = step_get(step, "snapshot");
+
+        mark_touched(look, step_get(step, "path"));
+        mark_touched(look, step_get(step, "staged"));
+        if (snapshot)
+            mark_sidecar(look, home, uuid, snapshot, "an operation that is not over");
     }
 }
 
-static void mark_catalog(OrphanLook *look, const Catalog *catalog)
+static void mark_states(OrphanLook *look, const char *home, const Catalog *catalog, const char *who)
+{
+    ImageIdentity identity;
+
+    if (catalog->vars)
+        g_free(mark(look, catalog->vars, who, &identity));
+    for (guint i = 0; i < catalog->snapshots->len; i++) {
+        const Snapshot *snapshot = catalog->snapshots->pdata[i];
+
+        mark_sidecar(look, home, catalog->uuid, snapshot->id, who);
+    }
+}
+
+static void mark_catalog(OrphanLook *look, const char *home, const Catalog *catalog)
 {
     g_autofree char *who = g_strdup_printf("the catalog of VM %s", catalog->name);
 
+    mark_states(look, home, catalog, who);
     for (guint i = 0; i < catalog->disks->len; i++) {
         const Disk *disk = catalog->disks->pdata[i];
 
@@ -176,6 +308,19 @@ static void mark_catalog(OrphanLook *look, const Catalog *catalog)
             mark_chain(look, layer->path, g_str_equal(layer->format, "raw"), who);
         }
     }
+}
+
+/* Without a catalog nobody can tell which of them are needed. */
+static void forget_sidecars(OrphanLook *look, const char *home, const char *uuid)
+{
+    GHashTableIter iter;
+    gpointer sidecar;
+
+    g_hash_table_iter_init(&iter, look->sidecars);
+    while (g_hash_table_iter_next(&iter, NULL, &sidecar))
+        if (g_str_equal(((OrphanSidecar *)sidecar)->home, home) &&
+            g_str_equal(((OrphanSidecar *)sidecar)->uuid, uuid))
+            g_hash_table_iter_remove(&iter);
 }
 
 static bool mark_ledger(OrphanLook *look, const char *home, const char *uuid, GError **error)
@@ -190,9 +335,11 @@ static bool mark_ledger(OrphanLook *look, const char *home, const char *uuid, GE
         return false;
     }
     if (journal)
-        mark_journal(look, journal);
+        mark_journal(look, home, uuid, journal);
     if (catalog)
-        mark_catalog(look, catalog);
+        mark_catalog(look, home, catalog);
+    else
+        forget_sidecars(look, home, uuid);
     return true;
 }
 
@@ -251,8 +398,20 @@ static void mark_images(OrphanLook *look)
 
 /* ---- one look ---- */
 
+static bool ask_host(OrphanLook *look, GError **error)
+{
+    Hypervisor *hv = look->world->hv;
+    g_autoptr(Capabilities) capabilities = hv->ops->capabilities(hv, error);
+
+    if (capabilities)
+        look->tpm_directory = g_strdup(capabilities->tpm_directory);
+    return capabilities != NULL;
+}
+
 bool orphan_look_around(OrphanLook *look, const GPtrArray *vms, GError **error)
 {
+    if (vms->len > 0 && !ask_host(look, error))
+        return false;
     for (guint i = 0; i < vms->len; i++)
         if (!add_vm(look, vms->pdata[i], error))
             return false;

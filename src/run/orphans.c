@@ -6,6 +6,7 @@
 #include "model/names.h"
 #include "run/orphans-look.h"
 #include "run/users-known.h"
+#include "store/sidecar.h"
 
 void orphan_view_free(OrphanView *orphan)
 {
@@ -58,7 +59,7 @@ static bool is_named_for(const char *path, const char *below)
            expected[strlen(expected) - strlen(name) - 1] == '/';
 }
 
-static bool is_ours(const OrphanLook *look, const char *path)
+static bool is_overlay(const OrphanLook *look, const char *path)
 {
     g_autofree char *below = NULL;
 
@@ -68,16 +69,109 @@ static bool is_ours(const OrphanLook *look, const char *path)
     return below && is_named_for(path, below) && ends_in_a_layer(look, below);
 }
 
-static uint64_t allocation_of(const World *world, const char *path)
+static bool is_sidecar(const OrphanLook *look, const char *path)
 {
-    ImageFacts *facts = world->images->ops->inspect(world->images, path);
+    return g_hash_table_contains(look->sidecars, path);
+}
+
+/* By its name, and by what a firmware wrote into it. */
+static bool is_store(const OrphanLook *look, const char *path)
+{
+    Images *images = look->world->images;
+    bool has_id = false;
+    g_autofree char *stem = orphan_store_stem(path, &has_id);
+    const char *moved = stem ? g_hash_table_lookup(look->stores, stem) : NULL;
+    g_autoptr(GBytes) content =
+        moved && (has_id || *moved) ? images->ops->read_state(images, path, NULL) : NULL;
+    gsize length = 0;
+    const void *head = content ? g_bytes_get_data(content, &length) : NULL;
+
+    return content && vars_judge(length, head, length, 0) == VARS_READY;
+}
+
+static bool is_tpm(const OrphanLook *look, const char *path)
+{
+    g_autofree char *directory = g_path_get_dirname(path), *name = g_path_get_basename(path);
+    const char *id = strrchr(name, '.');
+
+    return g_hash_table_contains(look->tpms, directory) && id && names_is_id(id + 1) &&
+           (g_str_has_prefix(name, "tpm2.") || g_str_has_prefix(name, "tpm1.2."));
+}
+
+/* ---- what each kind takes, and how it goes ---- */
+
+static uint64_t allocation_of_file(const OrphanLook *look, const char *path)
+{
+    Images *images = look->world->images;
+    ImageFacts *facts = images->ops->inspect(images, path);
     uint64_t bytes = facts->allocation;
 
     image_facts_free(facts);
     return bytes;
 }
 
-static OrphanView *orphan_new(const World *world, const char *path, GHashTable *names)
+static bool remove_file(const OrphanLook *look, const char *path, GError **error)
+{
+    Images *images = look->world->images;
+
+    return images->ops->unlink(images, path, NULL, error);
+}
+
+static uint64_t allocation_of_tpm(const OrphanLook *look, const char *path)
+{
+    Images *images = look->world->images;
+    g_autoptr(GPtrArray) files = images->ops->read_state_directory(images, path, NULL);
+
+    return files ? state_files_size(files) : 0;
+}
+
+static bool remove_tpm(const OrphanLook *look, const char *path, GError **error)
+{
+    Images *images = look->world->images;
+
+    return images->ops->remove_state_directory(images, path, error);
+}
+
+static uint64_t allocation_of_sidecar(const OrphanLook *look, const char *path)
+{
+    const OrphanSidecar *sidecar = g_hash_table_lookup(look->sidecars, path);
+
+    return sidecar_size(look->world->files, sidecar->home, sidecar->uuid, sidecar->id);
+}
+
+static bool remove_sidecar(const OrphanLook *look, const char *path, GError **error)
+{
+    const OrphanSidecar *sidecar = g_hash_table_lookup(look->sidecars, path);
+
+    return sidecar_remove(look->world->files, sidecar->home, sidecar->uuid, sidecar->id, error);
+}
+
+typedef struct {
+    bool (*is)(const OrphanLook *look, const char *path);
+    uint64_t (*allocation)(const OrphanLook *look, const char *path);
+    bool (*remove)(const OrphanLook *look, const char *path, GError **error);
+} OrphanKind;
+
+static const OrphanKind kinds[] = {
+    {.is = is_overlay, .allocation = allocation_of_file, .remove = remove_file},
+    {.is = is_sidecar, .allocation = allocation_of_sidecar, .remove = remove_sidecar},
+    {.is = is_store, .allocation = allocation_of_file, .remove = remove_file},
+    {.is = is_tpm, .allocation = allocation_of_tpm, .remove = remove_tpm},
+};
+
+/* NULL: it is not ours. */
+static const OrphanKind *kind_of(const OrphanLook *look, const char *path)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
+        if (kinds[i].is(look, path))
+            return &kinds[i];
+    return NULL;
+}
+
+/* ---- looking and removing ---- */
+
+static OrphanView *orphan_new(const OrphanLook *look, const OrphanKind *kind, const char *path,
+                              GHashTable *names)
 {
     OrphanView *orphan = g_new0(OrphanView, 1);
     g_autofree char *name = g_path_get_basename(path);
@@ -85,7 +179,7 @@ static OrphanView *orphan_new(const World *world, const char *path, GHashTable *
     orphan->name =
         g_hash_table_contains(names, name) ? names_untaken(name, names) : g_steal_pointer(&name);
     orphan->path = g_strdup(path);
-    orphan->allocation = allocation_of(world, path);
+    orphan->allocation = kind->allocation(look, path);
     g_hash_table_add(names, g_strdup(orphan->name));
     return orphan;
 }
@@ -108,9 +202,10 @@ GPtrArray *orphans_find(const World *world, const GPtrArray *vms, GError **error
     g_ptr_array_sort(look.paths, by_path);
     for (guint i = 0; i < look.paths->len; i++) {
         const char *path = look.paths->pdata[i];
+        const OrphanKind *kind = orphan_look_user(&look, path) ? NULL : kind_of(&look, path);
 
-        if (!orphan_look_user(&look, path) && is_ours(&look, path))
-            g_ptr_array_add(orphans, orphan_new(world, path, names));
+        if (kind)
+            g_ptr_array_add(orphans, orphan_new(&look, kind, path, names));
     }
     return orphans;
 }
@@ -129,33 +224,32 @@ static bool refuse_unseen(const char *path, GError *cause /* taken */, GError **
     return false;
 }
 
-static bool check_orphan(const OrphanLook *look, const char *path, GError **error)
+/* NULL with @error if @path is none. */
+static const OrphanKind *check_orphan(const OrphanLook *look, const char *path, GError **error)
 {
     const char *who = orphan_look_user(look, path);
-    ImageIdentity identity;
-    g_autofree char *key = users_key(look->world, path, &identity);
+    const OrphanKind *kind = NULL;
 
-    if (!key || !g_ptr_array_find_with_equal_func(look->paths, path, g_str_equal, NULL))
+    if (!g_ptr_array_find_with_equal_func(look->paths, path, g_str_equal, NULL))
         g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND,
-                    "%s is not there any more, or not where overlays are", path);
+                    "%s is not there any more, or not where files of ours are", path);
     else if (who)
         g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
                     "%s is no orphan: it is needed by %s, so it is left as it is", path, who);
-    else if (!is_ours(look, path))
+    else if (!(kind = kind_of(look, path)))
         g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
-                    "%s is no overlay of a snapshot, so it is left as it is", path);
-    else
-        return true;
-    return false;
+                    "%s is no file of a snapshot, so it is left as it is", path);
+    return kind;
 }
 
 bool orphans_remove(const World *world, const GPtrArray *vms, const char *path, GError **error)
 {
     g_auto(OrphanLook) look = orphan_look_new(world);
+    const OrphanKind *kind;
     GError *cause = NULL;
 
     if (!orphan_look_around(&look, vms, &cause))
         return refuse_unseen(path, cause, error);
-    return check_orphan(&look, path, error) &&
-           world->images->ops->unlink(world->images, path, NULL, error);
+    kind = check_orphan(&look, path, error);
+    return kind && kind->remove(&look, path, error);
 }

@@ -1,6 +1,7 @@
 #include "run/users-known.h"
 
 #include "base/str.h"
+#include "plan/firmware.h"
 
 #define HEADERS_MAX 100000         /* then all are forgotten: files come and go */
 #define FRESH_US    G_USEC_PER_SEC /* what was read so lately need not be asked again */
@@ -138,11 +139,32 @@ static void add_disk(GPtrArray *uses, const DomainDisk *disk, const HvDomain *do
     add_use(uses, disk, disk->mirror_path, who);
 }
 
-static bool add_definition(GPtrArray *uses, const char *xml, const HvDomain *domain,
-                           const char *state, GError **error)
+/* The variable store, or the loader that keeps the variables in itself. Where no definition says
+ * where it is, it is where the next start would look for it. */
+static void add_store(GPtrArray *uses, const Domain *definition, const Capabilities *capabilities,
+                      const HvDomain *domain, const char *state)
+{
+    bool combined = definition->firmware && definition->firmware->combined;
+    g_autofree char *path = combined ? g_strdup(definition->firmware->loader)
+                                     : firmware_vars_path(NULL, definition, capabilities, NULL);
+    Use *use;
+
+    if (!path || !g_path_is_absolute(path))
+        return;
+    use = g_new0(Use, 1);
+    use->path = g_steal_pointer(&path);
+    use->who = g_strdup_printf("the UEFI variables of VM %s (%s)", domain->name, state);
+    use->vars = use->raw = true;
+    g_ptr_array_add(uses, use);
+}
+
+static bool add_definition(GPtrArray *uses, const char *xml, const Capabilities *capabilities,
+                           const HvDomain *domain, const char *state, GError **error)
 {
     g_autoptr(Domain) definition = xml ? domain_parse(xml, error) : NULL;
 
+    if (definition)
+        add_store(uses, definition, capabilities, domain, state);
     for (guint i = 0; definition && i < definition->disks->len; i++)
         add_disk(uses, definition->disks->pdata[i], domain, state);
     return definition || !xml;
@@ -178,14 +200,17 @@ static bool ask(const World *world, const HvDomain *domain, Definitions *out, GE
     return true;
 }
 
-static GPtrArray *find_uses(const Definitions *from, const HvDomain *domain, GError **error)
+static GPtrArray *find_uses(const World *world, const Definitions *from, const HvDomain *domain,
+                            GError **error)
 {
     g_autoptr(GPtrArray) uses = g_ptr_array_new_with_free_func((GDestroyNotify)use_free);
+    g_autoptr(Capabilities) host = world->hv->ops->capabilities(world->hv, error);
 
-    if (!add_definition(uses, from->live, domain, domain_state_name(domain->state), error) ||
-        !add_definition(uses, from->inactive, domain, from->live ? "its next start" : "off",
+    if (!host ||
+        !add_definition(uses, from->live, host, domain, domain_state_name(domain->state), error) ||
+        !add_definition(uses, from->inactive, host, domain, from->live ? "its next start" : "off",
                         error) ||
-        !add_definition(uses, from->saved, domain, "saved", error))
+        !add_definition(uses, from->saved, host, domain, "saved", error))
         return NULL;
     return g_steal_pointer(&uses);
 }
@@ -225,7 +250,7 @@ static GPtrArray *ask_for_uses(const World *world, const HvDomain *domain, guint
 
     if (ask(world, domain, &definitions, error) &&
         !(uses = recall_uses(world->users, domain->uuid, definitions.text)))
-        uses = find_uses(&definitions, domain, error);
+        uses = find_uses(world, &definitions, domain, error);
     if (uses)
         store_uses(world->users, domain->uuid, uses, definitions.text, asked, at);
     else

@@ -7,6 +7,7 @@ typedef struct {
     char *path;
     char *who;    /* "disk vda of VM db (off)" */
     char *source; /* the file of the disk that @path belongs to */
+    bool vars;    /* it is a variable store, not of a disk */
     bool raw;     /* nothing lies below it, whatever its first bytes say (rule 12) */
 } Use;
 

@@ -49,11 +49,11 @@ static void mark_chain(Look *look, const char *path, bool raw, const char *who)
 }
 
 /* Of this VM's own definitions only what runs on no layer of the catalog counts: a disk of the
- * catalog, attached a second time by another name. */
-static bool is_own_layer(const Look *look, const HvDomain *domain, const Use *use)
+ * catalog, attached a second time by another name. Its variable store is its own. */
+static bool is_own(const Look *look, const HvDomain *domain, const Use *use)
 {
-    return g_str_equal(domain->uuid, look->uuid) && use->source &&
-           catalog_disk_of_path(look->catalog, use->source, NULL);
+    return g_str_equal(domain->uuid, look->uuid) &&
+           (use->vars || (use->source && catalog_disk_of_path(look->catalog, use->source, NULL)));
 }
 
 static void mark_uses(Look *look, const HvDomain *domain, const GPtrArray *uses)
@@ -63,7 +63,7 @@ static void mark_uses(Look *look, const HvDomain *domain, const GPtrArray *uses)
 
         if (use->raw)
             add_key(look, look->raws, use->path);
-        if (is_own_layer(look, domain, use))
+        if (is_own(look, domain, use))
             continue;
         mark_chain(look, use->path, use->raw, use->who);
         if (g_str_equal(domain->uuid, look->uuid))

@@ -1,5 +1,6 @@
-/* Who else uses image files (rule 11): other VMs, running, off or saved, and other images. Files
- * are compared by device and inode, so links and bind mounts do not hide anything.
+/* Who else uses image files and variable stores (rule 11): other VMs, running, off or saved, and
+ * other images. Files are compared by device and inode, so links and bind mounts do not hide
+ * anything.
  *
  * Looked at are the definitions of all domains of this libvirt and what lies below their disks by
  * header, and the headers of all images in the directories of the VM's own chains and in

@@ -212,6 +212,16 @@ bool sidecar_remove(Files *files, const char *home, const char *uuid, const char
            (!files->ops->exists(files, tpm) || remove_directory(files, tpm, error));
 }
 
+uint64_t sidecar_size(Files *files, const char *home, const char *uuid, const char *id)
+{
+    g_autofree char *vars = sidecar_vars_path(home, uuid, id);
+    g_autofree char *tpm = sidecar_tpm_path(home, uuid, id);
+    g_autoptr(GBytes) content = read_file(files, vars, NULL);
+    g_autoptr(GPtrArray) state = read_directory(files, tpm, NULL);
+
+    return (content ? g_bytes_get_size(content) : 0) + (state ? state_files_size(state) : 0);
+}
+
 static void add_ids(Files *files, const char *directory, const char *name, const char *suffix,
                     GPtrArray *ids)
 {

@@ -28,6 +28,8 @@ GPtrArray *sidecar_read_tpm(Files *files, const char *home, const char *uuid, co
 /* Remove what there is of @id, also what is half there; success if nothing is. Durable. */
 bool sidecar_remove(Files *files, const char *home, const char *uuid, const char *id,
                     GError **error);
+/* Bytes of all that there is of @id. */
+uint64_t sidecar_size(Files *files, const char *home, const char *uuid, const char *id);
 /* The ids that have files or directories, each once, sorted; of char *, yours. What is not named
  * as ours would be is left out. */
 GPtrArray *sidecar_list(Files *files, const char *home, const char *uuid);

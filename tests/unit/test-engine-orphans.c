@@ -2,6 +2,7 @@
 #include "engine-bench.h"
 
 #include "base/str.h"
+#include "store/sidecar.h"
 #include "store/store.h"
 
 #define OTHER  "bbbbbbbb-0000-4000-8000-000000000003"
@@ -242,6 +243,215 @@ static void nothing_is_one_while_something_cannot_be_seen(void **state)
     bench_free(bench);
 }
 
+/* ---- variables and vTPM state ---- */
+
+#define VARS    "/nvram/web_VARS.fd"
+#define NOW     "/nvram/web_VARS.n123456789.fd"
+#define TPM     SIM_TPM_DIRECTORY "/" WEB "/tpm2"
+#define GONE_ID "k123456789"
+
+static void put_store(Bench *bench, const char *path)
+{
+    g_autoptr(GBytes) content = simhost_state_content(bench->host, SIM_TEMPLATE);
+
+    simhost_set_state_bytes(bench->host, path, content);
+}
+
+static void put_sidecar(Bench *bench, const char *id, bool vars, bool tpm)
+{
+    g_autoptr(GBytes) content = g_bytes_new_static("variables", 9);
+    g_autoptr(GPtrArray) state = state_files_new();
+
+    g_ptr_array_add(state, state_file_new("tpm2-00.permall", content));
+    if (vars)
+        assert_true(sidecar_put_vars(bench->files, "/images", WEB, id, content, NULL));
+    if (tpm)
+        assert_true(sidecar_put_tpm(bench->files, "/images", WEB, id, state, NULL));
+}
+
+static char *snapshot_id(Bench *bench, const char *name)
+{
+    g_autoptr(Catalog) catalog = store_load_catalog(bench->files, "/images", WEB, NULL);
+    const Snapshot *snapshot = catalog_named(catalog, name);
+
+    assert_non_null(snapshot);
+    return g_strdup(snapshot->id);
+}
+
+/* web has had UEFI and a vTPM for long, and a revert gave it the store NOW. */
+static Bench *with_firmware(void)
+{
+    Bench *bench = with_snapshots();
+    g_autoptr(Catalog) catalog = store_load_catalog(bench->files, "/images", WEB, NULL);
+
+    str_set(&catalog->vars, NOW);
+    assert_true(store_save_catalog(bench->files, "/images", catalog, NULL, NULL));
+    simhost_set_firmware(bench->host, WEB, SIM_LOADER, false);
+    simhost_set_nvram(bench->host, WEB, NOW);
+    simhost_set_tpm(bench->host, WEB, true);
+    put_store(bench, NOW);
+    simhost_set_state_directory(bench->host, TPM, true);
+    simhost_set_state(bench->host, TPM "/tpm2-00.permall", "now");
+    bench_restart(bench);
+    look(bench);
+    assert_true(problem_says(bench, ""));
+    assert_true(orphans_are(bench, ""));
+    return bench;
+}
+
+/* NV-16: what a removal could not take away is not lost. */
+static void a_sidecar_of_no_snapshot_is_listed_and_freed_NV_16(void **state)
+{
+    Bench *bench = with_firmware();
+    g_autofree char *two = snapshot_id(bench, "two");
+    g_autofree char *kept = sidecar_vars_path("/images", WEB, two);
+    g_autofree char *gone = sidecar_vars_path("/images", WEB, GONE_ID);
+    g_autofree char *tpm = sidecar_tpm_path("/images", WEB, "m123456789");
+    g_autoptr(GPtrArray) left = NULL;
+
+    put_sidecar(bench, two, true, true);
+    put_sidecar(bench, GONE_ID, true, true);
+    put_sidecar(bench, "m123456789", false, true);
+    look(bench);
+    assert_true(orphans_are(bench, "m123456789 k123456789.fd"));
+    assert_string_equal(release(bench, kept), "EBUSY");
+    assert_string_equal(release(bench, gone), "ok");
+    assert_string_equal(release(bench, tpm), "ok");
+    assert_true(orphans_are(bench, ""));
+    assert_string_equal(release(bench, gone), "ENOENT");
+    left = sidecar_list(bench->files, "/images", WEB);
+    assert_int_equal(left->len, 1);
+    assert_string_equal(left->pdata[0], two);
+    bench_free(bench);
+}
+
+static void a_sidecar_that_is_being_made_is_none(void **state)
+{
+    Bench *bench = with_firmware();
+    Plan *plan = plan_new(PLAN_CREATE, NULL);
+    g_autoptr(Journal) journal = journal_new(plan, "mkdir web/snapshots/x");
+
+    step_set(plan_add(plan, STEP_DROP_SIDECAR), "snapshot", GONE_ID);
+    put_sidecar(bench, GONE_ID, true, true);
+    assert_true(store_save_journal(bench->files, "/images", WEB, journal, NULL));
+    look(bench);
+    assert_true(orphans_are(bench, ""));
+    assert_true(store_clear_journal(bench->files, "/images", WEB, NULL));
+    look(bench);
+    assert_true(orphans_are(bench, "k123456789.fd"));
+    bench_free(bench);
+}
+
+/* Nobody can tell which of them its snapshots need. */
+static void a_sidecar_without_a_catalog_is_none(void **state)
+{
+    Bench *bench = with_firmware();
+    g_autoptr(GBytes) content = g_bytes_new_static("variables", 9);
+
+    assert_true(sidecar_put_vars(bench->files, "/images", OTHER, GONE_ID, content, NULL));
+    look(bench);
+    assert_true(orphans_are(bench, ""));
+    assert_true(problem_says(bench, ""));
+    bench_free(bench);
+}
+
+/* NV-14: of several candidates the definition's is the VM's, the others are orphans. */
+static void of_several_stores_the_one_of_the_definition_counts_NV_14(void **state)
+{
+    Bench *bench = with_firmware();
+    g_autoptr(GBytes) blank = g_bytes_new_static("blank", 5);
+
+    put_store(bench, VARS);
+    put_store(bench, "/nvram/web_VARS.m123456789.fd");
+    put_store(bench, "/nvram/web_VARS.backup.fd");         /* somebody's copy */
+    put_store(bench, "/nvram/web_VARS.m123456789.bak");    /* likewise */
+    put_store(bench, "/nvram/web2_VARS.m123456789.fd");    /* of no known VM */
+    put_store(bench, "/elsewhere/web_VARS.m123456789.fd"); /* not looked at */
+    simhost_set_state_bytes(bench->host, "/nvram/web_VARS.z123456789.fd", blank); /* no store */
+    look(bench);
+    assert_true(orphans_are(bench, "web_VARS.fd web_VARS.m123456789.fd"));
+    assert_string_equal(release(bench, NOW), "EBUSY");
+    assert_string_equal(release(bench, "/nvram/web_VARS.backup.fd"), "EBUSY");
+    assert_string_equal(release(bench, VARS), "ok");
+    assert_string_equal(release(bench, "/nvram/web_VARS.m123456789.fd"), "ok");
+    assert_true(orphans_are(bench, ""));
+    put_store(bench, VARS);
+    simhost_set_nvram(bench->host, WEB, VARS); /* somebody edits the definition */
+    look(bench);
+    assert_true(orphans_are(bench, "")); /* the catalog still names the other */
+    bench_free(bench);
+}
+
+static bool is_vars(Bench *bench, const char *path)
+{
+    g_autoptr(GBytes) content = simhost_state_content(bench->host, path);
+
+    return content != NULL;
+}
+
+/* Rule 11, also where libvirt alone knows the path, of a VM that is off. */
+static void a_store_that_another_vm_names_is_none(void **state)
+{
+    Bench *bench = with_firmware();
+    const char *other = "/nvram/web_VARS.m123456789.fd";
+
+    put_store(bench, other);
+    look(bench);
+    assert_true(orphans_are(bench, "web_VARS.m123456789.fd"));
+    simhost_set_firmware(bench->host, DB, SIM_LOADER, false);
+    simhost_set_nvram(bench->host, DB, other);
+    assert_string_equal(release(bench, other), "EBUSY");
+    assert_true(is_vars(bench, other));
+    look(bench);
+    assert_true(orphans_are(bench, ""));
+    simhost_set_firmware(bench->host, DB, SIM_BIOS, false);
+    look(bench);
+    assert_true(orphans_are(bench, "web_VARS.m123456789.fd"));
+    bench_free(bench);
+}
+
+static void left_vtpm_state_is_listed_and_freed(void **state)
+{
+    Bench *bench = with_firmware();
+
+    simhost_set_state_directory(bench->host, TPM ".k123456789", true);
+    simhost_set_state(bench->host, TPM ".k123456789/tpm2-00.permall", "then");
+    simhost_set_state_directory(bench->host, TPM ".m123456789", true);
+    simhost_set_state_directory(bench->host, TPM ".m123456789/inner", true);
+    simhost_set_state_directory(bench->host, TPM ".mine", true);
+    look(bench);
+    assert_true(orphans_are(bench, "tpm2.k123456789 tpm2.m123456789"));
+    assert_string_equal(release(bench, TPM), "EBUSY");
+    assert_string_equal(release(bench, TPM ".mine"), "EBUSY");
+    assert_string_equal(release(bench, TPM ".m123456789"), "EOPNOTSUPP");
+    assert_string_equal(release(bench, TPM ".k123456789"), "ok");
+    assert_true(orphans_are(bench, "tpm2.m123456789"));
+    assert_true(is_vars(bench, TPM "/tpm2-00.permall"));
+    bench_free(bench);
+}
+
+static void state_that_is_being_exchanged_is_none(void **state)
+{
+    Bench *bench = with_firmware();
+    Plan *plan = plan_new(PLAN_REVERT, NULL);
+    g_autoptr(Journal) journal = journal_new(plan, "ln -s snapshots/one web/current");
+    Step *step = plan_add(plan, STEP_EXCHANGE_TPM);
+
+    step_set(step, "snapshot", GONE_ID);
+    step_set(step, "path", TPM);
+    step_set(step, "staged", TPM ".k123456789");
+    step_set(plan_add(plan, STEP_UNLINK), "path", VARS);
+    put_store(bench, VARS);
+    simhost_set_state_directory(bench->host, TPM ".k123456789", true);
+    assert_true(store_save_journal(bench->files, "/images", WEB, journal, NULL));
+    look(bench);
+    assert_true(orphans_are(bench, ""));
+    assert_true(store_clear_journal(bench->files, "/images", WEB, NULL));
+    look(bench);
+    assert_true(orphans_are(bench, "web_VARS.fd tpm2.k123456789"));
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +464,13 @@ int main(void)
         cmocka_unit_test(an_undefined_vm_keeps_its_files),
         cmocka_unit_test(what_is_being_made_is_none),
         cmocka_unit_test(nothing_is_one_while_something_cannot_be_seen),
+        cmocka_unit_test(a_sidecar_of_no_snapshot_is_listed_and_freed_NV_16),
+        cmocka_unit_test(a_sidecar_that_is_being_made_is_none),
+        cmocka_unit_test(a_sidecar_without_a_catalog_is_none),
+        cmocka_unit_test(of_several_stores_the_one_of_the_definition_counts_NV_14),
+        cmocka_unit_test(a_store_that_another_vm_names_is_none),
+        cmocka_unit_test(left_vtpm_state_is_listed_and_freed),
+        cmocka_unit_test(state_that_is_being_exchanged_is_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
