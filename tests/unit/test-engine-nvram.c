@@ -1,0 +1,329 @@
+/* A VM's own UEFI variables, replaced and reset by hand on a simulated host, and what is read of
+ * them. */
+#include "engine-bench.h"
+
+#include "model/vars.h"
+
+#include <string.h>
+
+#define STORE SIM_NVRAM_DIRECTORY "/web_VARS.fd"
+#define SIZE  4096
+
+/* A variable store that begins with @mark; without, it is none. */
+static GBytes *store(char mark, gsize size)
+{
+    char *content = g_malloc0(SIZE * 2);
+
+    content[0] = mark;
+    if (mark)
+        memcpy(content + 40, "_FVH", 4);
+    g_autoptr(GBytes) whole = g_bytes_new_take(content, SIZE * 2);
+    return g_bytes_new_from_bytes(whole, 0, size);
+}
+
+static void put(Bench *bench, const char *path, char mark, gsize size)
+{
+    g_autoptr(GBytes) content = store(mark, size);
+
+    simhost_set_state_bytes(bench->host, path, content);
+}
+
+static void look_again(Bench *bench)
+{
+    assert_string_equal(bench_answer(bench_submit(bench, request_new(REQUEST_RESCAN, WEB))), "ok");
+}
+
+/* web has UEFI firmware and variables that begin with "o". */
+static int set_up(void **state)
+{
+    Bench *bench = bench_new();
+
+    simhost_set_firmware(bench->host, WEB, SIM_LOADER, false);
+    put(bench, SIM_TEMPLATE, 't', SIZE);
+    put(bench, STORE, 'o', SIZE);
+    bench_start(bench);
+    *state = bench;
+    return 0;
+}
+
+static const char *set_to(Bench *bench, const char *vm, char mark, gsize size)
+{
+    Request *request = request_new(REQUEST_SET_VARS, vm);
+
+    request->content = store(mark, size);
+    return bench_answer(bench_submit(bench, request));
+}
+
+static const char *reset(Bench *bench, const char *vm)
+{
+    return bench_answer(bench_submit(bench, request_new(REQUEST_RESET_VARS, vm)));
+}
+
+/* '\0': there is none. */
+static void assert_holds(Bench *bench, char mark)
+{
+    g_autoptr(GBytes) content = simhost_state_content(bench->host, STORE);
+    const char *bytes = content ? g_bytes_get_data(content, NULL) : "";
+
+    assert_int_equal(bytes[0], mark);
+}
+
+static void assert_state(Bench *bench, const char *state, bool exists, bool vanished)
+{
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+
+    assert_string_equal(view->nvram->state, state);
+    assert_int_equal(view->nvram->exists, exists);
+    assert_int_equal(view->nvram->vanished, vanished);
+}
+
+static void assert_said(Bench *bench, const char *part)
+{
+    g_autofree char *errors = engine_errors(bench->engine, WEB);
+
+    if (!strstr(errors, part))
+        fail_msg("no \"%s\" in: %s", part, errors);
+}
+
+/* There is a catalog from now on, which can know where the variables are. */
+static void make_home(Bench *bench)
+{
+    Request *request = bench_request(REQUEST_POLICY, WEB, "max_depth");
+
+    request->text = g_strdup("50");
+    assert_string_equal(bench_answer(bench_submit(bench, request)), "ok");
+}
+
+/* ---- reading ---- */
+
+typedef struct {
+    Bench *bench;
+    const Request *request;
+    GBytes *content;
+    bool answered;
+    ErrorCode code;
+} Reading;
+
+static void take_content(const GError *error, void *data)
+{
+    Reading *reading = data;
+
+    g_mutex_lock(&reading->bench->lock);
+    reading->content = reading->request->content ? g_bytes_ref(reading->request->content) : NULL;
+    reading->code = error ? error_code(error) : ERR_IO;
+    reading->answered = true;
+    g_cond_broadcast(&reading->bench->changed);
+    g_mutex_unlock(&reading->bench->lock);
+}
+
+/* NULL: refused, with *out_code. */
+static GBytes *read_vars(Bench *bench, const char *snapshot, ErrorCode *out_code)
+{
+    Request *request = bench_request(REQUEST_READ, WEB, snapshot);
+    Reading reading = {.bench = bench, .request = request};
+
+    int64_t deadline = g_get_monotonic_time() + 60 * G_TIME_SPAN_SECOND;
+
+    engine_submit(bench->engine, request, take_content, &reading);
+    g_mutex_lock(&bench->lock);
+    while (!reading.answered && g_cond_wait_until(&bench->changed, &bench->lock, deadline))
+        ;
+    g_mutex_unlock(&bench->lock);
+    assert_true(reading.answered);
+    *out_code = reading.code;
+    return reading.content;
+}
+
+static void assert_reads(Bench *bench, char mark)
+{
+    ErrorCode code;
+    g_autoptr(GBytes) content = read_vars(bench, NULL, &code);
+
+    assert_non_null(content);
+    assert_int_equal(g_bytes_get_size(content), SIZE);
+    assert_int_equal(((const char *)g_bytes_get_data(content, NULL))[0], mark);
+}
+
+static void variables_are_read_also_while_the_vm_runs_and_libvirt_is_down(void **state)
+{
+    Bench *bench = *state;
+
+    assert_reads(bench, 'o');
+    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
+    assert_reads(bench, 'o');
+    simhost_set_down(bench->host, true);
+    bench_wait(bench, is_stale, WEB);
+    assert_reads(bench, 'o');
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "EHOSTDOWN");
+}
+
+/* NV-13: somebody deletes them while they are listed. */
+static void nv_13_variables_that_are_gone_are_named(void **state)
+{
+    Bench *bench = *state;
+    ErrorCode code;
+
+    simhost_set_state(bench->host, STORE, NULL);
+    g_autoptr(GBytes) content = read_vars(bench, NULL, &code);
+    assert_null(content);
+    assert_int_equal(code, ERR_NOT_FOUND);
+    assert_said(bench, "NVRAM " STORE " of VM web is not there");
+    g_autoptr(GBytes) of_nobody = read_vars(bench, "aaaaaaaaaa", &code);
+    assert_null(of_nobody);
+    assert_int_equal(code, ERR_NOT_FOUND);
+}
+
+/* ---- replacing ---- */
+
+static void variables_are_replaced_and_that_is_an_event(void **state)
+{
+    Bench *bench = *state;
+    g_autoptr(GBytes) content = store('n', SIZE);
+    g_autofree char *sha256 = state_digest(content);
+
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "ok");
+    assert_holds(bench, 'n');
+    assert_reads(bench, 'n');
+    bench_wait(bench, has_event, "\"type\":\"nvram-replaced\"");
+    bench_wait(bench, has_event, sha256);
+    assert_null(simhost_misuse(bench->host));
+}
+
+static void only_a_store_of_the_right_size_is_taken(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE - 1), "EINVAL");
+    assert_said(bench, "that of another firmware");
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE + 1), "EINVAL");
+    assert_string_equal(set_to(bench, WEB, 'n', 0), "EINVAL");
+    assert_string_equal(set_to(bench, WEB, '\0', SIZE), "EINVAL");
+    assert_said(bench, "_FVH");
+    assert_string_equal(set_to(bench, DB, 'n', SIZE), "EOPNOTSUPP");
+    assert_holds(bench, 'o');
+    assert_false(bench_has_event(bench, "nvram-replaced"));
+}
+
+/* NV-05 */
+static void nv_05_a_spoiled_store_is_mended(void **state)
+{
+    Bench *bench = *state;
+
+    put(bench, STORE, 'o', SIZE / 2);
+    look_again(bench);
+    assert_state(bench, "badsize", true, false);
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE / 2), "EINVAL");
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "ok");
+    assert_state(bench, "ready", true, false);
+    simhost_set_state(bench->host, STORE, "");
+    look_again(bench);
+    assert_state(bench, "empty", true, false);
+    assert_string_equal(set_to(bench, WEB, 'm', SIZE), "ok");
+    assert_state(bench, "ready", true, false);
+}
+
+static void who_is_not_off_keeps_its_variables(void **state)
+{
+    Bench *bench = *state;
+
+    simhost_start(bench->host, WEB);
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "EBUSY");
+    assert_string_equal(reset(bench, WEB), "EBUSY");
+    simhost_stop(bench->host, WEB);
+    simhost_set_managed_save(bench->host, WEB, true);
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "EBUSY");
+    assert_string_equal(reset(bench, WEB), "EBUSY");
+    simhost_set_managed_save(bench->host, WEB, false);
+    assert_holds(bench, 'o');
+    /* Another VM has the same file. */
+    simhost_set_firmware(bench->host, DB, SIM_LOADER, false);
+    simhost_set_nvram(bench->host, DB, STORE);
+    simhost_start(bench->host, DB);
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "EBUSY");
+    assert_string_equal(reset(bench, WEB), "EBUSY");
+    assert_holds(bench, 'o');
+}
+
+static void without_room_the_old_variables_stay(void **state)
+{
+    Bench *bench = *state;
+
+    simhost_set_free(bench->host, 0);
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "ENOSPC");
+    assert_holds(bench, 'o');
+    assert_state(bench, "ready", true, false);
+}
+
+/* ---- resetting ---- */
+
+static void a_reset_forgets_where_they_were(void **state)
+{
+    Bench *bench = *state;
+
+    make_home(bench);
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "ok");
+    assert_string_equal(reset(bench, WEB), "ok");
+    assert_holds(bench, '\0');
+    assert_state(bench, "missing", false, false);
+    bench_wait(bench, has_event, "\"type\":\"nvram-reset\"");
+    bench_wait(bench, has_event, "\"type\":\"nvram\"");
+    assert_string_equal(set_to(bench, WEB, 'm', SIZE), "ok");
+    assert_holds(bench, 'm');
+}
+
+/* NV-24: what was there and is not is told apart from what never was, and needs a word. */
+static void nv_24_variables_that_vanished_are_taken_back_or_given_up(void **state)
+{
+    Bench *bench = *state;
+
+    make_home(bench);
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "ok");
+    simhost_set_state(bench->host, STORE, NULL);
+    bench_restart(bench);
+    assert_state(bench, "missing", false, true);
+    assert_string_equal(set_to(bench, WEB, 'm', SIZE), "ok");
+    assert_state(bench, "ready", true, false);
+    simhost_set_state(bench->host, STORE, NULL);
+    look_again(bench);
+    assert_state(bench, "missing", false, true);
+    assert_string_equal(reset(bench, WEB), "ok");
+    assert_state(bench, "missing", false, false);
+}
+
+/* NV-04: kept, and removed on request only. */
+static void nv_04_variables_that_nothing_needs_go_on_request(void **state)
+{
+    Bench *bench = *state;
+
+    make_home(bench);
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "ok");
+    simhost_set_firmware(bench->host, WEB, SIM_BIOS, false);
+    look_again(bench);
+    assert_state(bench, "unused", true, false);
+    assert_string_equal(set_to(bench, WEB, 'm', SIZE), "EOPNOTSUPP");
+    assert_holds(bench, 'n');
+    assert_string_equal(reset(bench, WEB), "ok");
+    assert_holds(bench, '\0');
+    assert_state(bench, "none", false, false);
+    assert_string_equal(reset(bench, WEB), "ENOENT");
+}
+
+#define started(name) cmocka_unit_test_setup_teardown(name, set_up, bench_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        started(variables_are_read_also_while_the_vm_runs_and_libvirt_is_down),
+        started(nv_13_variables_that_are_gone_are_named),
+        started(variables_are_replaced_and_that_is_an_event),
+        started(only_a_store_of_the_right_size_is_taken),
+        started(nv_05_a_spoiled_store_is_mended),
+        started(who_is_not_off_keeps_its_variables),
+        started(without_room_the_old_variables_stay),
+        started(a_reset_forgets_where_they_were),
+        started(nv_24_variables_that_vanished_are_taken_back_or_given_up),
+        started(nv_04_variables_that_nothing_needs_go_on_request),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
