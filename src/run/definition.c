@@ -120,8 +120,7 @@ bool definition_live_chain(Operation *op, const char *target, const char *top,
 
 /* ---- the persistent definition ---- */
 
-/* libvirt stored something else than it was given: what the user had goes back. */
-static void restore(Operation *op, const char *before)
+void definition_put_back(Operation *op, const char *before)
 {
     const World *world = op->vm->world;
     g_autoptr(GError) error = NULL;
@@ -142,8 +141,9 @@ static bool define_and_compare(Operation *op, const char *before, const DomainCh
         return false;
     if (after->inactive && domain_xml_same(before, after->inactive, change, error))
         return true;
+    /* libvirt stored something else than it was given: what the user had goes back. */
     if (after->inactive) {
-        restore(op, before);
+        definition_put_back(op, before);
         return false;
     }
     g_set_error(error, VMSNAPFS_ERROR, ERR_DRIFT,
@@ -163,6 +163,13 @@ static bool read_inactive(Operation *op, Texts *texts, GError **error)
         "VM %s has no persistent definition, so its disks cannot be changed; define it first",
         op->vm_name);
     return false;
+}
+
+char *definition_text(Operation *op, GError **error)
+{
+    g_auto(Texts) texts = {0};
+
+    return read_inactive(op, &texts, error) ? g_steal_pointer(&texts.inactive) : NULL;
 }
 
 /* The VM was started between our look and the change. If it runs on the old files, they must stay

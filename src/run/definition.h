@@ -21,5 +21,9 @@ bool definition_switch(Operation *op, const DomainChange *change, GError **error
 /* Store the persistent definition with @change again, also if it says so already: libvirt may not
  * have stored what a live snapshot or a pivot changed, and writes explicit chains that go stale. */
 bool definition_settle(Operation *op, const DomainChange *change, GError **error);
+/* The persistent definition as it is; yours. */
+char *definition_text(Operation *op, GError **error);
+/* Store @before, as definition_text gave it, again. A failure is only said in the log. */
+void definition_put_back(Operation *op, const char *before);
 /* Does the live definition have each switched disk on its path? Sets no error on a plain no. */
 bool definition_live_has(Operation *op, const GPtrArray *switches, bool *out_has, GError **error);

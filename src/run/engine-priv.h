@@ -365,8 +365,9 @@ void stats_count_job(Stats *stats, EngineJob *job);
 /* ---- refresh.c ---- */
 
 /* Build the view again and publish it; returns when a build that began after this call is out.
- * @observe: with fresh facts from the hypervisor, else only the catalog is read again. */
-void refresh_now(EngineVm *vm, bool observe);
+ * @observe: with fresh facts from the hypervisor, else only the catalog is read again. True: this
+ * call built it, and the VM runs on variables of which its catalog does not know (vm_has_news). */
+bool refresh_now(EngineVm *vm, bool observe);
 /* The same, soon, from the pool; requests that have not begun are one. */
 void refresh_soon_locked(EngineVm *vm);
 

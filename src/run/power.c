@@ -2,6 +2,8 @@
  * it is asked again after each call, and again with each event while a guest shuts down. */
 #include "run/engine-priv.h"
 
+#include "run/vm-start.h"
+
 #include <string.h>
 
 static bool is_interrupted(EngineVm *vm, Work *work)
@@ -36,7 +38,7 @@ static bool refuse(GError **error, ErrorCode code, EngineVm *vm, const char *why
     return false;
 }
 
-static bool change_to_running(EngineVm *vm, DomainState state, GError **error)
+static bool change_to_running(EngineVm *vm, Work *work, DomainState state, GError **error)
 {
     Hypervisor *hv = vm->engine->world.hv;
 
@@ -46,14 +48,14 @@ static bool change_to_running(EngineVm *vm, DomainState state, GError **error)
     case DOMAIN_PAUSED:
         return hv->ops->resume(hv, vm->uuid, error);
     case DOMAIN_OFF:
-        return hv->ops->start(hv, vm->uuid, error);
+        return vm_start(vm->vm, work->request->operation, error);
     case DOMAIN_OTHER:
         return refuse(error, ERR_BUSY, vm, "is neither running nor off; wait, or write off first");
     }
     return false;
 }
 
-static bool change_to_paused(EngineVm *vm, DomainState state, GError **error)
+static bool change_to_paused(EngineVm *vm, Work *work, DomainState state, GError **error)
 {
     Hypervisor *hv = vm->engine->world.hv;
 
@@ -70,7 +72,7 @@ static bool change_to_paused(EngineVm *vm, DomainState state, GError **error)
     return false;
 }
 
-static bool change_to_shutoff(EngineVm *vm, DomainState state, GError **error)
+static bool change_to_shutoff(EngineVm *vm, Work *work, DomainState state, GError **error)
 {
     Hypervisor *hv = vm->engine->world.hv;
 
@@ -87,7 +89,7 @@ static bool change_to_shutoff(EngineVm *vm, DomainState state, GError **error)
     return false;
 }
 
-static bool change_to_off(EngineVm *vm, DomainState state, GError **error)
+static bool change_to_off(EngineVm *vm, Work *work, DomainState state, GError **error)
 {
     Hypervisor *hv = vm->engine->world.hv;
 
@@ -97,7 +99,7 @@ static bool change_to_off(EngineVm *vm, DomainState state, GError **error)
 typedef struct {
     const char *word;
     DomainState goal;
-    bool (*change)(EngineVm *vm, DomainState state, GError **error);
+    bool (*change)(EngineVm *vm, Work *work, DomainState state, GError **error);
     bool waits; /* the guest takes part */
 } PowerState;
 
@@ -190,7 +192,7 @@ bool power_run(EngineVm *vm, Work *work, GError **error)
     }
     if (!look(vm, &state, error))
         return false;
-    if (!wanted->change(vm, state, &failure)) {
+    if (!wanted->change(vm, work, state, &failure)) {
         if (is_reached(vm, wanted, NULL))
             return true;
         g_propagate_error(error, g_steal_pointer(&failure));

@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "run/observe.h"
+#include "run/vm-start.h"
 
 #include <unistd.h>
 
@@ -165,10 +166,10 @@ static bool begin(EngineVm *vm, uint64_t *out_upto, bool *out_observe)
     return true;
 }
 
-void refresh_now(EngineVm *vm, bool with_facts)
+bool refresh_now(EngineVm *vm, bool with_facts)
 {
     Engine *engine = vm->engine;
-    bool want_facts = false;
+    bool want_facts = false, news = false;
     uint64_t upto = 0;
 
     g_mutex_lock(&engine->lock);
@@ -177,10 +178,24 @@ void refresh_now(EngineVm *vm, bool with_facts)
     g_autoptr(VmView) previous = mine ? vm_view_ref(vm->view) : NULL;
     g_mutex_unlock(&engine->lock);
     if (!mine)
-        return;
+        return false;
     if (want_facts)
         observe(vm);
+    news = !engine->remote && vm->observation && vm_has_news(vm->vm, vm->observation);
     publish(vm, build(vm, previous), upto);
+    return news;
+}
+
+/* Somebody else started it, on variables of which the catalog does not know: to open the VM again
+ * notes it. Our own start does that by itself. */
+static void open_for_news(EngineVm *vm)
+{
+    Engine *engine = vm->engine;
+
+    g_mutex_lock(&engine->lock);
+    if (!vm->running || vm->running->request->kind != REQUEST_POWER)
+        host_queue_open_locked(vm);
+    g_mutex_unlock(&engine->lock);
 }
 
 static void run_refresh(Engine *engine, EngineVm *vm, Work *work)
@@ -189,8 +204,8 @@ static void run_refresh(Engine *engine, EngineVm *vm, Work *work)
     vm->refresh_queued = false;
     bool wanted = vm->present && !engine->stopping;
     g_mutex_unlock(&engine->lock);
-    if (wanted)
-        refresh_now(vm, true);
+    if (wanted && refresh_now(vm, true))
+        open_for_news(vm);
 }
 
 void refresh_soon_locked(EngineVm *vm)

@@ -337,6 +337,18 @@ void operation_progress(const Operation *op, const char *target, uint64_t done, 
 
 /* ---- opening ---- */
 
+/* It may have been started while nobody looked. A VM of which nothing was ever written down is left
+ * so. */
+static void note_vars(Operation *op)
+{
+    g_autofree char *home = vm_home(op->vm);
+
+    if (home && !op->seen)
+        op->seen = vm_observe(op->vm, NULL);
+    if (home && op->seen)
+        start_note(op);
+}
+
 static bool open_now(Vm *vm, const VmHooks *hooks, GError **error)
 {
     Operation op;
@@ -346,6 +358,8 @@ static bool open_now(Vm *vm, const VmHooks *hooks, GError **error)
     g_autoptr(Catalog) catalog = vm_catalog(vm);
     bool opened = catalog->disks->len == 0 ||
                   ((op.seen = vm_observe(vm, error)) != NULL && operation_attach(&op, error));
+    if (opened)
+        note_vars(&op);
     operation_end(&op);
     return opened;
 }

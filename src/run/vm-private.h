@@ -75,6 +75,11 @@ void operation_end(Operation *op);
 bool operation_look(Operation *op, GError **error);
 /* Record that disks were detached, attached again or relabelled since. After operation_look(). */
 bool operation_attach(Operation *op, GError **error);
+/* The VM has a home, and if that is new, op->seen chose it. */
+bool operation_ensure_home(Operation *op, GError **error);
+/* Where op->seen's running VM has its variables goes into the catalog, which may be the first thing
+ * there; what fails is only said in the log. vm-start.c */
+void start_note(Operation *op);
 /* Has somebody the turn? Then the catalog is loaded and the store's lock is ours. */
 bool operation_runs(Vm *vm);
 bool operation_interrupted(const Operation *op);

@@ -33,7 +33,7 @@ static bool begin_and_look(Operation *op, Vm *vm, const char *name, const VmHook
 }
 
 /* The first thing ever written about a VM needs a place: chosen now, and never moved. */
-static bool ensure_home(Operation *op, GError **error)
+bool operation_ensure_home(Operation *op, GError **error)
 {
     g_autofree char *home = vm_home(op->vm);
 
@@ -80,7 +80,7 @@ bool vm_create(Vm *vm, const char *name, const char *description, uid_t uid, mod
     if (!begin_and_look(&op, vm, operation, hooks, error))
         return false;
     Plan *plan = plan_new_snapshot(&op, name, description, uid, mode, error);
-    if (plan && ensure_home(&op, error))
+    if (plan && operation_ensure_home(&op, error))
         created = executor_run(&op, g_steal_pointer(&plan), error);
     plan_free(plan);
     if (created)
@@ -209,7 +209,7 @@ static bool change_label(Vm *vm, LabelPlanner planner, const Label *label, const
         return false;
     g_autofree char *home = vm_home(vm);
     bool placed = home || planner != plan_label_policy || catalog_policy_drops(label->text) ||
-                  ((op.seen = vm_observe(vm, error)) != NULL && ensure_home(&op, error));
+                  ((op.seen = vm_observe(vm, error)) != NULL && operation_ensure_home(&op, error));
     bool changed = placed && apply_label(vm, planner, label, error);
     if (changed && !home && op.seen)
         locate_publish(vm, op.seen);
