@@ -37,6 +37,19 @@ static bool check_kinds(const Observation *observation, const Snapshot *snapshot
     return true;
 }
 
+/* What stands there now could not be put aside, nor come back if the revert failed. */
+static bool check_present_tpm(const Observation *observation, const Snapshot *snapshot,
+                              GError **error)
+{
+    g_autofree char *why =
+        observation->tpm && observation->tpm->error
+            ? g_strdup_printf("the state that its TPM has now cannot be read: %s",
+                              observation->tpm->error)
+            : NULL;
+
+    return !why || cannot(observation, snapshot, error, why);
+}
+
 static bool check_tpm(const Observation *observation, const Snapshot *snapshot, GError **error)
 {
     const Tpm *tpm = observation->inactive->tpm;
@@ -56,7 +69,7 @@ static bool check_tpm(const Observation *observation, const Snapshot *snapshot, 
     if (!path)
         return cannot(observation, snapshot, error,
                       "it is not known where this libvirt keeps the state of TPMs");
-    return true;
+    return check_present_tpm(observation, snapshot, error);
 }
 
 static bool is_same(const char *a, const char *b)

@@ -140,10 +140,15 @@ static bool drop_if_empty(Operation *op, const char *path, GError **error)
 {
     Images *images = op->vm->world->images;
     g_autoptr(GPtrArray) files = NULL;
+    g_autoptr(GError) cause = NULL;
     bool there;
 
-    if (!look_at_state(op, path, &files, &there, error))
+    if (!look_at_state(op, path, &files, &there, &cause)) {
+        if (error_is(cause, ERR_UNSUPPORTED)) /* it holds something, and is not ours */
+            return true;
+        g_propagate_error(error, g_steal_pointer(&cause));
         return false;
+    }
     return !there || files->len > 0 || images->ops->remove_state_directory(images, path, error);
 }
 

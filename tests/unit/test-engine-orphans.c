@@ -452,6 +452,88 @@ static void state_that_is_being_exchanged_is_none(void **state)
     bench_free(bench);
 }
 
+/* ---- what an operation could not clean up ---- */
+
+/* Snapshot two has kept a store, and vTPM state. */
+static void keep_with_two(Bench *bench)
+{
+    g_autoptr(Catalog) catalog = store_load_catalog(bench->files, "/images", WEB, NULL);
+    Snapshot *two = catalog_named(catalog, "two");
+    g_autoptr(GBytes) vars = simhost_state_content(bench->host, SIM_TEMPLATE);
+    g_autoptr(GPtrArray) tpm = state_files_new();
+    g_autofree char *of_vars = state_digest(vars), *of_tpm = NULL;
+
+    g_ptr_array_add(tpm, state_file_new("tpm2-00.permall", vars));
+    of_tpm = state_files_digest(tpm);
+    two->vars = sidecar_new(g_bytes_get_size(vars), of_vars, NULL, NULL);
+    two->tpm = sidecar_new(g_bytes_get_size(vars), of_tpm, "2.0", NULL);
+    assert_true(sidecar_put_vars(bench->files, "/images", WEB, two->id, vars, NULL));
+    assert_true(sidecar_put_tpm(bench->files, "/images", WEB, two->id, tpm, NULL));
+    assert_true(store_save_catalog(bench->files, "/images", catalog, NULL, NULL));
+    bench_restart(bench);
+}
+
+static bool has_warning(Bench *bench, const char *name, const char *part)
+{
+    g_autoptr(Catalog) catalog = store_load_catalog(bench->files, "/images", WEB, NULL);
+    const Snapshot *snapshot = catalog_named(catalog, name);
+
+    return snapshot->warnings && strstr(snapshot->warnings, part) != NULL;
+}
+
+/* Rule 11: what the VM had before a revert may be another VM's by now. */
+static void a_store_that_another_vm_names_outlives_a_revert(void **state)
+{
+    Bench *bench = with_firmware();
+    g_autofree char *store = NULL;
+    g_autoptr(GBytes) before = NULL, after = NULL;
+
+    keep_with_two(bench);
+    simhost_set_firmware(bench->host, DB, SIM_LOADER, false);
+    simhost_set_nvram(bench->host, DB, NOW);
+    before = simhost_state_content(bench->host, NOW);
+    assert_string_equal(bench_revert(bench, WEB, "two"), "ok");
+    store = simhost_vars_path(bench->host, WEB);
+    assert_string_not_equal(store, NOW);
+    after = simhost_state_content(bench->host, NOW);
+    assert_true(after && g_bytes_equal(before, after));
+    assert_true(has_warning(bench, "two", NOW));
+    look(bench);
+    assert_true(orphans_are(bench, ""));
+    simhost_set_firmware(bench->host, DB, SIM_BIOS, false);
+    look(bench);
+    assert_true(orphans_are(bench, "web_VARS.n123456789.fd"));
+    assert_string_equal(release(bench, NOW), "ok");
+    assert_true(is_vars(bench, store));
+    assert_null(simhost_misuse(bench->host));
+    bench_free(bench);
+}
+
+/* NV-16, W21: a clean-up that fails is a warning and an orphan, no failed revert. */
+static void what_a_revert_could_not_remove_is_an_orphan_NV_16(void **state)
+{
+    Bench *bench = with_firmware();
+    g_autoptr(GPtrArray) files = NULL;
+
+    keep_with_two(bench);
+    simhost_set_state_directory(bench->host, TPM "/inner", true); /* it is not flat */
+    assert_string_equal(bench_revert(bench, WEB, "two"), "EOPNOTSUPP");
+    assert_null(store_load_journal(bench->files, "/images", WEB, NULL)); /* nothing was begun */
+    simhost_set_state_directory(bench->host, TPM "/inner", false);
+    bench_set_busy(bench, NOW, FOR_EVER);
+    assert_string_equal(bench_revert(bench, WEB, "two"), "ok");
+    assert_true(has_warning(bench, "two", NOW));
+    look(bench);
+    assert_true(orphans_are(bench, "web_VARS.n123456789.fd"));
+    assert_string_equal(release(bench, NOW), "EBUSY");
+    bench_set_busy(bench, NOW, 0);
+    assert_string_equal(release(bench, NOW), "ok");
+    assert_true(orphans_are(bench, ""));
+    files = simhost_state_read_directory(bench->host, TPM, NULL);
+    assert_int_equal(files->len, 1);
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,6 +553,8 @@ int main(void)
         cmocka_unit_test(a_store_that_another_vm_names_is_none),
         cmocka_unit_test(left_vtpm_state_is_listed_and_freed),
         cmocka_unit_test(state_that_is_being_exchanged_is_none),
+        cmocka_unit_test(a_store_that_another_vm_names_outlives_a_revert),
+        cmocka_unit_test(what_a_revert_could_not_remove_is_an_orphan_NV_16),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
