@@ -140,6 +140,27 @@ static Snapshot *new_snapshot(const Step *step)
     return snapshot;
 }
 
+static Sidecar *new_sidecar(const Step *step, const char *size, const char *sha256,
+                            const char *version, const char *secret)
+{
+    return step_get(step, sha256)
+               ? sidecar_new(step_get_number(step, size), step_get(step, sha256), version, secret)
+               : NULL;
+}
+
+/* One whose sidecars are not whole can never be reverted to, and says so. */
+static void create_sidecars(const Step *step, Snapshot *snapshot)
+{
+    if (step_get(step, "error")) {
+        snapshot->state = SNAPSHOT_FAILED;
+        str_set(&snapshot->error, step_get(step, "error"));
+        return;
+    }
+    snapshot->vars = new_sidecar(step, "vars_size", "vars_sha256", NULL, NULL);
+    snapshot->tpm = new_sidecar(step, "tpm_size", "tpm_sha256", step_get(step, "tpm_version"),
+                                step_get(step, "tpm_secret"));
+}
+
 static bool apply_create(const Step *step, Catalog *catalog, GError **error)
 {
     g_autoptr(GPtrArray) disks = step_suffixes(step, "disk");
@@ -156,6 +177,9 @@ static bool apply_create(const Step *step, Catalog *catalog, GError **error)
     for (unsigned i = 0; i < disks->len; i++)
         if (!create_disk(step, catalog, snapshot, disks->pdata[i], error))
             return false;
+    create_sidecars(step, snapshot);
+    if (step_get(step, "nvram"))
+        str_set(&catalog->vars, step_get(step, "nvram"));
     str_set(&catalog->current, snapshot->id);
     return true;
 }

@@ -124,18 +124,6 @@ bool check_no_managed_save(const Observation *observation, GError **error)
                   observation_name(observation));
 }
 
-bool check_no_firmware_state(const Observation *observation, const char *what, GError **error)
-{
-    const Domain *domain = observation->inactive;
-
-    if (!domain->firmware && !domain_needs_tpm(domain))
-        return true;
-    return refuse(error, ERR_UNSUPPORTED,
-                  "VM %s has %s, which %s would have to cover; this version cannot do that",
-                  observation_name(observation), domain->firmware ? "UEFI variables" : "a TPM",
-                  what);
-}
-
 bool check_sidecar_gates(const Observation *observation, const Snapshot *snapshot, const char *what,
                          GError **error)
 {

@@ -28,8 +28,6 @@ bool check_settled_state(const Observation *observation, GError **error);
 /* No block job on @disk of the running VM. */
 bool check_no_block_job(const Observation *observation, const DomainDisk *disk, GError **error);
 bool check_no_managed_save(const Observation *observation, GError **error);
-/* No state beside the disks that a snapshot would have to keep. */
-bool check_no_firmware_state(const Observation *observation, const char *what, GError **error);
 /* The host can do what the state needs that is kept with @snapshot (S-31, U-31, U-36, U-37). @what:
  * what cannot be done with it else ("removed"). */
 bool check_sidecar_gates(const Observation *observation, const Snapshot *snapshot, const char *what,

@@ -1,15 +1,16 @@
 /* Taking a snapshot.
  *
  * Overlays first, so that nothing has to be made while the disks switch; then one commit point for
- * all disks: libvirt's atomic snapshot of a running VM, its guest frozen around it (quiesce.h), one
- * redefinition of one that is off. What
- * libvirt stored is settled before the catalog says that the snapshot exists (rule 14). */
+ * all disks: libvirt's atomic snapshot of a running VM, its guest frozen (quiesce.h) and suspended
+ * around it where there is more to keep than disks (keep.h); one redefinition of one that is off.
+ * What libvirt stored is settled before the catalog says that the snapshot exists (rule 14). */
 #include "plan/planner.h"
 
 #include <string.h>
 
 #include "model/names.h"
 #include "plan/checks.h"
+#include "plan/keep.h"
 #include "plan/matching.h"
 #include "plan/quiesce.h"
 
@@ -216,8 +217,7 @@ static bool check_request(const Catalog *catalog, const Observation *observation
     return check_name(catalog, observation, request->name, error) &&
            check_persistent(observation, error) && check_no_drift(catalog, observation, error) &&
            check_same_disks(observation, error) && check_busy(catalog, observation, error) &&
-           check_no_managed_save(observation, error) &&
-           check_no_firmware_state(observation, "a snapshot", error) &&
+           check_no_managed_save(observation, error) && keep_check(catalog, observation, error) &&
            check_disks(observation, error) && check_quota(catalog, observation, error) &&
            check_depth(catalog, observation, error) && check_space(observation, error);
 }
@@ -355,6 +355,7 @@ static void add_record(Plan *plan, const Catalog *catalog, const Observation *ob
     step_set(step, "mode", mode);
     for (unsigned i = 0; i < parts->len; i++)
         add_part(step, parts->pdata[i]);
+    keep_describe(step, observation);
 }
 
 /* The catalog as it will be once disks that went away or changed their label are recorded; those
@@ -407,18 +408,22 @@ Plan *plan_create(const Catalog *catalog, const Observation *observation,
         add_overlay(plan, parts->pdata[i]);
     if (freeze)
         quiesce_add_freeze(plan, catalog);
+    keep_add_copies(plan, catalog, observation);
     if (observation->live)
         add_snapshot(plan, observation->live, parts);
     else
         add_definition(plan, STEP_REDEFINE, parts);
     plan->commit = plan->steps->len;
+    keep_add_resume(plan, observation);
     if (freeze)
         quiesce_add_thaw(plan, catalog);
+    keep_add_sync(plan, observation);
     if (observation->live)
         add_definition(plan, STEP_SETTLE, parts);
     move_steps(plan, attach);
     add_record(plan, view, observation, request, parts);
     add_depth_warning(plan, catalog, observation);
+    keep_add_warning(plan, observation);
     if (freeze)
         plan_add(plan, STEP_RECORD_THAWED);
     return check_record(plan, catalog, error) ? g_steal_pointer(&plan) : NULL;

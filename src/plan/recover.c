@@ -9,6 +9,7 @@
 #include "plan/recover-merge.h"
 
 #include "plan/checks.h"
+#include "plan/keep.h"
 
 /* --- who holds a file --- */
 
@@ -185,12 +186,24 @@ static void push_definition(Recovery *recovery, const Step *step)
     }
 }
 
+/* Its sidecars first, as far as they are known. */
+static void push_create(Recovery *recovery, const Step *step)
+{
+    if (catalog_snapshot(recovery->view, step_get(step, "snapshot")))
+        return;
+    Step *create = keep_recover(recovery->journal, step, recovery->plan);
+    push_record(recovery, create);
+    step_free(create);
+}
+
 static void push_step(Recovery *recovery, const Step *step)
 {
     /* Whether the guest is thawed is not to be seen in an observation: the thaw job asks it. */
     if (step->kind == STEP_RECORD_THAWED)
         return;
-    if (step_is_record(step))
+    if (step->kind == STEP_RECORD_CREATE)
+        push_create(recovery, step);
+    else if (step_is_record(step))
         push_record(recovery, step);
     else if (step->kind == STEP_UNLINK)
         push_farewell(recovery, step);
@@ -325,6 +338,7 @@ static void undo_all(Recovery *recovery)
         else if (step->kind == STEP_STAGE_TPM || step->kind == STEP_EXCHANGE_TPM)
             g_ptr_array_add(recovery->plan->steps, step_undo(step));
     }
+    keep_undo(recovery->journal, recovery->plan);
 }
 
 /* What the disk that was to get this overlay ran on before; NULL if the catalog does not know. */

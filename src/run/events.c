@@ -86,6 +86,12 @@ static bool is_held(const SnapshotView *snapshot)
     return !(snapshot->mode & 0200);
 }
 
+static void add_warned(GPtrArray *events, const SnapshotView *is, const VmView *vm)
+{
+    g_ptr_array_add(events, event_make("snapshot-warned", vm, "snapshot", is->name, "id", is->id,
+                                       "warnings", is->warnings, NULL));
+}
+
 /* Whether it is in the list, and whether it is there at all. */
 static void add_coming_and_going(GPtrArray *events, const SnapshotView *was, const SnapshotView *is,
                                  const VmView *vm)
@@ -96,6 +102,8 @@ static void add_coming_and_going(GPtrArray *events, const SnapshotView *was, con
     if (!was && is_listed(is))
         g_ptr_array_add(events, event_make("snapshot-created", vm, "snapshot", name, "id", id,
                                            "consistency", is->consistency, NULL));
+    if (!was && is_listed(is) && *is->warnings)
+        add_warned(events, is, vm);
     if (is_listed(was) && !is_listed(is))
         g_ptr_array_add(events,
                         is && is->state == SNAPSHOT_READY
@@ -103,7 +111,7 @@ static void add_coming_and_going(GPtrArray *events, const SnapshotView *was, con
                             : event_make("snapshot-removed", vm, "snapshot", name, "id", id, NULL));
     if (was && !is)
         g_ptr_array_add(events, event_make("snapshot-gone", vm, "snapshot", name, "id", id, NULL));
-    if (was && is && was->state != SNAPSHOT_FAILED && is->state == SNAPSHOT_FAILED)
+    if (is && is->state == SNAPSHOT_FAILED && (!was || was->state != SNAPSHOT_FAILED))
         g_ptr_array_add(events, event_make("snapshot-failed", vm, "snapshot", name, "id", id,
                                            "message", is->error, NULL));
 }
@@ -134,8 +142,7 @@ static void add_labels(GPtrArray *events, const SnapshotView *was, const Snapsho
         g_ptr_array_add(events, event_make("snapshot-described", vm, "snapshot", is->name, "id",
                                            is->id, "description", is->description, NULL));
     if (g_strcmp0(was->warnings, is->warnings) != 0)
-        g_ptr_array_add(events, event_make("snapshot-warned", vm, "snapshot", is->name, "id",
-                                           is->id, "warnings", is->warnings, NULL));
+        add_warned(events, is, vm);
     add_mode(events, was, is, vm);
 }
 

@@ -1,6 +1,6 @@
 #include "run/executor.h"
 
-#include "run/freeze.h"
+#include "run/hold.h"
 #include "run/ledger.h"
 #include "run/recover.h"
 #include "run/restore.h"
@@ -25,8 +25,8 @@ static bool mark_done(Operation *op, const Plan *plan, guint index, GError **err
 
     if (step_is_record(plan->steps->pdata[index]))
         return true;
-    /* It is written with the next one, when the guest is thawed. */
-    if (freeze_is_held(op)) {
+    /* It is written with the next one, when the guest goes on. */
+    if (hold_is_held(op)) {
         ledger_note_done(op, index);
         return true;
     }
@@ -216,7 +216,7 @@ static void back_out(Operation *op, guint reached, GError **failure)
 {
     g_autoptr(GError) cause = NULL;
 
-    if (undo_steps(op, op->journal->plan, reached, *failure, &cause) &&
+    if (undo_steps(op, op->journal->plan, reached, *failure, &cause) && hold_check(op, &cause) &&
         ledger_clear_journal(op, &cause))
         return;
     g_prefix_error(
@@ -317,7 +317,7 @@ static bool run_open_plan(Operation *op, GError **error)
     guint reached = 0;
 
     if (!run_steps(op, plan, true, &reached, &failure)) {
-        freeze_fail(op, reached < plan->commit);
+        hold_fail(op, reached < plan->commit);
         if (reached + 1 >= plan->commit)
             return push_on_and_settle(op, failure, error);
         back_out(op, reached, &failure);

@@ -43,7 +43,7 @@ static bool freeze_now(Operation *op, unsigned *out_count, GError **error)
     Hypervisor *hv = op->vm->world->hv;
 
     guardian_hold(op->vm->world->guardian, op->vm->uuid, GUARDIAN_THAW);
-    op->freeze.state = FREEZE_HELD;
+    op->freeze.state = HOLD_HELD;
     return hv->ops->freeze(hv, op->vm->uuid, out_count, error);
 }
 
@@ -74,8 +74,8 @@ static bool is_an_answer(const GError *error)
 /* A silent agent would be asked in vain once more; who waits for the answer waits long enough. */
 static void leave_silent(Operation *op, const GError *cause)
 {
-    if (op->freeze.state == FREEZE_HELD && error_is(cause, ERR_TIMEOUT))
-        op->freeze.state = FREEZE_LOST;
+    if (op->freeze.state == HOLD_HELD && error_is(cause, ERR_TIMEOUT))
+        op->freeze.state = HOLD_LOST;
 }
 
 /* It cannot be frozen: go on without, where that is allowed. @cause is taken. */
@@ -83,15 +83,15 @@ static bool go_without(Operation *op, const Step *step, GError *cause, GError **
 {
     bool required = g_strcmp0(step_get(step, "required"), "yes") == 0;
 
-    if (!required && is_an_answer(cause) && op->freeze.state != FREEZE_LOST) {
+    if (!required && is_an_answer(cause) && op->freeze.state != HOLD_LOST) {
         warn(op, "The guest was not frozen for this snapshot: %s", cause->message);
         g_error_free(cause);
         return true;
     }
-    g_propagate_prefixed_error(
-        error, cause, "VM %s was not snapshotted, its guest %s: ", op->vm_name,
-        op->freeze.state == FREEZE_LOST ? "may be frozen and a job sees to it"
-                                        : "could not be frozen");
+    g_propagate_prefixed_error(error, cause,
+                               "VM %s was not snapshotted, its guest %s: ", op->vm_name,
+                               op->freeze.state == HOLD_LOST ? "may be frozen and a job sees to it"
+                                                             : "could not be frozen");
     return false;
 }
 
@@ -160,13 +160,13 @@ void freeze_thaw(Operation *op)
     unsigned thawed = 0;
     bool still_frozen = false;
 
-    if (op->freeze.state != FREEZE_HELD)
+    if (op->freeze.state != HOLD_HELD)
         return;
     if (thaw_and_see(op, op->freeze.seconds, &thawed, &still_frozen, &cause)) {
-        op->freeze.state = FREEZE_OVER;
+        op->freeze.state = HOLD_OVER;
         guardian_release(op->vm->world->guardian, op->vm->uuid, GUARDIAN_THAW);
     } else {
-        op->freeze.state = FREEZE_LOST;
+        op->freeze.state = HOLD_LOST;
         warn(op, "The guest could not be thawed after this snapshot (%s); a job tries again",
              cause->message);
         ledger_complain(op->vm, "its guest could not be thawed, a job tries again", cause);
@@ -176,7 +176,7 @@ void freeze_thaw(Operation *op)
 
 bool freeze_is_held(const Operation *op)
 {
-    return op->freeze.state == FREEZE_HELD;
+    return op->freeze.state == HOLD_HELD;
 }
 
 void freeze_fail(Operation *op, bool before)
@@ -190,7 +190,7 @@ void freeze_fail(Operation *op, bool before)
 
 bool freeze_is_paid(const Operation *op)
 {
-    return op->freeze.owed && op->freeze.state != FREEZE_LOST;
+    return op->freeze.owed && op->freeze.state != HOLD_LOST;
 }
 
 Step *freeze_judge(const Operation *op, const Step *create)
@@ -200,18 +200,6 @@ Step *freeze_judge(const Operation *op, const Step *create)
     if (op->freeze.frozen)
         step_set(judged, "consistency", "frozen");
     return judged;
-}
-
-Step *freeze_warning(const Operation *op, const char *id)
-{
-    Step *step;
-
-    if (!op->freeze.warning)
-        return NULL;
-    step = step_new(STEP_RECORD_WARNING);
-    step_set(step, "snapshot", id);
-    step_set(step, "text", op->freeze.warning);
-    return step;
 }
 
 void freeze_clear(Freeze *freeze)

@@ -21,6 +21,4 @@ void freeze_fail(Operation *op, bool before);
 bool freeze_is_paid(const Operation *op);
 /* `record-create` as it came to be: the consistency that was reached. Yours. */
 Step *freeze_judge(const Operation *op, const Step *create);
-/* The warning of the snapshot @id, if there is one, as a step; yours, or NULL. */
-Step *freeze_warning(const Operation *op, const char *id);
 void freeze_clear(Freeze *freeze);

@@ -273,6 +273,38 @@ void ledger_note_done(Operation *op, guint step)
     g_mutex_unlock(&op->vm->lock);
 }
 
+static bool find_step(const Operation *op, StepKind kind, guint *out_index)
+{
+    const GPtrArray *steps = op->journal ? op->journal->plan->steps : NULL;
+
+    for (guint i = 0; steps && i < steps->len; i++)
+        if (((Step *)steps->pdata[i])->kind == kind) {
+            *out_index = i;
+            return true;
+        }
+    return false;
+}
+
+void ledger_note_kind_done(Operation *op, StepKind kind)
+{
+    guint index;
+
+    if (find_step(op, kind, &index))
+        ledger_note_done(op, index);
+}
+
+void ledger_note_value(Operation *op, StepKind kind, const char *prefix, const char *key,
+                       const char *value)
+{
+    g_autofree char *whole = g_strconcat(prefix, "_", key, NULL);
+    guint index;
+
+    g_mutex_lock(&op->vm->lock);
+    if (find_step(op, kind, &index))
+        step_set(op->journal->plan->steps->pdata[index], whole, value);
+    g_mutex_unlock(&op->vm->lock);
+}
+
 bool ledger_mark_done(Operation *op, guint step, GError **error)
 {
     Vm *vm = op->vm;

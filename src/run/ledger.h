@@ -30,6 +30,11 @@ bool ledger_record_locked(Vm *vm, const Step *step, GError **error);
 bool ledger_open_journal(Operation *op, Plan *plan /* taken */, GError **error);
 /* Only in memory: it is written with the next mark. */
 void ledger_note_done(Operation *op, guint step);
+/* The same of the step of this kind, if the plan has one. */
+void ledger_note_kind_done(Operation *op, StepKind kind);
+/* The step of this kind of the open plan says @prefix_@key=@value from now on, likewise. */
+void ledger_note_value(Operation *op, StepKind kind, const char *prefix, const char *key,
+                       const char *value);
 bool ledger_mark_done(Operation *op, guint step, GError **error);
 bool ledger_clear_journal(Operation *op, GError **error);
 /* The journal in the store, NULL without error if none is open. Yours. */

@@ -1,6 +1,9 @@
 #include "run/recover.h"
 
+#include <string.h>
+
 #include "run/executor.h"
+#include "run/hold.h"
 #include "run/ledger.h"
 #include "run/users.h"
 
@@ -22,12 +25,13 @@ static void look_at_plan(Operation *op, const Plan *plan)
     }
 }
 
-static bool recover_plan(Operation *op, const Plan *interrupted, GError **error)
+static bool recover_plan(Operation *op, const Journal *journal, GError **error)
 {
+    const Plan *interrupted = journal->plan;
     g_autoptr(Catalog) catalog = NULL;
     g_autoptr(Plan) plan = NULL;
 
-    if (!operation_look(op, error))
+    if (!hold_recover(op, journal, error) || !operation_look(op, error))
         return false;
     look_at_plan(op, interrupted);
     if (!users_observe(op->vm, interrupted, op->begun, op->seen, error))
@@ -47,7 +51,7 @@ bool recover_open_journal(Operation *op, GError **error)
         g_propagate_error(error, g_steal_pointer(&cause));
         return false;
     }
-    bool recovered = !journal || recover_plan(op, journal->plan, error);
+    bool recovered = !journal || recover_plan(op, journal, error);
     /* What was seen was seen before the recovery. */
     g_clear_pointer(&op->seen, observation_free);
     if (recovered)
@@ -60,10 +64,9 @@ bool recover_open_journal(Operation *op, GError **error)
 
 bool recover_own_plan(Operation *op, GError **error)
 {
-    g_autoptr(Plan) interrupted = NULL;
-    g_autofree char *text = plan_print(op->journal->plan);
-
+    g_autofree char *text = journal_to_yaml(op->journal);
     /* A copy: clearing the journal frees the plan in it. */
-    interrupted = plan_parse(text, error);
-    return interrupted && recover_plan(op, interrupted, error);
+    g_autoptr(Journal) journal = journal_from_yaml(text, strlen(text), error);
+
+    return journal && recover_plan(op, journal, error);
 }

@@ -215,3 +215,21 @@ void refresh_soon_locked(EngineVm *vm)
     vm->refresh_queued = true;
     engine_push_locked(vm->engine, run_refresh, vm, NULL);
 }
+
+/* ---- looking again ---- */
+
+void work_rescan(Engine *engine, EngineVm *vm, Work *work)
+{
+    g_autoptr(GError) error = NULL;
+    bool opened = vm_open_at_once(vm->vm, &error);
+
+    refresh_now(vm, true);
+    g_mutex_lock(&engine->lock);
+    orphans_look_soon_locked(engine);
+    g_mutex_unlock(&engine->lock);
+    g_autoptr(VmView) view = engine_vm_view(vm);
+    if (opened && view->stale)
+        g_set_error(&error, VMSNAPFS_ERROR, engine->up ? ERR_IO : ERR_HOST_DOWN,
+                    "VM %s could not be looked at: %s", view->name, view->problem);
+    work_answer(engine, vm, work, error);
+}

@@ -2,6 +2,8 @@
 
 #include "run/definition.h"
 #include "run/freeze.h"
+#include "run/hold.h"
+#include "run/keep.h"
 #include "run/lane.h"
 #include "run/ledger.h"
 #include "run/restore.h"
@@ -19,7 +21,7 @@ static bool run_overlay(Operation *op, const Step *step, GError **error)
 }
 
 /* Success counts only when the live chain says so, too (rule 14). The guest does not wait for that
- * look, nor for the step that thaws it. */
+ * look, nor for the steps that resume and thaw it. */
 static bool run_snapshot(Operation *op, const Step *step, GError **error)
 {
     Hypervisor *hv = op->vm->world->hv;
@@ -27,7 +29,8 @@ static bool run_snapshot(Operation *op, const Step *step, GError **error)
     bool has = false;
 
     bool taken = hv->ops->snapshot(hv, op->vm->uuid, switches, excluded, error);
-    freeze_thaw(op);
+    hold_release(op);
+    keep_note(op);
     if (!taken || !definition_live_has(op, switches, &has, error))
         return false;
     if (!has)
@@ -91,9 +94,15 @@ static bool run_record(Operation *op, const Step *step, GError **error)
     return true;
 }
 
-static bool run_thaw(Operation *op, const Step *step, GError **error)
+static bool run_suspend(Operation *op, const Step *step, GError **error)
 {
-    freeze_thaw(op);
+    return hold_suspend(op, error);
+}
+
+/* A step `resume` or `thaw`: whatever is held, in the one order. */
+static bool run_release(Operation *op, const Step *step, GError **error)
+{
+    hold_release(op);
     return true;
 }
 
@@ -114,26 +123,29 @@ static bool run_record_thawed(Operation *op, const Step *step, GError **error)
     return true;
 }
 
-/* The snapshot is there: a warning that cannot be written takes nothing away from it. */
 static bool run_record_create(Operation *op, const Step *step, GError **error)
 {
     Step *judged = freeze_judge(op, step);
-    Step *warning = freeze_warning(op, step_get(step, "snapshot"));
-    g_autoptr(GError) cause = NULL;
+
+    keep_judge(op, judged);
     bool recorded = run_record(op, judged, error);
 
-    if (recorded && warning && !ledger_record(op->vm, warning, &cause))
-        ledger_complain(op->vm, "a warning of its new snapshot could not be written", cause);
+    if (recorded)
+        hold_warn(op, step_get(step, "snapshot"));
     step_free(judged);
-    step_free(warning);
     return recorded;
 }
 
 static const StepRun runs[N_STEP_KINDS] = {
     [STEP_OVERLAY] = run_overlay,
     [STEP_FREEZE] = freeze_guest,
+    [STEP_SUSPEND] = run_suspend,
+    [STEP_KEEP_VARS] = keep_vars,
+    [STEP_KEEP_TPM] = keep_tpm,
     [STEP_SNAPSHOT] = run_snapshot,
-    [STEP_THAW] = run_thaw,
+    [STEP_RESUME] = run_release,
+    [STEP_THAW] = run_release,
+    [STEP_SYNC_SIDECAR] = keep_sync,
     [STEP_REDEFINE] = run_redefine,
     [STEP_SETTLE] = run_settle,
     [STEP_COMMIT_ACTIVE] = lane_commit_live,

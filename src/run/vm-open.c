@@ -1,6 +1,7 @@
 #include "base/str.h"
 #include "model/names.h"
-#include "run/freeze.h"
+#include "run/hold.h"
+#include "run/keep.h"
 #include "run/ledger.h"
 #include "run/locate.h"
 #include "run/observe.h"
@@ -167,7 +168,8 @@ void operation_end(Operation *op)
     g_clear_pointer(&op->journal, journal_free);
     g_clear_pointer(&op->seen, observation_free);
     g_clear_pointer(&op->vm_name, g_free);
-    freeze_clear(&op->freeze);
+    hold_clear(op);
+    keep_clear(&op->kept);
     g_mutex_unlock(&op->vm->turn);
     op->vm = NULL;
 }

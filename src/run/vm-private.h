@@ -28,21 +28,33 @@ struct Vm {
     FilesLock *store_lock; /* held by the operation that has the turn */
 };
 
-/* What an operation did to the guest through its agent. */
+/* What an operation did to the guest, by freezing or by suspending it. */
 typedef enum {
-    FREEZE_NONE, /* nothing */
-    FREEZE_HELD, /* it was asked to freeze: it must be taken for frozen, and nobody may linger */
-    FREEZE_OVER, /* it was seen thawed */
-    FREEZE_LOST, /* it could not be seen thawed: that is the thaw job's business */
-} FreezeState;
+    HOLD_NONE, /* nothing */
+    HOLD_HELD, /* it was asked to stop: it must be taken for stopped, and nobody may linger */
+    HOLD_OVER, /* it was seen thawed, or running */
+    HOLD_LOST, /* it could not be seen so: the business of the thaw job, or of who reads warnings */
+} HoldState;
 
 typedef struct {
-    FreezeState state;
+    HoldState state;
     unsigned seconds; /* that the agent has for an answer */
     bool owed;        /* this operation recorded that a thaw is owed */
     bool frozen;      /* it was frozen while the disks switched, as far as was verified */
     char *warning;    /* for the snapshot; NULL: none */
 } Freeze;
+
+typedef struct {
+    HoldState state;
+    char *warning; /* why it may still be paused; NULL: it is not by us */
+} Suspension;
+
+/* What was copied for a snapshot to be, until its checksums are noted. */
+typedef struct {
+    GBytes *vars;
+    GPtrArray *tpm; /* of StateFile */
+    char *problem;  /* why the copies are not whole; NULL: they are */
+} Kept;
 
 /* One operation on its way. Lanes share it: what they change in it has a lock of its own (guard) or
  * is guarded by the VM's lock (journal). */
@@ -55,9 +67,11 @@ typedef struct {
     Guard *guard;         /* QEMU's image locks that we hold */
     Journal *journal;     /* NULL while no plan is open */
     Freeze freeze;        /* what it did to the guest */
-    int64_t begun;        /* monotonic µs */
-    int64_t deadline;     /* of the merge, microseconds; 0 = none */
-    gint again;           /* atomic: a lane found its chain at another place; plan anew */
+    Suspension suspension;
+    Kept kept;
+    int64_t begun;    /* monotonic µs */
+    int64_t deadline; /* of the merge, microseconds; 0 = none */
+    gint again;       /* atomic: a lane found its chain at another place; plan anew */
 } Operation;
 
 /* The name that libvirt has for it now, for sentences and the catalog. */

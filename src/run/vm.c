@@ -1,6 +1,7 @@
 /* The operations of one VM: each begins (turn, lock, load, recover), looks, plans, runs, and ends.
  */
 #include "run/executor.h"
+#include "run/keep.h"
 #include "run/ledger.h"
 #include "run/locate.h"
 #include "run/restore.h"
@@ -80,13 +81,14 @@ bool vm_create(Vm *vm, const char *name, const char *description, uid_t uid, mod
     if (!begin_and_look(&op, vm, operation, hooks, error))
         return false;
     Plan *plan = plan_new_snapshot(&op, name, description, uid, mode, error);
-    if (plan && operation_ensure_home(&op, error))
+    if (plan && operation_ensure_home(&op, error) && keep_prepare(&op, plan, error))
         created = executor_run(&op, g_steal_pointer(&plan), error);
     plan_free(plan);
     if (created)
         locate_publish(vm, op.seen);
+    bool whole = created && keep_check_whole(&op, name, error);
     operation_end(&op);
-    return created;
+    return whole;
 }
 
 /* ---- revert ---- */

@@ -38,6 +38,8 @@ typedef struct {
     bool (*cancelled)(const char *name, void *data);
     /* vm_finish sets about the work on these (char *) disks for these (char *) snapshots. */
     void (*begin)(const GPtrArray *names, const GPtrArray *targets, void *data);
+    /* The operation came to be, and left something for its owner to see to. */
+    void (*trouble)(const GError *error, void *data);
     void (*wait)(unsigned milliseconds,
                  void *data); /* sleep until a block job event of this VM or the time is over */
     void *data;

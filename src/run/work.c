@@ -107,11 +107,21 @@ bool work_check_idle(EngineVm *vm, GError **error)
     return !job;
 }
 
+static void hook_trouble(const GError *error, void *data)
+{
+    const WorkRunning *running = data;
+    const Request *request = running->work->request;
+
+    errors_operation(running->vm->engine, running->vm, request->uid, request->pid,
+                     request->operation, error, running->work->since);
+}
+
 static bool run_create(EngineVm *vm, Work *work, GError **error)
 {
     const Request *request = work->request;
     WorkRunning running = {vm, work};
-    const VmHooks hooks = {.interrupted = work_is_interrupted, .data = &running};
+    const VmHooks hooks = {
+        .interrupted = work_is_interrupted, .trouble = hook_trouble, .data = &running};
 
     if (!work_check_idle(vm, error) || !thaw_check(vm, error))
         return false;
@@ -474,23 +484,5 @@ void work_set_bandwidth(Engine *engine, EngineVm *vm, Work *work)
     g_mutex_unlock(&engine->lock);
     if (!error)
         tell_job(vm, "job-limited", job);
-    work_answer(engine, vm, work, error);
-}
-
-/* ---- looking again ---- */
-
-void work_rescan(Engine *engine, EngineVm *vm, Work *work)
-{
-    g_autoptr(GError) error = NULL;
-    bool opened = vm_open_at_once(vm->vm, &error);
-
-    refresh_now(vm, true);
-    g_mutex_lock(&engine->lock);
-    orphans_look_soon_locked(engine);
-    g_mutex_unlock(&engine->lock);
-    g_autoptr(VmView) view = engine_vm_view(vm);
-    if (opened && view->stale)
-        g_set_error(&error, VMSNAPFS_ERROR, engine->up ? ERR_IO : ERR_HOST_DOWN,
-                    "VM %s could not be looked at: %s", view->name, view->problem);
     work_answer(engine, vm, work, error);
 }

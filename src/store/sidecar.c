@@ -30,6 +30,13 @@ static bool make_directory(Files *files, const char *home, const char *uuid, con
            files->ops->make_directory(files, path, error);
 }
 
+bool sidecar_prepare(Files *files, const char *home, const char *uuid, bool vars, bool tpm,
+                     GError **error)
+{
+    return (!vars || make_directory(files, home, uuid, "vars", error)) &&
+           (!tpm || make_directory(files, home, uuid, "tpm", error));
+}
+
 static bool put(Files *files, const char *path, GBytes *content, GError **error)
 {
     gsize length;

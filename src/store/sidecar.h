@@ -9,6 +9,10 @@
 #include "model/vars.h"
 #include "store/files.h"
 
+/* Make the directories durably in which sidecars are put, of the kinds that are wanted: so that
+ * nothing is waited for when they are. */
+bool sidecar_prepare(Files *files, const char *home, const char *uuid, bool vars, bool tpm,
+                     GError **error);
 /* A new sidecar, not yet durable. ERR_EXISTS if there is one; after an error there is none.
  * The directory vars/ or tpm/ is made durably, once for each VM. @state: of StateFile. */
 bool sidecar_put_vars(Files *files, const char *home, const char *uuid, const char *id,

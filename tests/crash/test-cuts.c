@@ -73,6 +73,14 @@ static const Case frozen_cases[] = {
     {"w A7 S", "c1"}, {"w A9 S", "c1"},      {"w A: S", "c1"},
 };
 
+/* With UEFI variables and a vTPM: off, running, frozen as well, with a freeze or a thaw that fails,
+ * and paused by its owner. */
+static const Case firmware_cases[] = {
+    {"U w", "c1"},           {"U w c1 w", "c2"},      {"U w S", "c1"},    {"U w S c1 w", "c2"},
+    {"U w A2 S c1 w", "c2"}, {"U w A6 S", "c1"},      {"U w A: S", "c1"}, {"U w S Z", "c1"},
+    {"U w S c1 w c2", "d1"}, {"U w c1 w c2 w", "d2"},
+};
+
 static const FaultMode modes[] = {FAULT_FAIL, FAULT_LOST, FAULT_CUT_BEFORE, FAULT_CUT_AFTER};
 
 /* Without CUTS_FULL: how far two cuts of a recovery are apart. */
@@ -172,6 +180,13 @@ static void a_guest_that_is_frozen_survives_every_break(void **state)
     break_cases(frozen_cases, G_N_ELEMENTS(frozen_cases), 1000);
 }
 
+/* U-11 … U-25, table 4.3: no guest stays suspended by us, and no copy is left of a snapshot that
+ * did not come to be. */
+static void a_vm_with_firmware_state_survives_every_break(void **state)
+{
+    break_cases(firmware_cases, G_N_ELEMENTS(firmware_cases), 1000);
+}
+
 /* Of these no snapshot comes to be: nothing is left, and the guest is thawed at the end. */
 static void an_agent_that_fails_leaves_nothing(void **state)
 {
@@ -223,6 +238,7 @@ int main(void)
         cmocka_unit_test(a_running_vm_survives_every_break),
         cmocka_unit_test(a_running_vm_with_slow_jobs_survives_every_break),
         cmocka_unit_test(a_guest_that_is_frozen_survives_every_break),
+        cmocka_unit_test(a_vm_with_firmware_state_survives_every_break),
         cmocka_unit_test(an_agent_that_fails_leaves_nothing),
         cmocka_unit_test(lanes_in_threads_keep_the_laws),
     };

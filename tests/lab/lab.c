@@ -1,9 +1,12 @@
 #include "lab.h"
 
+#include "firmware.h"
+
 #include "hv/fake.h"
 #include "hv/faulty.h"
 #include "image/fake.h"
 #include "image/faulty.h"
+#include "model/simhost-face.h"
 #include "run/users.h"
 #include "store/faulty.h"
 
@@ -107,6 +110,7 @@ Lab *lab_new(unsigned disks, uint64_t seed)
                          .data = lab,
                          .users = users_new(),
                          .serial = true};
+    lab->kept = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     lab->contents = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, contents_unref);
     simhost_add_domain(lab->host, LAB_UUID, "web01", DOMAIN_OFF);
     add_disks(lab);
@@ -130,6 +134,8 @@ void lab_free(Lab *lab)
     simhost_free(lab->host);
     g_ptr_array_unref(lab->active);
     g_hash_table_unref(lab->contents);
+    g_hash_table_unref(lab->kept);
+    g_free(lab->taken);
     g_free(lab);
 }
 
@@ -142,6 +148,7 @@ void lab_restart(Lab *lab)
 
 void lab_write(Lab *lab)
 {
+    lab_firmware_write(lab);
     for (unsigned i = 0; i < lab->disks; i++) {
         unsigned block = lab_random(lab) % LAB_BLOCKS;
         uint64_t value = ++lab->written;
@@ -191,6 +198,7 @@ static void remember_created(Lab *lab, const char *name)
     g_assert_nonnull(snapshot);
     g_assert_null(lab_false_claim(lab, snapshot));
     g_hash_table_insert(lab->contents, g_strdup(snapshot->id), contents_copy(lab->active));
+    lab_firmware_remember(lab, snapshot->id);
 }
 
 static void remember_reverted(Lab *lab, const char *name)
@@ -199,12 +207,14 @@ static void remember_reverted(Lab *lab, const char *name)
     const Snapshot *snapshot = catalog_named(catalog, name);
 
     g_assert_nonnull(snapshot);
+    g_assert_true(lab_firmware_is_back(lab, snapshot->id));
     g_ptr_array_unref(lab->active);
     lab->active = contents_copy(g_hash_table_lookup(lab->contents, snapshot->id));
 }
 
 static bool do_create(Lab *lab, const char *name, GError **error)
 {
+    lab_firmware_take(lab);
     if (!vm_create(lab->vm, name, "", 1000, 0750, "mkdir", NULL, error))
         return false;
     remember_created(lab, name);
@@ -267,6 +277,12 @@ bool lab_do(Lab *lab, const char *word, GError **error)
         return true;
     case 'P':
         lab_stop(lab);
+        return true;
+    case 'Z':
+        lab->paused = true;
+        return simhost_pause(lab->host, LAB_UUID, true, error);
+    case 'U':
+        lab_firmware_add(lab);
         return true;
     case 'p':
         return vm_set_policy(lab->vm, "max_depth", "50", "write", error);

@@ -5,7 +5,8 @@
  * A script is words: c1 (create s1) · r1 (revert to it) · d1 (remove it and do all work) · x1
  * (accept its removal only) · f (do all work) · m1 (rename s1 to t1) · n1 (back) · e1 (describe) ·
  * h1, u1 (hold, release) · p (a policy) · w (the guest writes somewhere on each disk) · S, P
- * (start, pull the plug) · A2 (the guest's agent is the second kind of SimAgent). */
+ * (start, pull the plug) · Z (its owner pauses it) · U (it has UEFI variables and a vTPM) · A2 (the
+ * guest's agent is the second kind of SimAgent). */
 #pragma once
 #include "base/fault.h"
 #include "model/simhost.h"
@@ -29,6 +30,10 @@ typedef struct {
     uint64_t seed, written;
     GHashTable *contents; /* snapshot id → GPtrArray of GArray of guint64, one a disk */
     GPtrArray *active;    /* of GArray: what the guest must read */
+    bool firmware;        /* it has UEFI variables and a vTPM (firmware.h) */
+    char *taken;          /* what they were when the last snapshot was begun */
+    GHashTable *kept;     /* snapshot id → char *: what they were when it was taken */
+    bool paused;          /* by its owner */
     bool crooked;         /* its disks have different trees: the law of one tree is off */
 } Lab;
 

@@ -1,5 +1,5 @@
 /* The laws of design 5, checked on a lab. */
-#include "lab.h"
+#include "firmware.h"
 
 static bool same_content(const GArray *a, const GArray *b)
 {
@@ -170,6 +170,8 @@ static char *check_guest(Lab *lab, const Catalog *catalog)
 {
     if (simhost_is_frozen(lab->host, LAB_UUID) && !catalog->thaw_owed)
         return g_strdup("the guest is frozen, and nobody is to thaw it");
+    if (simhost_state(lab->host, LAB_UUID) == DOMAIN_PAUSED && !lab->paused)
+        return g_strdup("the guest is suspended, and nobody is to resume it");
     return NULL;
 }
 
@@ -209,6 +211,8 @@ char *lab_broken_law(Lab *lab)
     why = check_rest(lab, catalog);
     if (!why)
         why = check_guest(lab, catalog);
+    if (!why)
+        why = lab_firmware_broken_law(lab, catalog);
     if (!why)
         why = check_files(lab, catalog);
     if (!why)
@@ -273,6 +277,7 @@ char *lab_follow(Lab *lab)
         if (false_claim)
             return false_claim;
         g_hash_table_insert(lab->contents, g_strdup(made->id), copy_of(lab->active));
+        lab_firmware_remember(lab, made->id);
     }
     if (guest_reads(lab, lab->active))
         return NULL;

@@ -11,8 +11,13 @@
 static const char *const lines[] = {
     "overlay target=vda path=/i/a\\040b.qcow2 backing=/i/a.raw backing_format=raw capacity=4096",
     "freeze timeout=10 required=no",
+    "suspend",
+    "keep-vars snapshot=" ID " path=/n/web01_VARS.fd",
+    "keep-tpm snapshot=" ID " path=/t/tpm2",
     "snapshot snapshot=" ID " switch.vda=/i/b.qcow2 switch.vdb=/i/c.qcow2 exclude.sda=",
+    "resume",
     "thaw timeout=10",
+    "sync-sidecar snapshot=" ID " required=no vars_size=1 vars_sha256=ab tpm_size=2 tpm_sha256=cd",
     "redefine switch.vda=/i/b.qcow2 format.vda=raw",
     "settle switch.vda=/i/b.qcow2",
     "commit-active lane=" ID " disk=" ID " target=vda top=/i/b.qcow2 base=/i/a.qcow2",
@@ -31,7 +36,8 @@ static const char *const lines[] = {
     "record-create snapshot=" ID " name=grün parent=bbbbbbbbbb created=1 consistency=crash "
     "description=one\\012two uid=1000 mode=0750 disk." ID "=vda frozen." ID "=cccccccccc path." ID
     "=/i/a format." ID "=raw capacity." ID "=512 active." ID "=dddddddddd active_path." ID
-    "=/i/b active_capacity." ID "=512",
+    "=/i/b active_capacity." ID "=512 nvram=/n/web01_VARS.fd vars_size=1 vars_sha256=ab "
+    "tpm_size=2 tpm_sha256=cd tpm_version=2.0 tpm_secret=ef error=none",
     "record-revert snapshot=" ID " active." ID "=dddddddddd active_path." ID
     "=/i/b active_capacity." ID "=9223372036854775807",
     "record-rename snapshot=" ID " name=a\\040b",

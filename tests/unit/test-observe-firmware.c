@@ -90,6 +90,7 @@ static void nv_05_a_store_is_ready_missing_empty_or_of_the_wrong_size(void **sta
     g_auto(Place) place = place_new(SIM_LOADER);
 
     assert_state(&place, VARS_MISSING, STORE);
+    put_file(&place, SIM_TEMPLATE, SIZE, "_FVH");
     put_file(&place, STORE, 0, "");
     assert_state(&place, VARS_EMPTY, STORE);
     put_file(&place, STORE, SIZE, "");

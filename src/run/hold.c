@@ -1,0 +1,201 @@
+#include "run/hold.h"
+
+#include "run/freeze.h"
+#include "run/guardian.h"
+#include "run/ledger.h"
+
+#define TRIES 2 /* it is cheap, and a guest that stays paused is not */
+
+static bool look_at_state(Operation *op, DomainState *out_state, GError **error)
+{
+    Hypervisor *hv = op->vm->world->hv;
+    g_autofree char *live = NULL, *inactive = NULL, *foreign = NULL;
+    HvDomain *domain = NULL;
+    unsigned snapshots = 0;
+
+    if (!hv->ops->inspect(hv, op->vm->uuid, &domain, &live, &inactive, &foreign, &snapshots, error))
+        return false;
+    *out_state = domain->state;
+    hv_domain_free(domain);
+    return true;
+}
+
+/* ---- suspending ---- */
+
+/* A guest that has just answered a freeze runs, and does not wait for one more look. */
+static bool is_paused_already(Operation *op, bool *out_paused, GError **error)
+{
+    DomainState state = DOMAIN_RUNNING;
+
+    if (!freeze_is_held(op) && !look_at_state(op, &state, error))
+        return false;
+    *out_paused = state == DOMAIN_PAUSED;
+    return true;
+}
+
+bool hold_suspend(Operation *op, GError **error)
+{
+    Hypervisor *hv = op->vm->world->hv;
+    bool paused = false;
+
+    if (!is_paused_already(op, &paused, error))
+        return false;
+    if (paused)
+        return true;
+    guardian_hold(op->vm->world->guardian, op->vm->uuid, GUARDIAN_RESUME);
+    op->suspension.state = HOLD_HELD;
+    return hv->ops->suspend(hv, op->vm->uuid, error);
+}
+
+/* ---- resuming ---- */
+
+/* An error does not mean that it did not happen, and a guest that runs needs no resuming. */
+static bool resume_and_see(Operation *op, GError **error)
+{
+    Hypervisor *hv = op->vm->world->hv;
+    g_autoptr(GError) cause = NULL;
+    DomainState state;
+
+    if (hv->ops->resume(hv, op->vm->uuid, &cause) ||
+        (look_at_state(op, &state, NULL) && state != DOMAIN_PAUSED))
+        return true;
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return false;
+}
+
+static bool resume_at_last(Operation *op, GError **error)
+{
+    for (unsigned tries = 1; tries < TRIES; tries++)
+        if (resume_and_see(op, NULL))
+            return true;
+    return resume_and_see(op, error);
+}
+
+static void let_go(Operation *op, HoldState state)
+{
+    op->suspension.state = state;
+    guardian_release(op->vm->world->guardian, op->vm->uuid, GUARDIAN_RESUME);
+}
+
+static void resume(Operation *op)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (op->suspension.state != HOLD_HELD)
+        return;
+    if (resume_at_last(op, &cause)) {
+        let_go(op, HOLD_OVER);
+        ledger_note_kind_done(op, STEP_RESUME);
+        return;
+    }
+    op->suspension.state = HOLD_LOST;
+    op->suspension.warning =
+        g_strdup_printf("The guest may still be paused, since it could not be resumed after this "
+                        "snapshot (%s); let it go on with echo running > state or virsh resume",
+                        cause->message);
+    ledger_complain(op->vm, "its guest could not be resumed", cause);
+}
+
+void hold_release(Operation *op)
+{
+    resume(op);
+    freeze_thaw(op);
+}
+
+bool hold_is_held(const Operation *op)
+{
+    return op->suspension.state == HOLD_HELD || freeze_is_held(op);
+}
+
+void hold_fail(Operation *op, bool before)
+{
+    resume(op);
+    freeze_fail(op, before);
+}
+
+bool hold_check(const Operation *op, GError **error)
+{
+    if (op->suspension.state != HOLD_LOST)
+        return true;
+    g_set_error_literal(error, VMSNAPFS_ERROR, ERR_IO, op->suspension.warning);
+    return false;
+}
+
+/* ---- what is told ---- */
+
+/* The snapshot is there: a warning that cannot be written takes nothing away from it. */
+static void record_warning(Operation *op, const char *id, const char *text)
+{
+    Step *step = step_new(STEP_RECORD_WARNING);
+    g_autoptr(GError) cause = NULL;
+
+    step_set(step, "snapshot", id);
+    step_set(step, "text", text);
+    if (!ledger_record(op->vm, step, &cause))
+        ledger_complain(op->vm, "a warning of its new snapshot could not be written", cause);
+    step_free(step);
+}
+
+static void tell_trouble(Operation *op)
+{
+    const VmHooks *hooks = op->hooks;
+    g_autoptr(GError) trouble = NULL;
+
+    hold_check(op, &trouble);
+    if (hooks && hooks->trouble)
+        hooks->trouble(trouble, hooks->data);
+}
+
+void hold_warn(Operation *op, const char *id)
+{
+    if (op->suspension.state == HOLD_LOST) {
+        record_warning(op, id, op->suspension.warning);
+        tell_trouble(op);
+        let_go(op, HOLD_LOST);
+    }
+    if (op->freeze.warning)
+        record_warning(op, id, op->freeze.warning);
+}
+
+/* ---- after a crash ---- */
+
+static bool is_done(const Journal *journal, guint index)
+{
+    return g_array_index(journal->done, gboolean, index);
+}
+
+/* While the guest is held nothing is written. So if it was suspended by us, all is marked that came
+ * before, but for what is never marked, and its resuming is not. */
+static bool may_be_suspended(const Journal *journal)
+{
+    const GPtrArray *steps = journal->plan->steps;
+    bool prepared = true, suspends = false;
+
+    for (guint i = 0; i < steps->len; i++) {
+        StepKind kind = ((Step *)steps->pdata[i])->kind;
+
+        if (kind == STEP_RESUME)
+            return suspends && prepared && !is_done(journal, i);
+        suspends |= kind == STEP_SUSPEND;
+        prepared &= kind != STEP_OVERLAY || is_done(journal, i);
+    }
+    return false;
+}
+
+bool hold_recover(Operation *op, const Journal *journal, GError **error)
+{
+    DomainState state;
+
+    if (!may_be_suspended(journal))
+        return true;
+    if (!look_at_state(op, &state, error) || (state == DOMAIN_PAUSED && !resume_at_last(op, error)))
+        return false;
+    let_go(op, HOLD_OVER);
+    return true;
+}
+
+void hold_clear(Operation *op)
+{
+    g_clear_pointer(&op->suspension.warning, g_free);
+    freeze_clear(&op->freeze);
+}
