@@ -3,6 +3,7 @@
 #include "model/vars.h"
 #include "plan/vars.h"
 #include "run/ledger.h"
+#include "run/users.h"
 #include "store/sidecar.h"
 
 /* ---- what snapshots keep ---- */
@@ -73,6 +74,15 @@ static bool record_vars(Vm *vm, const char *path, GError **error)
     return recorded;
 }
 
+/* Rule 11: another VM's definition may name the same file. */
+static bool check_unshared(Operation *op, const char *path, GError **error)
+{
+    g_autoptr(GPtrArray) paths = g_ptr_array_new();
+
+    g_ptr_array_add(paths, (char *)path);
+    return users_check_none(op, paths, error);
+}
+
 /* From now on it is known where they are, if there is a catalog that could know. They are replaced
  * already, so what fails here is only told. */
 static void remember(Vm *vm, const Catalog *catalog, const char *path)
@@ -92,7 +102,8 @@ static bool replace(Operation *op, GBytes *content, GError **error)
     if (!plan_check_new_vars(op->seen, content, error))
         return false;
     const char *path = op->seen->vars->path;
-    if (!images->ops->write_state(images, path, content, path, true, error))
+    if (!check_unshared(op, path, error) ||
+        !images->ops->write_state(images, path, content, path, true, error))
         return false;
     remember(op->vm, catalog, path);
     return true;
@@ -123,7 +134,8 @@ static bool reset(Operation *op, GError **error)
                     op->vm_name);
         return false;
     }
-    return (!catalog->vars || record_vars(op->vm, NULL, error)) &&
+    return check_unshared(op, facts->path, error) &&
+           (!catalog->vars || record_vars(op->vm, NULL, error)) &&
            images->ops->unlink(images, facts->path, NULL, error);
 }
 

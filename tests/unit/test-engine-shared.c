@@ -354,6 +354,45 @@ static void every_removal_asks_all_other_vms(void **state)
     }
 }
 
+static const char *set_vars(Bench *bench, GBytes *content)
+{
+    Request *request = bench_request(REQUEST_SET_VARS, WEB, NULL);
+
+    request->content = g_bytes_ref(content);
+    return bench_answer(bench_submit(bench, request));
+}
+
+static const char *reset_vars(Bench *bench)
+{
+    return bench_answer(bench_submit(bench, bench_request(REQUEST_RESET_VARS, WEB, NULL)));
+}
+
+/* Also while that VM is off, when no lock is held on it. */
+static void a_store_that_another_vm_names_is_neither_replaced_nor_removed(void **state)
+{
+    static const char store[] = "/nvram/shared.fd";
+    Bench *bench = *state;
+    g_autoptr(GBytes) content = simhost_state_content(bench->host, SIM_TEMPLATE);
+    g_autoptr(GBytes) other = simhost_state_content(bench->host, SIM_SECURE_TEMPLATE);
+    g_autoptr(GBytes) now = NULL, replaced = NULL;
+
+    simhost_set_state_bytes(bench->host, store, content);
+    simhost_set_firmware(bench->host, WEB, SIM_LOADER, false);
+    simhost_set_nvram(bench->host, WEB, store);
+    simhost_set_firmware(bench->host, DB, SIM_LOADER, false);
+    simhost_set_nvram(bench->host, DB, store);
+    assert_string_equal(set_vars(bench, other), "EBUSY");
+    assert_string_equal(reset_vars(bench), "EBUSY");
+    now = simhost_state_content(bench->host, store);
+    assert_true(now && g_bytes_equal(now, content));
+    simhost_set_firmware(bench->host, DB, SIM_BIOS, false);
+    assert_string_equal(set_vars(bench, other), "ok");
+    replaced = simhost_state_content(bench->host, store);
+    assert_true(replaced && g_bytes_equal(replaced, other));
+    assert_string_equal(reset_vars(bench), "ok");
+    assert_null(simhost_state_content(bench->host, store));
+}
+
 #define started(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -374,6 +413,7 @@ int main(void)
         started(a_user_that_appears_before_the_merge_is_seen),
         started(a_user_that_appears_in_the_merge_keeps_its_file),
         started(every_removal_asks_all_other_vms),
+        started(a_store_that_another_vm_names_is_neither_replaced_nor_removed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
