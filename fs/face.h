@@ -1,8 +1,9 @@
 /* The FUSE face: one mount of one engine. What every file of fs/ shares.
  *
  * No FUSE thread waits: lookups, getattr, readdir and reads are served from the engine's views; a
- * change becomes a request of the engine and is answered from its completion (act.c); `wait` and
- * `events` keep the FUSE request and answer it from the engine's change callback (blocking.c).
+ * change, and the opening of what stands in no view (state-file.c), becomes a request of the engine
+ * and is answered from its completion (act.c); `wait` and `events` keep the FUSE request and answer
+ * it from the engine's change callback (blocking.c).
  *
  * Each part below has its own lock, held for loads and stores only, and no part calls another one
  * with its lock held. */

@@ -158,6 +158,12 @@ others_read_no_variables() {
     same mode "660 0" "$(quick stat -c '%a %u' "$V/vars.fd")"
     same "the directory's" 770 "$(quick stat -c %a "$V")"
 }
+a_read_only_mount_shows_variables_and_keeps_them() {
+    same length 540672 "$(quick cat "$V/vars.fd" | wc -c)"
+    same checksum "$(quick sha256sum < "$V/vars.fd" | cut -d' ' -f1)" "$(field efi01 sha256)"
+    refuses "Read-only file system" cp "$WORK/a.fd" "$V/vars.fd"
+    refuses "Read-only file system" rm "$V/vars.fd"
+}
 
 for name in nvram_says_what_is_needed_and_what_is_there a_variable_store_is_no_disk tpm_says_what_there_is walking_through_is_free \
     variables_are_replaced_by_the_tools_that_people_use what_is_no_whole_store_changes_nothing a_store_of_the_wrong_size_is_mended \
@@ -165,4 +171,5 @@ for name in nvram_says_what_is_needed_and_what_is_there a_variable_store_is_no_d
     who_walks_through_resets_nothing others_read_no_variables; do
     test_case "$name"
 done
-finish
+unmount_tree && mount_tree -o ro
+test_case a_read_only_mount_shows_variables_and_keeps_them
