@@ -534,6 +534,34 @@ static void what_a_revert_could_not_remove_is_an_orphan_NV_16(void **state)
     bench_free(bench);
 }
 
+/* NV-16, S-28: as a removal, which is done all the same. */
+static void what_a_removal_could_not_remove_is_an_orphan_NV_16(void **state)
+{
+    Bench *bench = with_firmware();
+    g_autofree char *id = NULL, *path = NULL, *tpm = NULL, *inner = NULL, *file = NULL;
+
+    assert_string_equal(bench_create(bench, WEB, "four"), "ok");
+    id = snapshot_id(bench, "four");
+    path = sidecar_vars_path("/images", WEB, id);
+    inner = g_strdup_printf("/images/.vmsnapfs/" WEB "/tpm/%s/inner", id);
+    file = g_build_filename(inner, "file", NULL);
+    assert_true(bench->files->ops->exists(bench->files, path));
+    assert_true(bench->files->ops->make_directory(bench->files, inner, NULL));
+    assert_true(bench->files->ops->put(bench->files, file, "", 0, NULL));
+    assert_string_equal(bench_remove(bench, WEB, "four"), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    assert_int_equal(bench_jobs(bench, WEB, JOB_FAILED), 0);
+    assert_listed(bench, WEB, "[one] two three");
+    look(bench);
+    assert_true(orphans_are(bench, id));
+    assert_string_equal(release(bench, path), "ENOENT"); /* that went */
+    assert_true(bench->files->ops->remove(bench->files, file, NULL));
+    tpm = sidecar_tpm_path("/images", WEB, id);
+    assert_string_equal(release(bench, tpm), "ok");
+    assert_true(orphans_are(bench, ""));
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,6 +583,7 @@ int main(void)
         cmocka_unit_test(state_that_is_being_exchanged_is_none),
         cmocka_unit_test(a_store_that_another_vm_names_outlives_a_revert),
         cmocka_unit_test(what_a_revert_could_not_remove_is_an_orphan_NV_16),
+        cmocka_unit_test(what_a_removal_could_not_remove_is_an_orphan_NV_16),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
