@@ -32,5 +32,13 @@ bool orphan_look_around(OrphanLook *look, const GPtrArray *vms, GError **error);
 /* @path without ".fd" and an id of ours before that; NULL if it is not named as our stores are.
  * *out_id: it has an id. Yours. */
 char *orphan_store_stem(const char *path, bool *out_id);
+/* orphans-mark.c, in this order, after everything was listed. */
+/* By the journals and catalogs of the directories; also those of VMs that are not defined here. */
+bool orphan_mark_ledgers(OrphanLook *look, GError **error);
+/* By definitions of all domains, with what lies below their disks. */
+bool orphan_mark_domains(OrphanLook *look, GError **error);
+/* By headers of what was listed. */
+void orphan_mark_images(OrphanLook *look);
+
 /* Who refers to @path; borrowed, NULL: nobody. */
 const char *orphan_look_user(const OrphanLook *look, const char *path);
