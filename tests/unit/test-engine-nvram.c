@@ -117,9 +117,10 @@ static void take_content(const GError *error, void *data)
 }
 
 /* NULL: refused, with *out_code. */
-static GBytes *read_vars(Bench *bench, const char *snapshot, ErrorCode *out_code)
+static GBytes *read_file(Bench *bench, const char *snapshot, const char *file, ErrorCode *out_code)
 {
     Request *request = bench_request(REQUEST_READ, WEB, snapshot);
+    request->text = g_strdup(file);
     Reading reading = {.bench = bench, .request = request};
 
     int64_t deadline = g_get_monotonic_time() + 60 * G_TIME_SPAN_SECOND;
@@ -132,6 +133,11 @@ static GBytes *read_vars(Bench *bench, const char *snapshot, ErrorCode *out_code
     assert_true(reading.answered);
     *out_code = reading.code;
     return reading.content;
+}
+
+static GBytes *read_vars(Bench *bench, const char *snapshot, ErrorCode *out_code)
+{
+    return read_file(bench, snapshot, NULL, out_code);
 }
 
 static void assert_reads(Bench *bench, char mark)
@@ -171,6 +177,96 @@ static void nv_13_variables_that_are_gone_are_named(void **state)
     g_autoptr(GBytes) of_nobody = read_vars(bench, "aaaaaaaaaa", &code);
     assert_null(of_nobody);
     assert_int_equal(code, ERR_NOT_FOUND);
+}
+
+/* ---- what snapshots keep ---- */
+
+#define STATE "tpm2-00.permall"
+
+/* A snapshot "a" of a VM with a vTPM; its id. */
+static char *keep(Bench *bench)
+{
+    simhost_set_tpm(bench->host, WEB, true);
+    simhost_set_state_directory(bench->host, SIM_TPM_DIRECTORY "/" WEB "/tpm2", true);
+    simhost_set_state(bench->host, SIM_TPM_DIRECTORY "/" WEB "/tpm2/" STATE, "secret");
+    look_again(bench);
+    assert_string_equal(bench_create(bench, WEB, "a"), "ok");
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+    return g_strdup(vm_view_named(view, "a")->id);
+}
+
+static void assert_text(GBytes *content, const char *text)
+{
+    assert_non_null(content);
+    assert_int_equal(g_bytes_get_size(content), strlen(text));
+    assert_memory_equal(g_bytes_get_data(content, NULL), text, strlen(text));
+}
+
+static void nv_25_what_a_snapshot_keeps_is_listed_and_read(void **state)
+{
+    Bench *bench = *state;
+    ErrorCode code;
+    g_autofree char *id = keep(bench);
+
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "ok");
+    bench_restart(bench);
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+    const SnapshotView *snapshot = vm_view_named(view, "a");
+    assert_int_equal(snapshot->vars->size, SIZE);
+    assert_int_equal(snapshot->tpm_files->len, 1);
+    const StateFileView *file = snapshot->tpm_files->pdata[0];
+    assert_string_equal(file->name, STATE);
+    assert_int_equal(file->size, strlen("secret"));
+    g_autoptr(GBytes) vars = read_vars(bench, id, &code);
+    assert_int_equal(((const char *)g_bytes_get_data(vars, NULL))[0], 'o');
+    g_autoptr(GBytes) tpm = read_file(bench, id, STATE, &code);
+    assert_text(tpm, "secret");
+    g_autoptr(GBytes) other = read_file(bench, id, "other", &code);
+    assert_null(other);
+    assert_int_equal(code, ERR_NOT_FOUND);
+}
+
+/* Nobody is given something else for what was kept. */
+static void what_was_kept_and_is_spoiled_is_not_read(void **state)
+{
+    Bench *bench = *state;
+    Files *files = bench->files;
+    ErrorCode code;
+    g_autofree char *id = keep(bench);
+    g_autofree char *vars = g_strdup_printf("/images/.vmsnapfs/" WEB "/vars/%s.fd", id);
+    g_autofree char *tpm = g_strdup_printf("/images/.vmsnapfs/" WEB "/tpm/%s/" STATE, id);
+
+    assert_true(files->ops->exists(files, vars) && files->ops->exists(files, tpm));
+    assert_true(files->ops->replace(files, vars, "else", 4, NULL));
+    assert_true(files->ops->replace(files, tpm, "public", 6, NULL));
+    g_autoptr(GBytes) spoiled_vars = read_vars(bench, id, &code);
+    assert_null(spoiled_vars);
+    assert_int_equal(code, ERR_IO);
+    g_autoptr(GBytes) spoiled_tpm = read_file(bench, id, STATE, &code);
+    assert_null(spoiled_tpm);
+    assert_int_equal(code, ERR_IO);
+    assert_true(files->ops->remove(files, vars, NULL));
+    g_autoptr(GBytes) gone = read_vars(bench, id, &code);
+    assert_null(gone);
+    assert_int_equal(code, ERR_NOT_FOUND);
+}
+
+/* Of firmware='efi' the template is known while the VM runs only: the size is that of what the
+ * snapshots keep. */
+static void variables_that_vanished_can_be_put_back_from_a_snapshot(void **state)
+{
+    Bench *bench = *state;
+
+    simhost_set_firmware(bench->host, WEB, SIM_EFI, false);
+    look_again(bench);
+    assert_string_equal(bench_create(bench, WEB, "a"), "ok");
+    simhost_set_state(bench->host, STORE, NULL);
+    look_again(bench);
+    assert_state(bench, "missing", false, true);
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+    assert_int_equal(view->nvram->whole, SIZE);
+    assert_string_equal(set_to(bench, WEB, 'm', SIZE), "ok");
+    assert_state(bench, "ready", true, false);
 }
 
 /* ---- replacing ---- */
@@ -314,6 +410,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         started(variables_are_read_also_while_the_vm_runs_and_libvirt_is_down),
+        started(nv_25_what_a_snapshot_keeps_is_listed_and_read),
+        started(what_was_kept_and_is_spoiled_is_not_read),
+        started(variables_that_vanished_can_be_put_back_from_a_snapshot),
         started(nv_13_variables_that_are_gone_are_named),
         started(variables_are_replaced_and_that_is_an_event),
         started(only_a_store_of_the_right_size_is_taken),
