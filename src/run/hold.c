@@ -33,10 +33,17 @@ static bool is_paused_already(Operation *op, bool *out_paused, GError **error)
     return true;
 }
 
+static void let_go(Operation *op, HoldState state)
+{
+    op->suspension.state = state;
+    guardian_release(op->vm->world->guardian, op->vm->uuid, GUARDIAN_RESUME);
+}
+
 bool hold_suspend(Operation *op, GError **error)
 {
     Hypervisor *hv = op->vm->world->hv;
     bool paused = false;
+    DomainState state;
 
     if (!is_paused_already(op, &paused, error))
         return false;
@@ -44,7 +51,12 @@ bool hold_suspend(Operation *op, GError **error)
         return true;
     guardian_hold(op->vm->world->guardian, op->vm->uuid, GUARDIAN_RESUME);
     op->suspension.state = HOLD_HELD;
-    return hv->ops->suspend(hv, op->vm->uuid, error);
+    if (hv->ops->suspend(hv, op->vm->uuid, error))
+        return true;
+    /* An error does not mean that it did not happen; what is seen decides. */
+    if (look_at_state(op, &state, NULL) && state != DOMAIN_PAUSED)
+        let_go(op, HOLD_NONE);
+    return false;
 }
 
 /* ---- resuming ---- */
@@ -71,12 +83,6 @@ static bool resume_at_last(Operation *op, GError **error)
     return resume_and_see(op, error);
 }
 
-static void let_go(Operation *op, HoldState state)
-{
-    op->suspension.state = state;
-    guardian_release(op->vm->world->guardian, op->vm->uuid, GUARDIAN_RESUME);
-}
-
 static void resume(Operation *op)
 {
     g_autoptr(GError) cause = NULL;
@@ -90,8 +96,8 @@ static void resume(Operation *op)
     }
     op->suspension.state = HOLD_LOST;
     op->suspension.warning =
-        g_strdup_printf("The guest may still be paused, since it could not be resumed after this "
-                        "snapshot (%s); let it go on with echo running > state or virsh resume",
+        g_strdup_printf("The guest may still be paused, since it could not be resumed (%s); let it "
+                        "go on with echo running > state or virsh resume",
                         cause->message);
     ledger_complain(op->vm, "its guest could not be resumed", cause);
 }
@@ -188,8 +194,11 @@ bool hold_recover(Operation *op, const Journal *journal, GError **error)
 
     if (!may_be_suspended(journal))
         return true;
-    if (!look_at_state(op, &state, error) || (state == DOMAIN_PAUSED && !resume_at_last(op, error)))
+    if (!look_at_state(op, &state, error) ||
+        (state == DOMAIN_PAUSED && !resume_at_last(op, error))) {
+        g_prefix_error(error, "The guest of VM %s may still be paused: ", op->vm_name);
         return false;
+    }
     let_go(op, HOLD_OVER);
     return true;
 }
