@@ -84,7 +84,8 @@ typedef struct {
      * ERR_NOT_FOUND; ERR_BUSY if it changes meanwhile. */
     GPtrArray *(*read_state_directory)(Images *images, const char *path, GError **error);
     /* Make the directory @path with @files (of StateFile), through "<path>.new", as write_state
-     * does: owner, group and label of @like, 0700, its files 0600, or less. ERR_EXISTS. */
+     * does: owner, group and label of @like, 0700, its files 0600, or less; where that is absent,
+     * the label of the directory and libvirt's default user for swtpm. ERR_EXISTS. */
     bool (*write_state_directory)(Images *images, const char *path, const GPtrArray *files,
                                   const char *like, GError **error);
     /* Exchange two files or directories of one file system in one instant. Durable.

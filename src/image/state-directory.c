@@ -9,11 +9,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define OPEN_DIRECTORY (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+#define SWTPM_USER     "tss"
+#define USER_TEXT_MAX  4096
 #define FILES_MAX      256
 
 static void fail_open(const char *path, int err, GError **error)
@@ -218,6 +221,32 @@ static bool fill(int directory, const char *path, const GPtrArray *files, int li
     return false;
 }
 
+static bool give(int directory, const char *name, const struct passwd *user)
+{
+    g_auto(Descriptor) fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    return fd >= 0 && fchown(fd, user->pw_uid, user->pw_gid) == 0 && fsync(fd) == 0;
+}
+
+/* Without an old one to go by: whom libvirt runs swtpm as, if nobody told it otherwise. It gives
+ * that user the directory by itself, but not what is in it. */
+static bool give_to_swtpm(int directory, const char *path, const GPtrArray *files, GError **error)
+{
+    char text[USER_TEXT_MAX];
+    struct passwd user, *found = NULL;
+    bool given = true;
+
+    if (geteuid() != 0 || getpwnam_r(SWTPM_USER, &user, text, sizeof(text), &found) || !found)
+        return true;
+    for (unsigned i = 0; given && i < files->len; i++)
+        given = give(directory, ((const StateFile *)files->pdata[i])->name, &user);
+    if (given && give(directory, ".", &user))
+        return true;
+    error_set_errno(error, errno, "Cannot give %s to the user %s, whom swtpm runs as", path,
+                    SWTPM_USER);
+    return false;
+}
+
 static bool make_filled(const char *temporary, const char *path, const GPtrArray *files,
                         const char *like, GError **error)
 {
@@ -232,7 +261,8 @@ static bool make_filled(const char *temporary, const char *path, const GPtrArray
         return false;
     }
     directory = open_directory(temporary, error);
-    return directory >= 0 && fill(directory, path, files, looks, error);
+    return directory >= 0 && fill(directory, path, files, looks, error) &&
+           (!fallback || give_to_swtpm(directory, path, files, error));
 }
 
 bool state_write_directory(const char *path, const GPtrArray *files, const char *like,

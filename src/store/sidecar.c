@@ -147,7 +147,7 @@ static GBytes *read_file(Files *files, const char *path, GError **error)
     return content ? g_bytes_new_take(content, length) : NULL;
 }
 
-/* NV-12, S-29: what came back from the disk is what was put there, or it is not used. */
+/* S-29: what came back from the disk is what was put there, or it is not used. */
 static bool check_sidecar(const char *path, uint64_t size, const char *sha256, uint64_t found_size,
                           const char *found_sha256, GError **error)
 {

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <pwd.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -168,7 +169,7 @@ static void a_new_file_never_replaces_one(void **state)
     check_files(bench, directory, "a=1 ");
 }
 
-/* U-7, S-30. */
+/* U-7. */
 static void a_missing_file_and_its_directory_are_made(void **state)
 {
     Bench *bench = *state;
@@ -442,6 +443,20 @@ static void vtpm_state_belongs_to_whom_the_old_one_does(void **state)
     check_looks(file, 0600, 4242, 4343);
 }
 
+/* U-7 for a vTPM: nothing is there to go by. */
+static void vtpm_state_without_a_model_belongs_to_whom_swtpm_runs_as(void **state)
+{
+    Bench *bench = *state;
+    const char *path = bench_path(bench, "uuid/tpm2"), *file = bench_path(bench, "uuid/tpm2/p");
+    const struct passwd *user = getpwnam("tss");
+    uid_t owner = geteuid() == 0 && user ? user->pw_uid : geteuid();
+    gid_t group = geteuid() == 0 && user ? user->pw_gid : getegid();
+
+    put_files(bench, path, (const char *[]){"p", "then", NULL});
+    check_looks(path, 0700, owner, group);
+    check_looks(file, 0600, owner, group);
+}
+
 static void symlinks_and_pipes_are_not_followed(void **state)
 {
     Bench *bench = *state;
@@ -633,6 +648,7 @@ int main(void)
         ON_DISK(a_store_looks_like_the_one_it_follows),
         ON_DISK(a_store_without_a_model_belongs_to_whom_the_directory_does),
         ON_DISK(vtpm_state_belongs_to_whom_the_old_one_does),
+        ON_DISK(vtpm_state_without_a_model_belongs_to_whom_swtpm_runs_as),
         ON_DISK(symlinks_and_pipes_are_not_followed),
         ON_DISK(a_pipe_in_a_vtpm_directory_does_not_hang),
         ON_DISK(strange_names_in_a_vtpm_directory_are_refused),
