@@ -170,6 +170,8 @@ static void done(const GError *error, void *data)
     action->done = true;
     g_hash_table_remove(actions->pending, action->req);
     g_mutex_unlock(&actions->lock);
+    if (error && action->answer.arms_guard)
+        sweep_refused(action->face->sweep, act_caller(action->req), "");
     answer(action, error);
     if (action->answer.holds_directory)
         notifier_unpark(action->face->notifier, action->uuid);

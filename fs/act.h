@@ -18,6 +18,7 @@ typedef struct {
     void *data;
     GDestroyNotify free_data;
     int (*errno_of)(const GError *error); /* NULL: errmap_errno */
+    bool arms_guard;                      /* a refusal counts as one outside snapshots/ (sweep.h) */
     bool holds_root;                      /* and so the directory of all VMs */
     bool holds_directory; /* the kernel holds a directory of the VM until the answer: park its
                              notifications */

@@ -129,9 +129,11 @@ void inodes_forget(Inodes *inodes, fuse_ino_t id, uint64_t count)
 
 static bool is_in(const Inode *inode, const Inode *directory)
 {
-    return inode->node->scope == directory->node->scope &&
-           strcmp(inode->uuid, directory->uuid) == 0 &&
-           strcmp(inode->object, directory->object) == 0 &&
+    bool whole_vm = strcmp(directory->node->pattern, "<vm>") == 0;
+    bool same = inode->node->scope == directory->node->scope &&
+                strcmp(inode->object, directory->object) == 0;
+
+    return (whole_vm || same) && strcmp(inode->uuid, directory->uuid) == 0 &&
            g_str_has_prefix(inode->node->pattern, directory->node->pattern);
 }
 

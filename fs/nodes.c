@@ -123,6 +123,7 @@ static const Node nodes[] = {
     {.pattern = "<vm>",
      .scope = SCOPE_VM,
      .mode = WORK,
+     .drop = request_expunge,
      .move = request_move,
      .link = request_revert},
     {.pattern = "<vm>/uuid", .scope = SCOPE_VM, .mode = TEXT, .show = show_uuid},

@@ -54,6 +54,11 @@ Request *request_move(const Place *place, const char *new_name, GError **error)
     return request;
 }
 
+Request *request_expunge(const Place *place, GError **error)
+{
+    return request_at(place, REQUEST_EXPUNGE);
+}
+
 Request *request_remove(const Place *place, GError **error)
 {
     Request *request = request_at(place, REQUEST_REMOVE);

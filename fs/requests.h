@@ -9,6 +9,7 @@ Request *request_create(const Place *directory, const char *name, mode_t mode, G
 Request *request_rename(const Place *place, const char *new_name, GError **error);
 /* Of a VM. */
 Request *request_move(const Place *place, const char *new_name, GError **error);
+Request *request_expunge(const Place *place, GError **error);
 Request *request_remove(const Place *place, GError **error);
 Request *request_describe(const Place *place, const char *text, GError **error);
 Request *request_mode(const Place *place, mode_t mode);

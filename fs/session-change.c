@@ -176,6 +176,10 @@ static const char guarded[] =
     "in the last 10 seconds, walked through snapshots/, or copied the snapshot); give the snapshot "
     "by name, as in rmdir";
 
+static const char guarded_vm[] = "was not undefined: this process is deleting its way through the "
+                                 "tree (it was refused elsewhere "
+                                 "in the last 10 seconds); give the VM by name, as in rmdir";
+
 /* Refuse, and remember that this process was refused outside snapshots/. */
 static void forbid_sweep(fuse_req_t req, const char *verb, const Inode *directory,
                          const Place *place, const char *name, const char *sentence)
@@ -263,6 +267,8 @@ static void drop(fuse_req_t req, const char *verb, const Node *node, const Place
                (Answer){.reply = reply_gone,
                         .data = inode,
                         .free_data = (GDestroyNotify)inode_unref,
+                        .holds_root = node->scope == SCOPE_VM,
+                        .arms_guard = node->scope == SCOPE_VM,
                         .holds_directory = true});
 }
 
@@ -270,8 +276,10 @@ static bool allows_drop(fuse_req_t req, const Node *node, const Place *place)
 {
     g_autofree char *object = place_object(place, node->scope);
 
+    const char *list = node_list(node);
+
     return sweep_allows_rmdir(session_face(req)->sweep, act_caller(req), place_uuid(place),
-                              node_list(node), object);
+                              list ? list : "", object);
 }
 
 /* A file that stands for one elsewhere. */
@@ -294,7 +302,8 @@ static bool is_removable(const Inode *directory, const Node *node, const char *n
 {
     if (node_in_snapshot(directory->node) && !directory->node->drop)
         return node != NULL;
-    return directory->node->drop && node_is_known(directory->node, name);
+    return directory->node->drop && node_list(directory->node) &&
+           node_is_known(directory->node, name);
 }
 
 void session_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -333,9 +342,10 @@ void session_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         unlink_in_removable(req, directory, &place, node, name);
     else if (!node->drop)
         forbid_sweep(req, "rmdir", directory, &place, name,
-                     "cannot be removed: only snapshots and jobs can");
+                     "cannot be removed: only snapshots, jobs and VMs can");
     else if (!allows_drop(req, node, &place))
-        session_forbid(req, "rmdir", directory->node, &place, name, guarded);
+        session_forbid(req, "rmdir", directory->node, &place, name,
+                       node->scope == SCOPE_VM ? guarded_vm : guarded);
     else
         drop(req, "rmdir", node, &place);
 }

@@ -54,6 +54,7 @@ char *show_readme(const Place *place)
         "    echo running > VM/state              start; paused, shutoff (asks), off\n"
         "    cp VM/snapshots/good/vars.fd VM/nvram/vars.fd       UEFI variables (VM off);\n"
         "                                         rm VM/nvram/vars.fd makes them anew\n"
+        "    mv VM NEW-NAME                       another name for the VM itself (off)\n"
         "    tail VM/errors                       why it was refused, and what to do\n"
         "\n"
         "Any mkdir in snapshots/ takes a snapshot, also one made by cp -r, by mv of a\n"

@@ -169,6 +169,7 @@ typedef enum {
     REQUEST_ADOPT,         /* uid, mode (of what is found) */
     REQUEST_FREE,          /* text = path of an orphan; vm is "" */
     REQUEST_MOVE,          /* new_name: of the VM itself */
+    REQUEST_EXPUNGE,       /* undefine the VM itself */
     REQUEST_RESCAN,        /* look at the VM again; answered when the fresh view is out */
     REQUEST_READ,          /* name = id of a snapshot, NULL: the VM's own; text = file of the vTPM's
                               state, NULL: the UEFI variables; content is filled in */

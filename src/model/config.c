@@ -114,7 +114,7 @@ static bool read_directories(const YamlNode *list, GPtrArray *directories, GErro
 /* Known words that nothing here would obey: better no start than a setting that does nothing. */
 static bool check_later(const YamlNode *root, GError **error)
 {
-    static const char *const later[] = {"hosts", "backup_targets", "expunge", NULL};
+    static const char *const later[] = {"hosts", "backup_targets", NULL};
 
     for (guint i = 0; i < root->keys->len; i++) {
         const YamlNode *key = root->keys->pdata[i];
@@ -128,8 +128,9 @@ static bool check_later(const YamlNode *root, GError **error)
 
 static bool read_root(const YamlNode *root, Config *config, GError **error)
 {
-    static const char *const keys[] = {"uri", "mountpoint",        "group", "policy",
-                                       "vms", "image_directories", NULL};
+    static const char *const keys[] = {"uri", "mountpoint",        "group",   "policy",
+                                       "vms", "image_directories", "expunge", NULL};
+    const YamlNode *expunge = yaml_get(root, "expunge");
     const YamlNode *mountpoint = yaml_get(root, "mountpoint");
     const YamlNode *policy = yaml_get(root, "policy");
 
@@ -138,6 +139,7 @@ static bool read_root(const YamlNode *root, Config *config, GError **error)
            read_text(root, "group", &config->group, error) &&
            (!mountpoint || read_path(mountpoint, &config->mountpoint, error)) &&
            (!policy || policy_read(policy, config->policy, error)) &&
+           (!expunge || yaml_bool(expunge, &config->expunge, error)) &&
            read_vms(yaml_get(root, "vms"), config, error) &&
            read_directories(yaml_get(root, "image_directories"), config->image_directories, error);
 }

@@ -13,6 +13,7 @@ typedef struct {
     char *uri, *mountpoint, *group; /* NULL if not given */
     GHashTable *policy;             /* key → value, normal form: of every VM */
     GHashTable *vms;                /* name, or uuid in lower case → GHashTable as `policy` */
+    bool expunge;                   /* rmdir of a VM's directory undefines the VM */
     GPtrArray *image_directories; /* char *: absolute; where users of layers are looked for, too */
 } Config;
 

@@ -421,6 +421,8 @@ static bool recover_kind(Recovery *recovery, GError **error)
         if (recovery->journal->commit > 0)
             return recover_switch(recovery, error);
         break;
+    case PLAN_EXPUNGE: /* it is defined, still or again: nothing of it has gone that it needs */
+        return true;
     case PLAN_MERGE:
         recovery_merge(recovery);
         return true;

@@ -163,6 +163,12 @@ static const StepInfo infos[N_STEP_KINDS] = {
     [STEP_DROP_SIDECAR] = {.word = "drop-sidecar",
                            .doc = "remove the snapshot's sidecars",
                            .keys = KEYS(ONE("snapshot", VALUE_ID))},
+    [STEP_UNDEFINE] = {.word = "undefine",
+                       .doc = "forget the domain; then its variable stores `vars` and `known` and "
+                              "the vTPM state in `tpm` go, which are on `host`, and what is kept "
+                              "of it here",
+                       .keys = KEYS(ONE("host", VALUE_TEXT), MAYBE("vars", VALUE_PATH),
+                                    MAYBE("known", VALUE_PATH), MAYBE("tpm", VALUE_PATH))},
     [STEP_RECORD_FREEZING] = {.word = "record-freezing",
                               .doc = "from now on a thaw that was seen is owed to the guest",
                               .keys = NO_KEYS,
@@ -281,9 +287,9 @@ static const StepInfo infos[N_STEP_KINDS] = {
 };
 
 static const char *const plan_words[N_PLAN_KINDS] = {
-    [PLAN_CREATE] = "create", [PLAN_REVERT] = "revert", [PLAN_REMOVE] = "remove",
-    [PLAN_MERGE] = "merge",   [PLAN_LABEL] = "label",   [PLAN_RECOVER] = "recover",
-    [PLAN_ADOPT] = "adopt",
+    [PLAN_CREATE] = "create", [PLAN_REVERT] = "revert",   [PLAN_REMOVE] = "remove",
+    [PLAN_MERGE] = "merge",   [PLAN_LABEL] = "label",     [PLAN_RECOVER] = "recover",
+    [PLAN_ADOPT] = "adopt",   [PLAN_EXPUNGE] = "expunge",
 };
 
 const StepInfo *step_info(StepKind kind)

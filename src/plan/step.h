@@ -39,6 +39,7 @@ typedef enum {
     STEP_RETURN_TPM,
     STEP_DROP_STATE,
     STEP_DROP_SIDECAR,
+    STEP_UNDEFINE,
     STEP_RECORD_FREEZING,
     STEP_RECORD_THAWED,
     STEP_RECORD_CREATE,
@@ -77,6 +78,7 @@ typedef enum {
     PLAN_MERGE /* and unlink: the job of a removal */,
     PLAN_LABEL,
     PLAN_ADOPT,
+    PLAN_EXPUNGE, /* the VM itself; what is left of it is seen to by run/expunged.h */
     PLAN_RECOVER,
     N_PLAN_KINDS
 } PlanKind;

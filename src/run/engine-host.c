@@ -144,6 +144,19 @@ static void lose_domain_locked(EngineVm *vm, News *news)
         g_ptr_array_add(news->events, event_make("vm-vanished", vm->view, NULL));
 }
 
+void host_lose_vm(EngineVm *vm)
+{
+    Engine *engine = vm->engine;
+    News news = news_new();
+
+    g_mutex_lock(&engine->lock);
+    if (vm->present)
+        lose_domain_locked(vm, &news);
+    engine_publish_locked(engine);
+    g_mutex_unlock(&engine->lock);
+    news_tell(engine, &news);
+}
+
 static void lose_others_locked(Engine *engine, GHashTable *seen, News *news)
 {
     GHashTableIter iter;

@@ -109,6 +109,8 @@ static void look(Engine *engine)
     g_autoptr(GPtrArray) vms = engine_vms ? vms_of(engine_vms) : NULL;
     GPtrArray *orphans = vms ? orphans_find(&engine->world, vms, &error) : NULL;
 
+    if (orphans)
+        expunged_look(engine, orphans);
     publish(engine, orphans ? orphans : g_ptr_array_new(), error ? error->message : "");
 }
 
@@ -142,7 +144,7 @@ void orphans_free(Engine *engine, EngineVm *vm, Work *work)
     g_autoptr(GPtrArray) engine_vms = take_vms(engine, &error);
     g_autoptr(GPtrArray) vms = engine_vms ? vms_of(engine_vms) : NULL;
 
-    if (vms)
+    if (vms && !expunged_free_path(engine, work->request->text, &error))
         orphans_remove(&engine->world, vms, work->request->text, &error);
     look(engine);
     work_answer(engine, NULL, work, error);

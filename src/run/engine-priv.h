@@ -86,8 +86,9 @@ struct Engine {
     GPtrArray *orphans;    /* of OrphanView; not changed once it is here */
     char *orphans_problem; /* never NULL */
     bool orphans_wanted, orphans_looking;
-    bool retrying; /* the task that waits for retries is there */
-    bool listed;   /* the first list was answered, with whatever */
+    GHashTable *expunged_homes; /* directories in which something of an expunged VM was left */
+    bool retrying;              /* the task that waits for retries is there */
+    bool listed;                /* the first list was answered, with whatever */
 };
 
 typedef enum { WORK_REQUEST, WORK_OPEN, WORK_FINISH } WorkKind;
@@ -186,6 +187,9 @@ void host_open_failed(EngineVm *vm, const GError *error, int64_t since);
 /* The same, and nothing is put into the rings. True: it is the first failure, which is news. */
 bool host_open_again(EngineVm *vm, const GError *error);
 
+/* libvirt does not have it any more: it goes from the list, if it is still there. */
+void host_lose_vm(EngineVm *vm);
+
 void host_event(HvEventKind kind, const char *uuid, const char *target, void *data);
 /* List the domains soon; @reopen: and open every VM, since we may have missed anything. */
 void host_list_locked(Engine *engine, bool reopen);
@@ -197,6 +201,15 @@ bool host_lost(Engine *engine, const char *why);
 /* Look for orphans soon, from the pool: after whatever may have left some, or hidden some. */
 void orphans_look_soon_locked(Engine *engine);
 void orphans_free(Engine *engine, EngineVm *vm, Work *work);
+
+/* ---- engine-expunged.c ---- */
+
+/* Something of @vm could not be removed: it is looked for where the VM's files are. */
+void expunged_note_homes(EngineVm *vm);
+/* Remove what expunged VMs left, and add what cannot be removed to @orphans. */
+void expunged_look(Engine *engine, GPtrArray *orphans);
+/* Try it again for @path. False: it is of none of them. @error: it is still there. */
+bool expunged_free_path(Engine *engine, const char *path, GError **error);
 
 /* ---- queue.c ---- */
 
@@ -258,6 +271,7 @@ bool power_run(EngineVm *vm, Work *work, GError **error);
 /* ---- life.c ---- */
 
 bool life_move(EngineVm *vm, Work *work, GError **error);
+bool life_expunge(EngineVm *vm, Work *work, GError **error);
 
 /* ---- job.c ---- */
 

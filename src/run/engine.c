@@ -81,6 +81,7 @@ static Engine *engine_make(const char *uri)
     engine->problem = g_strdup("");
     engine->orphans = g_ptr_array_new();
     engine->orphans_problem = g_strdup("not looked for yet");
+    engine->expunged_homes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     engine->config = config_new();
     engine->config_problem = g_strdup("");
     world_init_real(&engine->world);
@@ -302,6 +303,7 @@ void engine_free(Engine *engine)
     g_free(engine->problem);
     g_ptr_array_unref(engine->orphans);
     g_free(engine->orphans_problem);
+    g_hash_table_unref(engine->expunged_homes);
     config_unref(engine->config);
     g_free(engine->config_problem);
     g_free(engine->remote);

@@ -242,6 +242,16 @@ bool ledger_settle_home(Vm *vm, const char *home, GError **error)
     return settled;
 }
 
+void ledger_forget(Vm *vm)
+{
+    g_mutex_lock(&vm->lock);
+    swap_locked(vm, catalog_new(vm->uuid, vm->name), NULL);
+    g_clear_pointer(&vm->home, g_free);
+    g_clear_pointer(&vm->problem, g_free);
+    vm->loaded = false;
+    g_mutex_unlock(&vm->lock);
+}
+
 /* ---- the journal ---- */
 
 static bool save_journal_locked(Operation *op, GError **error)

@@ -25,6 +25,9 @@ bool ledger_record(Vm *vm, const Step *step, GError **error);
 void ledger_note_name(Vm *vm);
 bool ledger_record_locked(Vm *vm, const Step *step, GError **error);
 
+/* The VM is gone, with all that was kept of it: one that is defined with its uuid begins anew. */
+void ledger_forget(Vm *vm);
+
 /* The journal of the operation: opened before its first step, marked after each, cleared at the
  * end. */
 bool ledger_open_journal(Operation *op, Plan *plan /* taken */, GError **error);

@@ -49,6 +49,7 @@ static bool may_run_beside(const Work *work)
     case REQUEST_JOB_BANDWIDTH:
     case REQUEST_ADOPT:
     case REQUEST_MOVE:
+    case REQUEST_EXPUNGE:
     case REQUEST_RESCAN:
     case REQUEST_FREE:
     case REQUEST_READ:
@@ -102,7 +103,7 @@ static bool has_not_begun(const EngineVm *vm, const Work *work)
 {
     return vm->running == work && !work->begun && !work->answered &&
            (work->request->kind == REQUEST_CREATE || work->request->kind == REQUEST_REVERT ||
-            work->request->kind == REQUEST_MOVE);
+            work->request->kind == REQUEST_MOVE || work->request->kind == REQUEST_EXPUNGE);
 }
 
 void queue_give_up_locked(EngineVm *vm, Work *work, GError *error)

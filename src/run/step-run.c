@@ -85,6 +85,13 @@ static bool run_unlink(Operation *op, const Step *step, GError **error)
            images->ops->unlink(images, path, beside, error);
 }
 
+static bool run_undefine(Operation *op, const Step *step, GError **error)
+{
+    Hypervisor *hv = op->vm->world->hv;
+
+    return hv->ops->undefine(hv, op->vm->uuid, error);
+}
+
 static bool run_record(Operation *op, const Step *step, GError **error)
 {
     if (!ledger_record(op->vm, step, error))
@@ -159,6 +166,7 @@ static const StepRun runs[N_STEP_KINDS] = {
     [STEP_RETURN_TPM] = restore_return_tpm,
     [STEP_DROP_STATE] = restore_drop_state,
     [STEP_DROP_SIDECAR] = restore_drop_sidecar,
+    [STEP_UNDEFINE] = run_undefine,
     [STEP_RECORD_FREEZING] = run_record_freezing,
     [STEP_RECORD_THAWED] = run_record_thawed,
     [STEP_RECORD_CREATE] = run_record_create,

@@ -43,6 +43,7 @@ const char *request_kind_name(RequestKind kind)
         [REQUEST_READ] = "read",
         [REQUEST_SET_VARS] = "set_vars",
         [REQUEST_RESET_VARS] = "reset_vars",
+        [REQUEST_EXPUNGE] = "expunge",
     };
 
     G_STATIC_ASSERT(G_N_ELEMENTS(names) == REQUEST_KINDS);
@@ -72,7 +73,8 @@ static EngineTask task_beside(const Work *work)
 static bool waits_for_no_job(RequestKind kind)
 {
     return kind == REQUEST_CREATE || kind == REQUEST_REVERT || kind == REQUEST_ADOPT ||
-           kind == REQUEST_MOVE || kind == REQUEST_SET_VARS || kind == REQUEST_RESET_VARS;
+           kind == REQUEST_MOVE || kind == REQUEST_EXPUNGE || kind == REQUEST_SET_VARS ||
+           kind == REQUEST_RESET_VARS;
 }
 
 static GError *refuse_busy_locked(EngineVm *vm, const Work *work)
@@ -119,7 +121,7 @@ static GError *refuse_locked(Engine *engine, EngineVm *vm, const Work *work)
 /* Meanwhile the kernel holds a directory in which much is looked up (design 2.4). */
 static bool has_to_be_quick(RequestKind kind)
 {
-    return kind == REQUEST_REVERT || kind == REQUEST_MOVE;
+    return kind == REQUEST_REVERT || kind == REQUEST_MOVE || kind == REQUEST_EXPUNGE;
 }
 
 static void take_locked(Engine *engine, EngineVm *vm, Work *work)

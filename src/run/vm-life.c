@@ -7,8 +7,7 @@
 #include "run/ledger.h"
 #include "run/observe.h"
 
-/* The last moment at which nothing has happened. */
-static bool is_given_up(const Operation *op, GError **error)
+bool life_is_given_up(const Operation *op, GError **error)
 {
     if (!operation_interrupted(op))
         return operation_is_late(op, error);
@@ -85,7 +84,7 @@ bool vm_move(Vm *vm, const char *new_name, const char *operation, const VmHooks 
     if (!operation_begin(&op, vm, operation, hooks, error))
         return false;
     op.seen = vm_observe(vm, error);
-    bool moved = op.seen && plan_check_rename(op.seen, error) && !is_given_up(&op, error) &&
+    bool moved = op.seen && plan_check_rename(op.seen, error) && !life_is_given_up(&op, error) &&
                  keep_vars(&op, error) && give_name(&op, new_name, error);
     if (moved)
         ledger_note_name(vm);

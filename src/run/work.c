@@ -315,6 +315,7 @@ static const struct {
     [REQUEST_MOVE] = {life_move, true},
     [REQUEST_SET_VARS] = {vars_run_set, true},
     [REQUEST_RESET_VARS] = {vars_run_reset, true},
+    [REQUEST_EXPUNGE] = {life_expunge, false},
 };
 
 static void run_simple(EngineVm *vm, Work *work, GError **error)
@@ -323,7 +324,7 @@ static void run_simple(EngineVm *vm, Work *work, GError **error)
     RequestKind kind = work->request->kind;
 
     if (kinds[kind].run(vm, work, &failure)) {
-        if (kind != REQUEST_REVERT)
+        if (kind != REQUEST_REVERT && kind != REQUEST_EXPUNGE)
             refresh_now(vm, kinds[kind].observe);
         return;
     }

@@ -168,3 +168,33 @@ FilesLock *store_lock(Files *files, const char *home, const char *uuid, GError *
 
     return make_directory(files, home, uuid, error) ? files->ops->lock(files, path, error) : NULL;
 }
+
+/* ---- forgetting ---- */
+
+/* Below vars/ and tpm/ lie directories of files, not more. */
+static bool remove_below(Files *files, const char *path, unsigned depth, GError **error)
+{
+    g_autoptr(GPtrArray) names = files->ops->list(files, path);
+
+    for (guint i = 0; depth > 0 && i < names->len; i++) {
+        g_autofree char *child = g_build_filename(path, names->pdata[i], NULL);
+
+        if (!remove_below(files, child, depth - 1, error))
+            return false;
+    }
+    return files->ops->remove(files, path, error);
+}
+
+bool store_forget(Files *files, const char *home, const char *uuid, GError **error)
+{
+    static const char *const names[] = {"catalog.yaml", "vars", "tpm", "lock", "journal.yaml", ""};
+
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path =
+            names[i][0] ? file_path(home, uuid, names[i]) : store_directory(home, uuid);
+
+        if (!remove_below(files, path, names[i][0] ? 2 : 0, error))
+            return false;
+    }
+    return true;
+}

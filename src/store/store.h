@@ -41,5 +41,8 @@ bool store_save_catalog(Files *files, const char *home, Catalog *catalog, GBytes
 bool store_save_journal(Files *files, const char *home, const char *uuid, const Journal *journal,
                         GError **error);
 bool store_clear_journal(Files *files, const char *home, const char *uuid, GError **error);
+/* Remove all that is kept of a VM without snapshots; the journal goes last, so that it is not lost
+ * what was begun. Under the store's lock. */
+bool store_forget(Files *files, const char *home, const char *uuid, GError **error);
 /* One writer at a time over all hosts; ERR_BUSY names the holder. */
 FilesLock *store_lock(Files *files, const char *home, const char *uuid, GError **error);

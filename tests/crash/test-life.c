@@ -9,6 +9,7 @@
 
 #include "lab.h"
 #include "plan/firmware.h"
+#include "run/expunged.h"
 #include "run/vm-life.h"
 
 #define OTHER "another name"
@@ -103,13 +104,21 @@ static void a_move_is_cut_everywhere(void **state)
 
 #define OLD_STORE SIM_NVRAM_DIRECTORY "/web01_VARS.fd"
 
-static Lab *uefi_lab(SimFirmware firmware)
+static Lab *uefi_lab_after(SimFirmware firmware, const char *script)
 {
     Lab *lab = lab_new(1, 5);
+    g_autoptr(GError) error = NULL;
 
+    if (!lab_script(lab, script, &error))
+        fail_msg("%s", error->message);
     simhost_set_firmware(lab->host, LAB_UUID, firmware, false);
     simhost_set_state(lab->host, OLD_STORE, "the keys");
     return lab;
+}
+
+static Lab *uefi_lab(SimFirmware firmware)
+{
+    return uefi_lab_after(firmware, "");
 }
 
 /* What a start would use: the path that the definition says, or the one that libvirt makes of the
@@ -252,6 +261,242 @@ static void a_running_vm_keeps_its_name(void **state)
     assert_string_equal(after, before);
 }
 
+/* ---- the end ---- */
+
+#define TPM_HOME   SIM_TPM_DIRECTORY "/" LAB_UUID
+#define TPM_STATE  TPM_HOME "/tpm2/tpm2-00.permall"
+#define KEPT_OF_IT LAB_HOME "/.vmsnapfs/" LAB_UUID
+
+/* A UEFI VM with a vTPM, that may have a catalog. */
+static Lab *whole_lab(SimFirmware firmware, const char *script)
+{
+    Lab *lab = uefi_lab_after(firmware, script);
+
+    simhost_set_tpm(lab->host, LAB_UUID, true);
+    simhost_set_state_directory(lab->host, TPM_HOME, true);
+    simhost_set_state_directory(lab->host, TPM_HOME "/tpm2", true);
+    simhost_set_state(lab->host, TPM_STATE, "sealed");
+    return lab;
+}
+
+static bool expunge_vm(Lab *lab, GPtrArray **out_left, GError **error)
+{
+    return vm_expunge(lab->vm, "rmdir lab", NULL, out_left, error);
+}
+
+static bool is_defined(Lab *lab)
+{
+    g_autoptr(GPtrArray) domains = lab->hv->ops->list(lab->hv, NULL);
+
+    assert_non_null(domains);
+    return domains->len > 0;
+}
+
+static bool has_state(Lab *lab, const char *path)
+{
+    g_autoptr(GBytes) content = simhost_state_content(lab->host, path);
+
+    return content != NULL;
+}
+
+static void assert_whole(Lab *lab)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!vm_open(lab->vm, &error))
+        fail_msg("%s", error->message);
+    assert_keeps_its_keys(lab);
+    assert_true(has_state(lab, TPM_STATE));
+    assert_lawful(lab);
+    assert_true(lab_start(lab));
+    lab_stop(lab);
+}
+
+static GPtrArray *find_left(Lab *lab)
+{
+    g_autoptr(GHashTable) homes = g_hash_table_new(g_str_hash, g_str_equal);
+
+    g_hash_table_add(homes, (char *)LAB_HOME);
+    return expunged_find(&lab->world, homes);
+}
+
+/* What the next look for orphans does. */
+static void clean_up(Lab *lab)
+{
+    g_autoptr(GPtrArray) all = find_left(lab);
+
+    for (guint i = 0; i < all->len; i++) {
+        g_autoptr(GPtrArray) left = expunged_finish(&lab->world, all->pdata[i]);
+        assert_int_equal(left->len, 0);
+    }
+}
+
+/* Its disk is all that there is. */
+static void assert_nothing_left(Lab *lab)
+{
+    g_autoptr(GPtrArray) states = simhost_states(lab->host);
+    g_autoptr(GPtrArray) images = simhost_images(lab->host);
+    g_autoptr(GPtrArray) kept = lab->memory->ops->list(lab->memory, KEPT_OF_IT);
+
+    assert_int_equal(states->len, 0);
+    assert_int_equal(kept->len, 0);
+    assert_int_equal(images->len, 1);
+    assert_null(simhost_misuse(lab->host));
+}
+
+static unsigned effects_of_the_end(SimFirmware firmware, const char *script)
+{
+    g_autoptr(Lab) lab = whole_lab(firmware, script);
+    g_autoptr(GPtrArray) left = NULL;
+    g_autoptr(GError) error = NULL;
+
+    fault_arm(lab->fault, FAULT_NONE, 0);
+    if (!expunge_vm(lab, &left, &error))
+        fail_msg("%s", error->message);
+    assert_int_equal(left->len, 0);
+    assert_false(is_defined(lab));
+    assert_nothing_left(lab);
+    return fault_calls(lab->fault);
+}
+
+static void break_the_end(SimFirmware firmware, const char *script, FaultMode mode, unsigned call)
+{
+    g_autoptr(Lab) lab = whole_lab(firmware, script);
+    g_autoptr(GPtrArray) left = NULL;
+
+    fault_arm(lab->fault, mode, call);
+    bool gone = expunge_vm(lab, &left, NULL);
+    lab_restart(lab);
+    if (gone)
+        assert_false(is_defined(lab));
+    clean_up(lab);
+    if (!is_defined(lab)) {
+        assert_nothing_left(lab);
+        return;
+    }
+    assert_whole(lab);
+    g_clear_pointer(&left, g_ptr_array_unref);
+    assert_true(expunge_vm(lab, &left, NULL));
+    assert_nothing_left(lab);
+}
+
+static void the_end_is_cut_everywhere(void **state)
+{
+    static const char *const scripts[] = {"w", "w c1 w d1", "p"};
+
+    for (SimFirmware firmware = SIM_LOADER; firmware < N_SIM_FIRMWARE; firmware++)
+        for (guint i = 0; i < G_N_ELEMENTS(scripts); i++) {
+            unsigned effects = effects_of_the_end(firmware, scripts[i]);
+
+            assert_true(effects > 2);
+            for (unsigned call = 1; call <= effects; call++)
+                for (guint j = 0; j < G_N_ELEMENTS(modes); j++)
+                    break_the_end(firmware, scripts[i], modes[j], call);
+        }
+}
+
+static void a_vm_with_snapshots_stays(void **state)
+{
+    g_autoptr(Lab) lab = lab_after("w c1 w c2 w");
+    g_autoptr(GPtrArray) left = NULL;
+    g_autoptr(GError) error = NULL, again = NULL;
+
+    assert_false(expunge_vm(lab, &left, &error));
+    assert_true(error_is(error, ERR_BUSY));
+    /* A hidden one is one. */
+    assert_true(lab_script(lab, "r1 w d1 d2", NULL));
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    assert_int_equal(catalog->snapshots->len, 0);
+    assert_true(lab_script(lab, "c3 w r3 c4 w r3 w d3", NULL));
+    assert_false(expunge_vm(lab, &left, &again));
+    assert_true(error_is(again, ERR_BUSY));
+    assert_true(is_defined(lab));
+    assert_lawful(lab);
+}
+
+static void a_running_or_saved_vm_stays(void **state)
+{
+    g_autoptr(Lab) lab = lab_after("w S");
+    g_autoptr(GPtrArray) left = NULL;
+    g_autoptr(GError) error = NULL, again = NULL;
+
+    assert_false(expunge_vm(lab, &left, &error));
+    assert_true(error_is(error, ERR_BUSY));
+    lab_stop(lab);
+    simhost_set_managed_save(lab->host, LAB_UUID, true);
+    assert_false(expunge_vm(lab, &left, &again));
+    assert_true(error_is(again, ERR_BUSY));
+    assert_true(is_defined(lab));
+}
+
+/* NV-15: each by its own path, and what can go has gone. NV-16: it is not lost. */
+static void what_cannot_be_removed_is_named_and_found_again_NV_15_NV_16(void **state)
+{
+    g_autoptr(Lab) lab = whole_lab(SIM_LOADER, "w");
+    g_autoptr(GPtrArray) left = NULL;
+
+    simhost_set_state_directory(lab->host, TPM_HOME "/tpm2/odd", true);
+    assert_true(expunge_vm(lab, &left, NULL));
+    assert_false(is_defined(lab));
+    assert_int_equal(left->len, 1);
+    assert_string_equal(((ExpungeLeft *)left->pdata[0])->path, TPM_HOME "/tpm2");
+    assert_false(has_state(lab, OLD_STORE));
+    lab_restart(lab);
+    g_autoptr(GPtrArray) all = find_left(lab);
+    assert_int_equal(all->len, 1);
+    assert_true(expunged_names(all->pdata[0], TPM_HOME "/tpm2"));
+    simhost_set_state_directory(lab->host, TPM_HOME "/tpm2/odd", false);
+    clean_up(lab);
+    assert_nothing_left(lab);
+}
+
+static void a_store_that_another_vm_uses_is_left_to_it(void **state)
+{
+    g_autoptr(Lab) lab = whole_lab(SIM_EFI, "w");
+    g_autoptr(GPtrArray) left = NULL;
+    static const char other[] = "11111111-2222-4333-8444-555555555555";
+
+    simhost_add_domain(lab->host, other, OTHER, DOMAIN_OFF);
+    simhost_set_firmware(lab->host, other, SIM_LOADER, false);
+    simhost_set_nvram(lab->host, other, OLD_STORE);
+    assert_true(expunge_vm(lab, &left, NULL));
+    assert_int_equal(left->len, 0);
+    assert_true(has_state(lab, OLD_STORE));
+    assert_false(has_state(lab, TPM_STATE));
+}
+
+/* Its catalog is in no memory any more that would miss it. */
+static void a_vm_that_is_defined_with_its_uuid_begins_anew(void **state)
+{
+    g_autoptr(Lab) lab = lab_after("w c1 w d1");
+    g_autoptr(GPtrArray) left = NULL;
+    g_autoptr(GError) error = NULL;
+
+    assert_true(expunge_vm(lab, &left, NULL));
+    simhost_add_domain(lab->host, LAB_UUID, "web01", DOMAIN_OFF);
+    if (!vm_open(lab->vm, &error))
+        fail_msg("%s", error->message);
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    assert_int_equal(catalog->generation, 0);
+}
+
+/* Whose files they are is not to be seen from here. */
+static void what_another_host_left_is_not_ours(void **state)
+{
+    g_autoptr(Lab) lab = whole_lab(SIM_LOADER, "w");
+    Plan *plan = plan_new(PLAN_EXPUNGE, NULL);
+    Step *step = plan_add(plan, STEP_UNDEFINE);
+
+    step_set(step, "host", "another-host");
+    step_set(step, "vars", OLD_STORE);
+    plan->commit = 1;
+    g_autoptr(Journal) journal = journal_new(plan, "rmdir web01");
+    assert_true(store_save_journal(lab->memory, LAB_HOME, LAB_UUID, journal, NULL));
+    assert_true(lab->hv->ops->undefine(lab->hv, LAB_UUID, NULL));
+    g_autoptr(GPtrArray) all = find_left(lab);
+    assert_int_equal(all->len, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +508,13 @@ int main(void)
         cmocka_unit_test(a_vm_without_snapshots_gets_no_catalog_by_its_name),
         cmocka_unit_test(a_name_that_was_taken_in_this_moment_is_refused),
         cmocka_unit_test(a_running_vm_keeps_its_name),
+        cmocka_unit_test(the_end_is_cut_everywhere),
+        cmocka_unit_test(a_vm_with_snapshots_stays),
+        cmocka_unit_test(a_running_or_saved_vm_stays),
+        cmocka_unit_test(what_cannot_be_removed_is_named_and_found_again_NV_15_NV_16),
+        cmocka_unit_test(a_store_that_another_vm_uses_is_left_to_it),
+        cmocka_unit_test(a_vm_that_is_defined_with_its_uuid_begins_anew),
+        cmocka_unit_test(what_another_host_left_is_not_ours),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

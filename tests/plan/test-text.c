@@ -31,6 +31,7 @@ static const char *const lines[] = {
     "return-tpm snapshot=" ID " path=/t/tpm2 staged=/t/tpm2.a",
     "drop-state path=/t/tpm2.a snapshot=" ID,
     "drop-sidecar snapshot=" ID,
+    "undefine host=a\\040host vars=/n/web_VARS.fd known=/i/web.fd tpm=/t/" ID,
     "record-freezing",
     "record-thawed",
     "record-create snapshot=" ID " name=grün parent=bbbbbbbbbb created=1 consistency=crash "

@@ -91,7 +91,7 @@ static void what_is_wrong_is_told_with_its_place(void **state)
         {"uri: x\nhosts: {}\n", "line 2, column 1: \"hosts\" is not supported by this version",
          ERR_UNSUPPORTED},
         {"backup_targets: {}\n", "\"backup_targets\" is not supported", ERR_UNSUPPORTED},
-        {"expunge: true\n", "\"expunge\" is not supported", ERR_UNSUPPORTED},
+        {"expunge: perhaps\n", "line 1, column 10", ERR_INVALID},
         {"uri: \"a\n", "line 2, column 1: ", ERR_INVALID},
         {"uri: \xff\n", "line 1, column 6: ", ERR_INVALID},
     };

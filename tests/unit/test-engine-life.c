@@ -1,5 +1,7 @@
-/* A VM as a whole on a simulated host: its name. */
+/* A VM as a whole on a simulated host: its name and its end. */
 #include "engine-bench.h"
+
+#include <string.h>
 
 static const char *rename_vm(Bench *bench, const char *vm, const char *name)
 {
@@ -80,6 +82,121 @@ static void another_machines_vm_keeps_its_name(void **state)
     assert_true(has_name(bench, "web"));
 }
 
+/* ---- the end ---- */
+
+static void allow_expunge(Bench *bench)
+{
+    static const char text[] = "expunge: true\nimage_directories: [/images]\n";
+    g_autoptr(Config) config = config_parse("test.yaml", text, strlen(text), NULL);
+
+    assert_non_null(config);
+    engine_configure(bench->engine, config, "");
+}
+
+static const char *expunge(Bench *bench, const char *vm)
+{
+    return bench_answer(bench_submit(bench, bench_request(REQUEST_EXPUNGE, vm, NULL)));
+}
+
+static void an_expunged_vm_is_gone_when_that_is_answered_and_its_disks_are_not(void **state)
+{
+    Bench *bench = *state;
+    g_autofree char *disk = bench_source(bench, WEB, "vda");
+
+    allow_expunge(bench);
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    assert_string_equal(expunge(bench, WEB), "EBUSY");
+    assert_string_equal(bench_remove(bench, WEB, "first"), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    assert_string_equal(expunge(bench, WEB), "ok");
+    assert_false(has_name(bench, "web"));
+    assert_true(has_name(bench, "db"));
+    assert_true(simhost_image_exists(bench->host, disk));
+    bench_wait(bench, has_event, "\"vm-vanished\",\"vm\":\"web\"");
+    assert_string_equal(expunge(bench, WEB), "ENOENT");
+    bench_restart(bench);
+    assert_false(has_name(bench, "web"));
+}
+
+static void without_a_word_in_the_configuration_no_vm_is_undefined(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(expunge(bench, WEB), "EPERM");
+    assert_true(has_name(bench, "web"));
+    allow_expunge(bench);
+    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
+    assert_string_equal(expunge(bench, WEB), "EBUSY");
+    assert_true(has_name(bench, "web"));
+}
+
+static void a_vm_of_the_same_uuid_begins_anew(void **state)
+{
+    Bench *bench = *state;
+
+    allow_expunge(bench);
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    assert_string_equal(bench_remove(bench, WEB, "first"), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    g_autofree char *disk = bench_source(bench, WEB, "vda");
+    assert_string_equal(expunge(bench, WEB), "ok");
+    simhost_add_domain(bench->host, WEB, "again", DOMAIN_OFF);
+    simhost_add_disk(bench->host, WEB, "vda", disk, "qcow2");
+    bench_wait(bench, is_listed, WEB);
+    assert_string_equal(bench_create(bench, WEB, "second"), "ok");
+    assert_listed(bench, WEB, "second");
+}
+
+#define TPM_HOME SIM_TPM_DIRECTORY "/" WEB
+
+static void give_odd_tpm(Bench *bench)
+{
+    simhost_set_tpm(bench->host, WEB, true);
+    simhost_set_state_directory(bench->host, TPM_HOME, true);
+    simhost_set_state_directory(bench->host, TPM_HOME "/tpm2", true);
+    simhost_set_state_directory(bench->host, TPM_HOME "/tpm2/odd", true);
+}
+
+static bool has_orphans(Bench *bench, const char *number)
+{
+    g_autoptr(HostView) view = engine_view(bench->engine);
+
+    return view->orphans->len == (guint)g_ascii_strtoull(number, NULL, 10);
+}
+
+static const char *free_orphan(Bench *bench, const char *path)
+{
+    Request *request = request_new(REQUEST_FREE, "");
+
+    request->text = g_strdup(path);
+    return bench_answer(bench_submit(bench, request));
+}
+
+/* NV-15, NV-16: the VM is gone, and what is left of it is told, listed, found by the next daemon,
+ * and freed by hand. */
+static void what_is_left_is_an_orphan_until_it_can_be_removed_NV_16(void **state)
+{
+    Bench *bench = *state;
+
+    allow_expunge(bench);
+    give_odd_tpm(bench);
+    assert_string_equal(expunge(bench, WEB), "ok");
+    assert_false(has_name(bench, "web"));
+    bench_wait(bench, has_orphans, "1");
+    g_autofree char *errors = engine_errors(bench->engine, NULL);
+    assert_non_null(strstr(errors, TPM_HOME "/tpm2 could not be removed"));
+    bench_restart(bench);
+    /* No VM has a file in /images any more, so it has to be named. */
+    allow_expunge(bench);
+    assert_string_equal(bench_answer(bench_submit(bench, bench_request(REQUEST_RESCAN, DB, NULL))),
+                        "ok");
+    bench_wait(bench, has_orphans, "1");
+    assert_string_equal(free_orphan(bench, TPM_HOME "/tpm2"), "EOPNOTSUPP");
+    simhost_set_state_directory(bench->host, TPM_HOME "/tpm2/odd", false);
+    assert_string_equal(free_orphan(bench, TPM_HOME "/tpm2"), "ok");
+    bench_wait(bench, has_orphans, "0");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -90,6 +207,10 @@ int main(void)
         CASE(a_vm_with_work_to_do_keeps_its_name),
         CASE(a_merge_that_runs_is_waited_for_by_nobody),
         CASE(another_machines_vm_keeps_its_name),
+        CASE(an_expunged_vm_is_gone_when_that_is_answered_and_its_disks_are_not),
+        CASE(without_a_word_in_the_configuration_no_vm_is_undefined),
+        CASE(a_vm_of_the_same_uuid_begins_anew),
+        CASE(what_is_left_is_an_orphan_until_it_can_be_removed_NV_16),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,230 @@
+#include "run/expunged.h"
+
+#include "plan/firmware.h"
+
+static void left_free(void *data)
+{
+    ExpungeLeft *left = data;
+
+    g_free(left->path);
+    g_error_free(left->error);
+    g_free(left);
+}
+
+/* @error is taken. */
+static void add_left(GPtrArray *all, const char *path, GError *error)
+{
+    ExpungeLeft *left = g_new0(ExpungeLeft, 1);
+
+    left->path = g_strdup(path);
+    left->error = error;
+    g_ptr_array_add(all, left);
+}
+
+/* ---- variable stores ---- */
+
+static bool names_store(const char *xml, const Capabilities *capabilities, const char *path)
+{
+    g_autoptr(Domain) domain = xml ? domain_parse(xml, NULL) : NULL;
+    g_autofree char *store = domain ? firmware_vars_path(NULL, domain, capabilities, NULL) : NULL;
+
+    return g_strcmp0(store, path) == 0;
+}
+
+static bool domain_uses(const World *world, const char *uuid, const char *path, bool *out_uses,
+                        GError **error)
+{
+    Hypervisor *hv = world->hv;
+    g_autoptr(Capabilities) capabilities = hv->ops->capabilities(hv, error);
+    g_autofree char *live = NULL, *inactive = NULL, *saved = NULL;
+
+    if (!capabilities || !hv->ops->definitions(hv, uuid, &live, &inactive, &saved, error))
+        return false;
+    *out_uses = names_store(live, capabilities, path) ||
+                names_store(inactive, capabilities, path) || names_store(saved, capabilities, path);
+    return true;
+}
+
+/* *out_user: the VM whose next start would use the store @path; yours, NULL: none. */
+static bool find_user(const World *world, const char *path, char **out_user, GError **error)
+{
+    g_autoptr(GPtrArray) domains = world->hv->ops->list(world->hv, error);
+
+    for (guint i = 0; domains && !*out_user && i < domains->len; i++) {
+        const HvDomain *domain = domains->pdata[i];
+        g_autoptr(GError) cause = NULL;
+        bool uses = false;
+
+        if (!domain_uses(world, domain->uuid, path, &uses, &cause) &&
+            !error_is(cause, ERR_NOT_FOUND)) {
+            g_propagate_error(error, g_steal_pointer(&cause));
+            return false;
+        }
+        if (uses)
+            *out_user = g_strdup(domain->name);
+    }
+    return domains != NULL;
+}
+
+static bool is_there(const World *world, const char *path)
+{
+    ImageFacts *facts = world->images->ops->inspect(world->images, path);
+    bool there = facts->exists;
+
+    image_facts_free(facts);
+    return there;
+}
+
+static bool remove_store(const World *world, const char *path, GError **error)
+{
+    g_autofree char *user = NULL;
+
+    if (!is_there(world, path))
+        return true;
+    if (!find_user(world, path, &user, error))
+        return false;
+    if (!user)
+        return world->images->ops->unlink(world->images, path, NULL, error);
+    g_message("the variable store %s is left as it is: VM %s uses it", path, user);
+    return true;
+}
+
+static void clean_store(const World *world, const char *path, GPtrArray *left)
+{
+    GError *error = NULL;
+
+    if (path && !remove_store(world, path, &error))
+        add_left(left, path, error);
+}
+
+/* ---- vTPM ---- */
+
+/* libvirt's directory for the VM has one for each version. */
+static void clean_tpm(const World *world, const char *directory, GPtrArray *left)
+{
+    static const char *const versions[] = {"tpm1.2", "tpm2", ""};
+    Images *images = world->images;
+
+    for (guint i = 0; directory && i < G_N_ELEMENTS(versions); i++) {
+        g_autofree char *path =
+            versions[i][0] ? g_build_filename(directory, versions[i], NULL) : g_strdup(directory);
+        GError *error = NULL;
+
+        if (!images->ops->remove_state_directory(images, path, &error)) {
+            add_left(left, path, error);
+            return;
+        }
+    }
+}
+
+/* ---- all ---- */
+
+GPtrArray *expunged_clean(const World *world, const char *home, const char *uuid,
+                          const Step *undefine)
+{
+    GPtrArray *left = g_ptr_array_new_with_free_func(left_free);
+    GError *error = NULL;
+
+    clean_store(world, step_get(undefine, "vars"), left);
+    clean_store(world, step_get(undefine, "known"), left);
+    clean_tpm(world, step_get(undefine, "tpm"), left);
+    if (left->len == 0 && home && !store_forget(world->files, home, uuid, &error)) {
+        g_autofree char *directory = store_directory(home, uuid);
+        add_left(left, directory, error);
+    }
+    return left;
+}
+
+/* ---- afterwards ---- */
+
+static void expunged_free(void *data)
+{
+    Expunged *expunged = data;
+
+    g_free(expunged->home);
+    g_free(expunged->uuid);
+    journal_free(expunged->journal);
+    g_free(expunged);
+}
+
+static const Step *step_of(const Expunged *expunged)
+{
+    return expunged->journal->plan->steps->pdata[0];
+}
+
+/* Only libvirt's plain word counts: it knows no such domain. */
+static bool is_gone(const World *world, const char *uuid)
+{
+    g_autofree char *live = NULL, *inactive = NULL, *saved = NULL;
+    g_autoptr(GError) error = NULL;
+
+    return !world->hv->ops->definitions(world->hv, uuid, &live, &inactive, &saved, &error) &&
+           error_is(error, ERR_NOT_FOUND);
+}
+
+static bool is_expunged(const World *world, const Expunged *expunged)
+{
+    const Plan *plan = expunged->journal ? expunged->journal->plan : NULL;
+
+    return plan && plan->kind == PLAN_EXPUNGE && plan->steps->len == 1 &&
+           step_of(expunged)->kind == STEP_UNDEFINE &&
+           g_strcmp0(step_get(step_of(expunged), "host"), g_get_host_name()) == 0 &&
+           is_gone(world, expunged->uuid);
+}
+
+static void find_in(const World *world, const char *home, GPtrArray *all)
+{
+    g_autofree char *directory = g_build_filename(home, ".vmsnapfs", NULL);
+    g_autoptr(GPtrArray) uuids = world->files->ops->list(world->files, directory);
+
+    for (guint i = 0; i < uuids->len; i++) {
+        Expunged *expunged = g_new0(Expunged, 1);
+
+        expunged->home = g_strdup(home);
+        expunged->uuid = g_strdup(uuids->pdata[i]);
+        /* One that cannot be read is told about by whoever looks for orphans. */
+        expunged->journal = store_load_journal(world->files, home, expunged->uuid, NULL);
+        if (is_expunged(world, expunged))
+            g_ptr_array_add(all, expunged);
+        else
+            expunged_free(expunged);
+    }
+}
+
+GPtrArray *expunged_find(const World *world, GHashTable *homes)
+{
+    GPtrArray *all = g_ptr_array_new_with_free_func(expunged_free);
+    GHashTableIter iter;
+    gpointer home;
+
+    g_hash_table_iter_init(&iter, homes);
+    while (g_hash_table_iter_next(&iter, &home, NULL))
+        find_in(world, home, all);
+    return all;
+}
+
+GPtrArray *expunged_finish(const World *world, const Expunged *expunged)
+{
+    GError *error = NULL;
+    FilesLock *lock = store_lock(world->files, expunged->home, expunged->uuid, &error);
+    GPtrArray *left = lock
+                          ? expunged_clean(world, expunged->home, expunged->uuid, step_of(expunged))
+                          : g_ptr_array_new_with_free_func(left_free);
+
+    if (lock)
+        world->files->ops->unlock(world->files, lock);
+    else
+        add_left(left, expunged->home, error);
+    return left;
+}
+
+bool expunged_names(const Expunged *expunged, const char *path)
+{
+    static const char *const keys[] = {"vars", "known"};
+    const char *tpm = step_get(step_of(expunged), "tpm");
+
+    for (guint i = 0; i < G_N_ELEMENTS(keys); i++)
+        if (g_strcmp0(step_get(step_of(expunged), keys[i]), path) == 0)
+            return true;
+    return tpm && g_str_has_prefix(path, tpm);
+}
