@@ -1,0 +1,70 @@
+# The variables of real VMs as files: read, put back by hand, reset; and that a start takes what was put there.
+. "$(dirname "$0")/lib.sh"
+
+store() { cat "$MNT/$1/nvram/path"; }
+has() { cmp -s "$2" "$MNT/$1/nvram/vars.fd" && cmp -s "$2" "$(store "$1")" || { fail "the variables of $1 are not those of $2"; return 1; }; }
+says() { [[ $(cat "$MNT/$1/nvram/$2") == "$3" ]] || { fail "nvram/$2 of $1 is $(cat "$MNT/$1/nvram/$2"), not $3"; return 1; }; }
+looks() { stat -c '%a %u %g' "$(store "$1")"; }
+
+# Nothing is there before the first start, and what the firmware has made of it then is a file like others.
+a_start_makes_them() { # VM
+    says "$1" state missing && [[ ! -e $MNT/$1/nvram/vars.fd ]] || { fail "they are there"; return 1; }
+    start "$1" && stop "$1" && says "$1" state ready && says "$1" format raw && says "$1" size 540672 || return
+    cp "$MNT/$1/nvram/vars.fd" "$WORK/first.fd" && has "$1" "$WORK/first.fd"
+    says "$1" sha256 "$(sha256sum < "$WORK/first.fd" | cut -d' ' -f1)"
+}
+cp_replaces_them() { # VM: one byte of what the firmware does not look at
+    local before
+    before=$(looks "$1")
+    cp "$WORK/first.fd" "$WORK/other.fd" && printf x | dd of="$WORK/other.fd" bs=1 seek=540000 conv=notrunc status=none
+    cp "$WORK/other.fd" "$MNT/$1/nvram/vars.fd" && has "$1" "$WORK/other.fd" || return
+    [[ $(looks "$1") == "$before" ]] || { fail "they look like $(looks "$1"), not $before"; return 1; }
+    dd if="$WORK/first.fd" of="$MNT/$1/nvram/vars.fd" bs=4k status=none && has "$1" "$WORK/first.fd"
+    head -c 540672 /dev/urandom | dd of="$MNT/$1/nvram/vars.fd" bs=64k iflag=fullblock status=none 2> "$WORK/said" && { fail "noise was taken"; return 1; }
+    grep -q "Invalid argument" "$WORK/said" && has "$1" "$WORK/first.fd"
+}
+a_running_vm_keeps_them() { # VM
+    start "$1" || return
+    cp "$WORK/other.fd" "$MNT/$1/nvram/vars.fd" 2> "$WORK/said" && { fail "cp"; return 1; }
+    grep -q "Device or resource busy" "$WORK/said" || fail "$(cat "$WORK/said")"
+    rm "$MNT/$1/nvram/vars.fd" 2> "$WORK/said" && { fail "rm"; return 1; }
+    grep -q "Device or resource busy" "$WORK/said" || fail "$(cat "$WORK/said")"
+    stop "$1"
+}
+a_snapshot_s_are_put_back() { # VM
+    cp "$WORK/first.fd" "$MNT/$1/nvram/vars.fd" && snap "$1" s1 && cp "$WORK/other.fd" "$MNT/$1/nvram/vars.fd" && has "$1" "$WORK/other.fd" || return
+    cp "$MNT/$1/snapshots/s1/vars.fd" "$MNT/$1/nvram/vars.fd" && has "$1" "$WORK/first.fd" && start "$1" && stop "$1" || return
+    drop "$1" s1
+}
+rm_resets_them() { # VM
+    local path
+    path=$(store "$1")
+    rm "$MNT/$1/nvram/vars.fd" && [[ ! -e $path ]] && says "$1" state missing || { fail "it is still there"; return 1; }
+    start "$1" && stop "$1" && says "$1" state ready
+}
+# NV-13, and a symlink in its place.
+what_is_not_what_it_was_is_said() { # VM
+    local path
+    path=$(store "$1")
+    mv "$path" "$WORK/kept.fd"
+    cat "$MNT/$1/nvram/vars.fd" > /dev/null 2> "$WORK/said" && { fail "it was read"; return 1; }
+    grep -q "No such file" "$WORK/said" && grep -qF "NVRAM $path of VM $1 is not there" "$MNT/$1/errors" || { fail "$(tail -n 1 "$MNT/$1/errors")"; return 1; }
+    ln -s "$WORK/kept.fd" "$path"
+    cat "$MNT/$1/nvram/vars.fd" > /dev/null 2>&1 && { fail "the link was followed"; return 1; }
+    cp "$WORK/other.fd" "$MNT/$1/nvram/vars.fd" 2> /dev/null && { fail "the link was followed to write"; return 1; }
+    cmp -s "$WORK/other.fd" "$WORK/kept.fd" && { fail "what the link names was written"; return 1; }
+    rm "$path" && mv "$WORK/kept.fd" "$path" && echo rescan > "$MNT/$1/drift" && says "$1" state ready
+}
+
+FIRMWARE=uefi vm_make loader 1
+FIRMWARE=auto vm_make auto 1
+mount_tree || exit 1
+for vm in loader auto; do
+    case_run "NV-01 $vm: the first start makes the variables" a_start_makes_them $vm
+    case_run "$vm: cp and dd replace them" cp_replaces_them $vm
+    case_run "$vm: a running VM keeps them" a_running_vm_keeps_them $vm
+    case_run "$vm: those of a snapshot are put back by cp" a_snapshot_s_are_put_back $vm
+    case_run "$vm: rm resets them" rm_resets_them $vm
+    case_run "NV-13 $vm: deleted, or a link in their place" what_is_not_what_it_was_is_said $vm
+done
+end
