@@ -81,6 +81,21 @@ static const Case firmware_cases[] = {
     {"U w S c1 w c2", "d1"}, {"U w c1 w c2 w", "d2"},
 };
 
+/* Reverts, and removals of what has sidecars. */
+static const Case restore_cases[] = {
+    {"U w c1 w c2 w", "r1"},           {"E w c1 w c2 w", "r2"},
+    {"E w c1 w r1 w c2 w", "r1"},      {"U w c1 w c2 w", "d1"},
+    {"U w c1 w c2 w r1 w", "d2"},      {"U w c1 w c2 w r1 w c3 w d1 w", "d3"},
+    {"U w c1 w c2 w c3 w x1 x2", "f"},
+};
+
+static const Case running_restore_cases[] = {
+    {"U w S c1 w c2 w", "d1"},
+    {"U w S c1 w c2 w", "d2"},
+    {"U w c1 w c2 w r1 w S", "d2"},
+    {"U w S c1 w c2 w c3 w x1 x2", "f"},
+};
+
 static const FaultMode modes[] = {FAULT_FAIL, FAULT_LOST, FAULT_CUT_BEFORE, FAULT_CUT_AFTER};
 
 /* Without CUTS_FULL: how far two cuts of a recovery are apart. */
@@ -187,6 +202,14 @@ static void a_vm_with_firmware_state_survives_every_break(void **state)
     break_cases(firmware_cases, G_N_ELEMENTS(firmware_cases), 1000);
 }
 
+/* Rule 9, S-28, S-29: disks, variables and vTPM are of one side, and nothing of the other is left.
+ */
+static void a_vm_with_firmware_state_is_reverted_and_cleaned_up_whole(void **state)
+{
+    break_cases(restore_cases, G_N_ELEMENTS(restore_cases), 1000);
+    break_cases(running_restore_cases, G_N_ELEMENTS(running_restore_cases), 1000);
+}
+
 /* Of these no snapshot comes to be: nothing is left, and the guest is thawed at the end. */
 static void an_agent_that_fails_leaves_nothing(void **state)
 {
@@ -239,6 +262,7 @@ int main(void)
         cmocka_unit_test(a_running_vm_with_slow_jobs_survives_every_break),
         cmocka_unit_test(a_guest_that_is_frozen_survives_every_break),
         cmocka_unit_test(a_vm_with_firmware_state_survives_every_break),
+        cmocka_unit_test(a_vm_with_firmware_state_is_reverted_and_cleaned_up_whole),
         cmocka_unit_test(an_agent_that_fails_leaves_nothing),
         cmocka_unit_test(lanes_in_threads_keep_the_laws),
     };

@@ -94,6 +94,22 @@ static char *check_result(Lab *lab, const BrokenRun *run)
     return why ? blame(lab, run, why) : NULL;
 }
 
+/* A VM that was started on the snapshot's vTPM state in the middle of a revert gets its own back
+ * when it is off, and says so until then. */
+static bool recover_at_last(Lab *lab, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (broken_recover(lab, &cause))
+        return true;
+    if (lab->firmware && !lab_is_off(lab) && error_is(cause, ERR_BUSY)) {
+        lab_stop(lab);
+        return broken_recover(lab, error);
+    }
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return false;
+}
+
 char *broken_run(const BrokenRun *run, unsigned *out_recovery)
 {
     char *wrong = NULL;
@@ -115,7 +131,7 @@ char *broken_run(const BrokenRun *run, unsigned *out_recovery)
         broken_recover(lab, NULL);
         lab_restart(lab);
     }
-    if (!broken_recover(lab, &error))
+    if (!recover_at_last(lab, &error))
         return blame(lab, run, error->message);
     *out_recovery = fault_calls(lab->fault);
     return check_result(lab, run);

@@ -20,22 +20,25 @@ static char *present(Lab *lab)
     return g_strjoin(" ", one, other, NULL);
 }
 
-void lab_firmware_add(Lab *lab)
+void lab_firmware_add(Lab *lab, bool automatic)
 {
-    simhost_set_firmware(lab->host, LAB_UUID, SIM_LOADER, false);
-    simhost_set_nvram(lab->host, LAB_UUID, LAB_HOME "/web01_VARS.fd");
+    simhost_set_firmware(lab->host, LAB_UUID, automatic ? SIM_EFI : SIM_LOADER, false);
+    if (!automatic)
+        simhost_set_nvram(lab->host, LAB_UUID, LAB_HOME "/web01_VARS.fd");
     simhost_set_tpm(lab->host, LAB_UUID, true);
     lab->firmware = true;
     g_assert_true(lab_start(lab));
     lab_stop(lab);
+    lab_firmware_write(lab);
 }
 
 void lab_firmware_write(Lab *lab)
 {
     if (!lab->firmware)
         return;
-    simhost_write_variable(lab->host, LAB_UUID, lab->written + 1);
-    simhost_write_secret(lab->host, LAB_UUID, lab->written + 2);
+    lab->word = lab->written + 1;
+    simhost_write_variable(lab->host, LAB_UUID, lab->word);
+    simhost_write_secret(lab->host, LAB_UUID, lab->word + 1);
 }
 
 void lab_firmware_take(Lab *lab)
@@ -46,8 +49,18 @@ void lab_firmware_take(Lab *lab)
 
 void lab_firmware_remember(Lab *lab, const char *id)
 {
-    if (lab->firmware)
-        g_hash_table_insert(lab->kept, g_strdup(id), g_strdup(lab->taken));
+    if (!lab->firmware)
+        return;
+    g_hash_table_insert(lab->kept, g_strdup(id), g_strdup(lab->taken));
+    g_hash_table_insert(lab->words, g_strdup(id), g_memdup2(&lab->word, sizeof lab->word));
+}
+
+void lab_firmware_revert(Lab *lab, const char *id)
+{
+    const uint64_t *word = id ? g_hash_table_lookup(lab->words, id) : NULL;
+
+    if (word)
+        lab->word = *word;
 }
 
 bool lab_firmware_is_back(Lab *lab, const char *id)
@@ -105,9 +118,41 @@ static char *check_left_over(Lab *lab, const Catalog *catalog)
     return NULL;
 }
 
+/* Disks, variables and vTPM state are of one side (rule 9). */
+static char *check_own(Lab *lab)
+{
+    if (simhost_read_variable(lab->host, LAB_UUID) != lab->word)
+        return g_strdup("the variables are not those of the disks");
+    if (simhost_read_secret(lab->host, LAB_UUID) != lab->word + 1)
+        return g_strdup("the vTPM's state is not that of the disks");
+    return NULL;
+}
+
+static char *check_files(Lab *lab)
+{
+    g_autofree char *store = simhost_vars_path(lab->host, LAB_UUID);
+    g_autofree char *tpm = simhost_tpm_path(lab->host, LAB_UUID);
+    g_autofree char *in_tpm = g_strconcat(tpm, "/", NULL);
+    g_autoptr(GPtrArray) paths = simhost_states(lab->host);
+
+    for (guint i = 0; i < paths->len; i++) {
+        const char *path = paths->pdata[i];
+
+        if (!g_str_equal(path, store) && !g_str_has_prefix(path, in_tpm) &&
+            !g_str_equal(path, SIM_TEMPLATE) && !g_str_equal(path, SIM_SECURE_TEMPLATE))
+            return g_strdup_printf("%s is left over", path);
+    }
+    return NULL;
+}
+
 char *lab_firmware_broken_law(Lab *lab, const Catalog *catalog)
 {
     char *why = check_left_over(lab, catalog);
+
+    if (!why && lab->firmware)
+        why = check_own(lab);
+    if (!why && lab->firmware)
+        why = check_files(lab);
 
     for (guint i = 0; !why && i < catalog->snapshots->len; i++)
         why = check_snapshot(lab, catalog->snapshots->pdata[i]);

@@ -111,6 +111,7 @@ Lab *lab_new(unsigned disks, uint64_t seed)
                          .users = users_new(),
                          .serial = true};
     lab->kept = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    lab->words = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     lab->contents = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, contents_unref);
     simhost_add_domain(lab->host, LAB_UUID, "web01", DOMAIN_OFF);
     add_disks(lab);
@@ -135,6 +136,7 @@ void lab_free(Lab *lab)
     g_ptr_array_unref(lab->active);
     g_hash_table_unref(lab->contents);
     g_hash_table_unref(lab->kept);
+    g_hash_table_unref(lab->words);
     g_free(lab->taken);
     g_free(lab);
 }
@@ -210,6 +212,7 @@ static void remember_reverted(Lab *lab, const char *name)
     g_assert_true(lab_firmware_is_back(lab, snapshot->id));
     g_ptr_array_unref(lab->active);
     lab->active = contents_copy(g_hash_table_lookup(lab->contents, snapshot->id));
+    lab_firmware_revert(lab, snapshot->id);
 }
 
 static bool do_create(Lab *lab, const char *name, GError **error)
@@ -282,7 +285,8 @@ bool lab_do(Lab *lab, const char *word, GError **error)
         lab->paused = true;
         return simhost_pause(lab->host, LAB_UUID, true, error);
     case 'U':
-        lab_firmware_add(lab);
+    case 'E':
+        lab_firmware_add(lab, word[0] == 'E');
         return true;
     case 'p':
         return vm_set_policy(lab->vm, "max_depth", "50", "write", error);

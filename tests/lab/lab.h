@@ -5,8 +5,8 @@
  * A script is words: c1 (create s1) · r1 (revert to it) · d1 (remove it and do all work) · x1
  * (accept its removal only) · f (do all work) · m1 (rename s1 to t1) · n1 (back) · e1 (describe) ·
  * h1, u1 (hold, release) · p (a policy) · w (the guest writes somewhere on each disk) · S, P
- * (start, pull the plug) · Z (its owner pauses it) · U (it has UEFI variables and a vTPM) · A2 (the
- * guest's agent is the second kind of SimAgent). */
+ * (start, pull the plug) · Z (its owner pauses it) · U, E (it has UEFI variables and a vTPM; of
+ * firmware='efi') · A2 (the guest's agent is the second kind of SimAgent). */
 #pragma once
 #include "base/fault.h"
 #include "model/simhost.h"
@@ -33,6 +33,8 @@ typedef struct {
     bool firmware;        /* it has UEFI variables and a vTPM (firmware.h) */
     char *taken;          /* what they were when the last snapshot was begun */
     GHashTable *kept;     /* snapshot id → char *: what they were when it was taken */
+    uint64_t word;        /* what the guest has in its variables, and one more in its vTPM */
+    GHashTable *words;    /* snapshot id → guint64 *: the word when it was taken */
     bool paused;          /* by its owner */
     bool crooked;         /* its disks have different trees: the law of one tree is off */
 } Lab;

@@ -287,6 +287,7 @@ char *lab_follow(Lab *lab)
     GPtrArray *active = copy_of(reverted);
     g_ptr_array_unref(lab->active);
     lab->active = active;
+    lab_firmware_revert(lab, catalog->current);
     return NULL;
 }
 

@@ -1,8 +1,8 @@
 /* Random lives of a VM against the content model (E-42): whatever people do in whatever order,
  * every snapshot holds what it was taken of, the guest reads what it wrote, and no file is left
- * over. RANDOM_RUNS (or the first argument) says how many sequences, RANDOM_SEED (second argument)
- * where to begin. One process a CPU; a failure names its seed, and `test-random 1 SEED` shows it
- * alone. */
+ * over; one VM of four has UEFI variables and a vTPM. RANDOM_RUNS (or the first argument) says how
+ * many sequences, RANDOM_SEED (second argument) where to begin. One process a CPU; a failure names
+ * its seed, and `test-random 1 SEED` shows it alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "lab.h"
+#include "firmware.h"
 #include "workers.h"
 
 #define DEFAULT_RUNS 100000
@@ -77,6 +77,8 @@ static char *live_a_life(unsigned long seed)
     bool accepted = false; /* a removal was only accepted: its work waits */
 
     simhost_set_job_speed(lab->host, 1 + seed % 5);
+    if (seed % 4 == 0)
+        lab_firmware_add(lab, seed % 8 == 0);
     for (unsigned i = 0; i < length; i++) {
         g_autofree char *word = any_word(lab, &made);
         char *wrong = NULL;
