@@ -67,7 +67,7 @@ static bool check_kind(const Observation *observation, GError **error)
                       "the UEFI variables %s of VM %s: the format says %s, and the file %s; only "
                       "raw ones can be kept (qemu-img convert -O raw makes them so)",
                       vars->path, name, firmware->format,
-                      vars->qcow2 ? "has a qcow2 header" : "has none");
+                      vars->qcow2 ? "has a qcow2 header" : "has no qcow2 header");
     return true;
 }
 

@@ -36,6 +36,11 @@ void scene_foreign_overlay(Scene *scene, const char *target, const char *name);
 /* UEFI variables in SCENE_VARS (@automatic: firmware='efi', whose definition does not say where
  * they are) and an emulated TPM, on a host that can do both; the VM must be off. */
 void scene_give_state(Scene *scene, bool automatic);
+/* After that: both are there, and are seen to be ready. */
+void scene_show_state(Scene *scene);
+#define SCENE_TEMPLATE "/firmware/VARS.fd"
+#define SCENE_TPM      "/swtpm/11111111-2222-4333-8444-555555555555/tpm2"
+#define SCENE_STORE    540672 /* bytes */
 /* As if @name, a snapshot from before that, had been taken with both. */
 void scene_keep(Scene *scene, const char *name);
 #define SCENE_VARS "/nvram/web01_VARS.fd"

@@ -62,6 +62,43 @@ static void agent(Scene *scene, AgentState state, const char *policy)
     g_hash_table_insert(scene->catalog->policy, g_strdup("quiesce"), g_strdup(policy));
 }
 
+static void keep_state(Scene *scene)
+{
+    scene_give_state(scene, false);
+    scene_show_state(scene);
+}
+
+static Plan *s_26_create_with_firmware_state_off(Scene *scene, GError **error)
+{
+    keep_state(scene);
+    return scene_plan_create(scene, "s1", error);
+}
+
+static Plan *s_26_create_with_firmware_state_running(Scene *scene, GError **error)
+{
+    keep_state(scene);
+    agent(scene, AGENT_CONNECTED, "try");
+    return scene_plan_create(scene, "s1", error);
+}
+
+static Plan *u_12_create_with_firmware_state_paused(Scene *scene, GError **error)
+{
+    keep_state(scene);
+    scene_start(scene);
+    scene->seen->state = DOMAIN_PAUSED;
+    return scene_plan_create(scene, "s1", error);
+}
+
+static Plan *e_11_create_with_firmware_state_was_switched(Scene *scene, GError **error)
+{
+    return cut(scene, s_26_create_with_firmware_state_running(scene, error), 7, error);
+}
+
+static Plan *e_11_create_with_firmware_state_was_not_switched(Scene *scene, GError **error)
+{
+    return cut(scene, s_26_create_with_firmware_state_running(scene, error), 6, error);
+}
+
 static Plan *s_02_create_tries_to_freeze(Scene *scene, GError **error)
 {
     agent(scene, AGENT_CONNECTED, "try");
@@ -542,6 +579,11 @@ static const struct {
     SITUATION(e_10_live_with_an_off_chain_dependant),
     SITUATION(e_11_create_was_switched),
     SITUATION(e_11_create_was_not_switched),
+    SITUATION(s_26_create_with_firmware_state_off),
+    SITUATION(s_26_create_with_firmware_state_running),
+    SITUATION(u_12_create_with_firmware_state_paused),
+    SITUATION(e_11_create_with_firmware_state_was_switched),
+    SITUATION(e_11_create_with_firmware_state_was_not_switched),
     SITUATION(e_11_libvirt_killed_after_the_switch),
     SITUATION(e_11_libvirt_killed_before_the_switch),
     SITUATION(e_12_revert_before_commit),
