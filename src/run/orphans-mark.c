@@ -64,12 +64,14 @@ static void mark_touched(OrphanLook *look, const char *path)
 {
     const char *who = "an operation that is not over";
     g_autofree char *temporary = path ? overlay_temporary_path(path) : NULL;
+    g_autofree char *directory = path ? g_strconcat(path, ".new", NULL) : NULL;
     ImageIdentity identity;
 
     if (!path)
         return;
     g_free(mark(look, path, who, &identity));
     g_free(mark(look, temporary, who, &identity));
+    mark_word(look, directory, who);
 }
 
 /* Whatever an open plan touches, it will make, need or remove by itself. */

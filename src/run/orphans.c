@@ -89,13 +89,29 @@ static bool is_store(const OrphanLook *look, const char *path)
     return content && vars_judge(length, head, length, 0) == VARS_READY;
 }
 
+/* "tpm2.<id>", or what is being made or was being removed when the program died: "….new". */
+static bool is_tpm_name(char *name)
+{
+    static const char *const plain[] = {"tpm2", "tpm1.2"};
+    bool temporary = g_str_has_suffix(name, ".new");
+
+    if (temporary)
+        name[strlen(name) - strlen(".new")] = '\0';
+    for (gsize i = 0; i < G_N_ELEMENTS(plain); i++) {
+        gsize length = strlen(plain[i]);
+
+        if (g_str_has_prefix(name, plain[i]) &&
+            (name[length] ? name[length] == '.' && names_is_id(name + length + 1) : temporary))
+            return true;
+    }
+    return false;
+}
+
 static bool is_tpm(const OrphanLook *look, const char *path)
 {
     g_autofree char *directory = g_path_get_dirname(path), *name = g_path_get_basename(path);
-    const char *id = strrchr(name, '.');
 
-    return g_hash_table_contains(look->tpms, directory) && id && names_is_id(id + 1) &&
-           (g_str_has_prefix(name, "tpm2.") || g_str_has_prefix(name, "tpm1.2."));
+    return g_hash_table_contains(look->tpms, directory) && is_tpm_name(name);
 }
 
 /* ---- what each kind takes, and how it goes ---- */

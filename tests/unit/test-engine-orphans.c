@@ -426,6 +426,15 @@ static void left_vtpm_state_is_listed_and_freed(void **state)
     assert_string_equal(release(bench, TPM ".m123456789"), "EOPNOTSUPP");
     assert_string_equal(release(bench, TPM ".k123456789"), "ok");
     assert_true(orphans_are(bench, "tpm2.m123456789"));
+    simhost_set_state_directory(bench->host, TPM ".m123456789", false);
+    simhost_set_state_directory(bench->host, TPM ".new", true); /* of a program that died */
+    simhost_set_state_directory(bench->host, TPM ".m123456789.new", true);
+    simhost_set_state_directory(bench->host, TPM ".mine.new", true);
+    look(bench);
+    assert_true(orphans_are(bench, "tpm2.m123456789.new tpm2.new"));
+    assert_string_equal(release(bench, TPM ".new"), "ok");
+    assert_string_equal(release(bench, TPM ".m123456789.new"), "ok");
+    assert_true(orphans_are(bench, ""));
     assert_true(is_vars(bench, TPM "/tpm2-00.permall"));
     bench_free(bench);
 }
@@ -443,12 +452,13 @@ static void state_that_is_being_exchanged_is_none(void **state)
     step_set(plan_add(plan, STEP_UNLINK), "path", VARS);
     put_store(bench, VARS);
     simhost_set_state_directory(bench->host, TPM ".k123456789", true);
+    simhost_set_state_directory(bench->host, TPM ".new", true);
     assert_true(store_save_journal(bench->files, "/images", WEB, journal, NULL));
     look(bench);
     assert_true(orphans_are(bench, ""));
     assert_true(store_clear_journal(bench->files, "/images", WEB, NULL));
     look(bench);
-    assert_true(orphans_are(bench, "web_VARS.fd tpm2.k123456789"));
+    assert_true(orphans_are(bench, "web_VARS.fd tpm2.k123456789 tpm2.new"));
     bench_free(bench);
 }
 
