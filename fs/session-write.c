@@ -12,7 +12,7 @@
 
 /* ---- attributes ---- */
 
-static void reply_attr_of(Face *face, fuse_req_t req, void *data)
+void session_reply_attr_of(Face *face, fuse_req_t req, void *data)
 {
     g_auto(Place) place = {0};
     const Inode *inode = data;
@@ -29,7 +29,7 @@ static void change_mode(fuse_req_t req, const Inode *inode, const Place *place, 
 
     act_submit(face, req, request_mode(place, mode),
                act_operation("chmod", inode->node, place, NULL),
-               (Answer){.reply = reply_attr_of,
+               (Answer){.reply = session_reply_attr_of,
                         .data = inodes_get(face->inodes, inode->id),
                         .free_data = (GDestroyNotify)inode_unref});
 }
@@ -73,7 +73,7 @@ static void store_rest(fuse_req_t req, const Inode *inode, const Place *place, c
 
     if (request)
         act_submit(face, req, request, g_steal_pointer(&operation),
-                   (Answer){.reply = reply_attr_of,
+                   (Answer){.reply = session_reply_attr_of,
                             .data = inodes_get(face->inodes, inode->id),
                             .free_data = (GDestroyNotify)inode_unref});
     else
@@ -132,7 +132,7 @@ void session_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_se
 
 /* ---- writing ---- */
 
-static void reply_written(Face *face, fuse_req_t req, void *size)
+void session_reply_written(Face *face, fuse_req_t req, void *size)
 {
     fuse_reply_write(req, GPOINTER_TO_SIZE(size));
 }
@@ -155,7 +155,7 @@ void session_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t size,
     Request *request = value ? inode->node->store(&place, value, &error) : NULL;
     if (request)
         act_submit(session_face(req), req, request, g_steal_pointer(&operation),
-                   (Answer){.reply = reply_written, .data = GSIZE_TO_POINTER(size)});
+                   (Answer){.reply = session_reply_written, .data = GSIZE_TO_POINTER(size)});
     else
         session_refuse(req, &place, operation, error);
 }

@@ -18,6 +18,9 @@ bool session_open_place(fuse_req_t req, fuse_ino_t id, Inode **out_inode, Place 
 /* Enter @node at @place and answer with it. */
 void session_reply_entry(fuse_req_t req, const Node *node, const Place *place);
 void session_reply_attr(fuse_req_t req, const Node *node, const Place *place);
+/* For an Answer: with the attributes of an inode, with how many bytes were written. */
+void session_reply_attr_of(Face *face, fuse_req_t req, void *inode);
+void session_reply_written(Face *face, fuse_req_t req, void *size);
 
 void session_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
 void session_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);

@@ -178,11 +178,6 @@ static void refuse(fuse_req_t req, const Inode *inode, const Place *place, const
     session_refuse(req, place, operation, error);
 }
 
-static void reply_written(Face *face, fuse_req_t req, void *size)
-{
-    fuse_reply_write(req, GPOINTER_TO_SIZE(size));
-}
-
 static GBytes *put(File *file, const char *data, size_t size, gsize offset, uint64_t whole)
 {
     g_mutex_lock(&file->lock);
@@ -210,23 +205,12 @@ void state_file_write(fuse_req_t req, File *file, const Place *place, const char
     g_autoptr(GBytes) content = put(file, data, size, (gsize)offset, whole);
     if (content)
         replace(req, file, place, "write", content,
-                (Answer){.reply = reply_written, .data = GSIZE_TO_POINTER(size)});
+                (Answer){.reply = session_reply_written, .data = GSIZE_TO_POINTER(size)});
     else
         fuse_reply_write(req, size);
 }
 
 /* ---- truncating ---- */
-
-static void reply_attr_of(Face *face, fuse_req_t req, void *data)
-{
-    const Inode *inode = data;
-    g_auto(Place) place = {0};
-
-    if (inode_place(inode, face, &place))
-        session_reply_attr(req, inode->node, &place);
-    else
-        fuse_reply_err(req, ENOENT);
-}
 
 static void cut(fuse_req_t req, File *file, const Place *place, gsize size, uint64_t whole)
 {
@@ -238,7 +222,7 @@ static void cut(fuse_req_t req, File *file, const Place *place, gsize size, uint
     g_mutex_unlock(&file->lock);
     if (content)
         replace(req, file, place, "truncate", content,
-                (Answer){.reply = reply_attr_of,
+                (Answer){.reply = session_reply_attr_of,
                          .data = inodes_get(face->inodes, file->inode->id),
                          .free_data = (GDestroyNotify)inode_unref});
     else

@@ -130,12 +130,22 @@ static void add_snapshot(Drawing *drawing, const char *stem, const SnapshotView 
     g_ptr_array_add(drawing->rows, row);
 }
 
+/* Variables that a start will not make by itself. */
+static bool lacks_vars(const VarsView *vars)
+{
+    return vars->vanished || strcmp(vars->state, "empty") == 0 ||
+           strcmp(vars->state, "badsize") == 0;
+}
+
 static void add_here(Drawing *drawing, const char *stem)
 {
+    const VmView *vm = drawing->vm;
     Row *row = g_new0(Row, 1);
+    bool lacks = lacks_vars(vm->nvram);
 
-    row->label = g_strdup_printf("%s● <- you are here  %s%s", stem, drawing->vm->state,
-                                 drawing->vm->stale ? " (last known)" : "");
+    row->label = g_strdup_printf("%s● <- you are here  %s%s%s%s", stem, vm->state,
+                                 vm->stale ? " (last known)" : "", lacks ? "  NVRAM " : "",
+                                 lacks ? vm->nvram->state : "");
     g_ptr_array_add(drawing->rows, row);
 }
 

@@ -367,6 +367,35 @@ static void a_reset_forgets_where_they_were(void **state)
     assert_holds(bench, 'm');
 }
 
+static bool write_nothing(Files *files, const char *path, const char *content, gssize length,
+                          GError **error)
+{
+    g_set_error(error, VMSNAPFS_ERROR, ERR_NO_SPACE, "There is no room to write %s", path);
+    return false;
+}
+
+/* The mark goes first. One that cannot be set is only missed. */
+static void a_reset_that_cannot_be_recorded_changes_nothing(void **state)
+{
+    Bench *bench = *state;
+    const FilesOps *whole = bench->files->ops;
+    FilesOps full = *whole;
+
+    make_home(bench);
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "ok");
+    full.replace = write_nothing;
+    bench->files->ops = &full;
+    assert_string_equal(reset(bench, WEB), "ENOSPC");
+    assert_holds(bench, 'n');
+    bench->files->ops = whole;
+    assert_string_equal(reset(bench, WEB), "ok");
+    bench->files->ops = &full;
+    assert_string_equal(set_to(bench, WEB, 'm', SIZE), "ok");
+    bench->files->ops = whole;
+    assert_holds(bench, 'm');
+    assert_state(bench, "ready", true, false);
+}
+
 /* NV-24: what was there and is not is told apart from what never was, and needs a word. */
 static void nv_24_variables_that_vanished_are_taken_back_or_given_up(void **state)
 {
@@ -420,6 +449,7 @@ int main(void)
         started(who_is_not_off_keeps_its_variables),
         started(without_room_the_old_variables_stay),
         started(a_reset_forgets_where_they_were),
+        started(a_reset_that_cannot_be_recorded_changes_nothing),
         started(nv_24_variables_that_vanished_are_taken_back_or_given_up),
         started(nv_04_variables_that_nothing_needs_go_on_request),
     };

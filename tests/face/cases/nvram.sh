@@ -31,6 +31,7 @@ nvram_says_what_is_needed_and_what_is_there() {
     shows efi01 template /usr/share/OVMF/OVMF_VARS_4M.ms.fd
     shows new01 needed uefi && shows new01 state missing && shows new01 size "" && shows new01 sha256 ""
     shows bad01 state badsize && shows bad01 size 270336
+    quick grep -qx '● <- you are here  shutoff  NVRAM badsize' "$MNT/bad01/tree" || fail "tree: $(quick cat "$MNT/bad01/tree")"
     shows bios01 needed no && shows bios01 state none && shows bios01 path "" && shows bios01 sha256 ""
     absent "$MNT/new01/nvram/vars.fd" && absent "$MNT/bios01/nvram/vars.fd"
     quick grep -qx 'nvram ready' "$MNT/efi01/status" || fail "status lacks nvram"
