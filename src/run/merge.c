@@ -212,6 +212,20 @@ static void hook_begin(const GPtrArray *names, const GPtrArray *targets, void *d
     merge->jobs = jobs;
 }
 
+/* The removal is done all the same; a line in `errors` tells. */
+static void hook_trouble(const GError *error, void *data)
+{
+    const Merge *merge = data;
+    EngineJob *job = merge->jobs->len > 0 ? merge->jobs->pdata[0] : NULL;
+    g_autofree char *name = engine_vm_name(merge->vm);
+    g_autofree char *operation =
+        job ? g_strdup_printf("merge %s/snapshots/%s", name, engine_job_target(job))
+            : g_strdup_printf("merge %s", name);
+
+    errors_operation(merge->vm->engine, merge->vm, job ? job_uid(job) : 0, job ? job_pid(job) : 0,
+                     operation, error, job ? job_since(job) : g_get_monotonic_time());
+}
+
 static VmHooks hooks_of(Merge *merge)
 {
     return (VmHooks){.stop = hook_stop,
@@ -222,6 +236,7 @@ static VmHooks hooks_of(Merge *merge)
                      .recorded = hook_recorded,
                      .cancelled = hook_cancelled,
                      .begin = hook_begin,
+                     .trouble = hook_trouble,
                      .wait = hook_wait,
                      .data = merge};
 }

@@ -233,6 +233,16 @@ static bool warn(Operation *op, const Step *step, const char *text)
     return recorded;
 }
 
+/* Also where no snapshot is left that could warn. */
+static void tell_left(Operation *op, const GError *failure, const char *text)
+{
+    const VmHooks *hooks = op->hooks;
+    g_autoptr(GError) trouble = g_error_new_literal(failure->domain, failure->code, text);
+
+    if (hooks && hooks->trouble)
+        hooks->trouble(trouble, hooks->data);
+}
+
 bool restore_may_be_left(Operation *op, const Step *step, const GError *failure)
 {
     g_autofree char *thing = left_thing(step), *text = NULL;
@@ -245,5 +255,6 @@ bool restore_may_be_left(Operation *op, const Step *step, const GError *failure)
     if (!warn(op, step, text))
         return false;
     ledger_complain(op->vm, "something is left behind", failure);
+    tell_left(op, failure, text);
     return true;
 }

@@ -162,8 +162,10 @@ static bool run_revert(EngineVm *vm, Work *work, GError **error)
 {
     const Request *request = work->request;
     WorkRunning running = {vm, work};
-    const VmHooks hooks = {
-        .interrupted = work_is_interrupted, .data = &running, .answer_by = work->answer_by};
+    const VmHooks hooks = {.interrupted = work_is_interrupted,
+                           .trouble = hook_trouble,
+                           .data = &running,
+                           .answer_by = work->answer_by};
     g_autoptr(GError) cause = NULL;
 
     if (!work_check_idle(vm, error))

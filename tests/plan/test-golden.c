@@ -410,6 +410,45 @@ static Plan *e_12_revert_after_commit(Scene *scene, GError **error)
     return cut(scene, scene_plan_revert(scene, "s1", error), 2, error);
 }
 
+/* s1 and s2, both with UEFI variables and vTPM state. */
+static void keeps_both(Scene *scene, bool automatic)
+{
+    creates(scene, "s1 s2");
+    scene_give_state(scene, automatic);
+    scene_keep(scene, "s1");
+    scene_keep(scene, "s2");
+}
+
+static Plan *s_27_revert_with_variables_and_vtpm(Scene *scene, GError **error)
+{
+    keeps_both(scene, false);
+    return scene_plan_revert(scene, "s1", error);
+}
+
+static Plan *s_27_revert_where_no_definition_says_where(Scene *scene, GError **error)
+{
+    keeps_both(scene, true);
+    return scene_plan_revert(scene, "s2", error);
+}
+
+static Plan *s_28_merge_drops_the_sidecar(Scene *scene, GError **error)
+{
+    keeps_both(scene, false);
+    return accepted(scene, "s1", error);
+}
+
+static Plan *rule_09_cut_after_the_exchange(Scene *scene, GError **error)
+{
+    keeps_both(scene, false);
+    return cut(scene, scene_plan_revert(scene, "s1", error), 4, error);
+}
+
+static Plan *rule_09_cut_after_the_redefinition(Scene *scene, GError **error)
+{
+    keeps_both(scene, false);
+    return cut(scene, scene_plan_revert(scene, "s1", error), 5, error);
+}
+
 /* The VM was started on its old files in the moment before the redefinition (rule 8). */
 static Plan *e_12_revert_overtaken_by_a_start(Scene *scene, GError **error)
 {
@@ -589,6 +628,11 @@ static const struct {
     SITUATION(e_12_revert_before_commit),
     SITUATION(e_12_revert_after_commit),
     SITUATION(e_12_revert_overtaken_by_a_start),
+    SITUATION(s_27_revert_with_variables_and_vtpm),
+    SITUATION(s_27_revert_where_no_definition_says_where),
+    SITUATION(s_28_merge_drops_the_sidecar),
+    SITUATION(rule_09_cut_after_the_exchange),
+    SITUATION(rule_09_cut_after_the_redefinition),
     SITUATION(e_25_paused_is_not_frozen),
     SITUATION(e_35_cut_while_frozen),
     SITUATION(e_35_cut_before_the_thaw),

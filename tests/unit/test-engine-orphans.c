@@ -519,6 +519,14 @@ static void a_store_that_another_vm_names_outlives_a_revert(void **state)
     bench_free(bench);
 }
 
+/* In `errors`, that @thing could not be removed? */
+static bool says_left(Bench *bench, const char *thing)
+{
+    g_autofree char *errors = engine_errors(bench->engine, WEB);
+
+    return strstr(errors, "could not be removed") && strstr(errors, thing);
+}
+
 /* NV-16, W21: a clean-up that fails is a warning and an orphan, no failed revert. */
 static void what_a_revert_could_not_remove_is_an_orphan_NV_16(void **state)
 {
@@ -533,6 +541,7 @@ static void what_a_revert_could_not_remove_is_an_orphan_NV_16(void **state)
     bench_set_busy(bench, NOW, FOR_EVER);
     assert_string_equal(bench_revert(bench, WEB, "two"), "ok");
     assert_true(has_warning(bench, "two", NOW));
+    assert_true(says_left(bench, NOW));
     look(bench);
     assert_true(orphans_are(bench, "web_VARS.n123456789.fd"));
     assert_string_equal(release(bench, NOW), "EBUSY");
@@ -562,6 +571,7 @@ static void what_a_removal_could_not_remove_is_an_orphan_NV_16(void **state)
     bench_wait(bench, no_job_runs, WEB);
     assert_int_equal(bench_jobs(bench, WEB, JOB_FAILED), 0);
     assert_listed(bench, WEB, "[one] two three");
+    assert_true(says_left(bench, id));
     look(bench);
     assert_true(orphans_are(bench, id));
     assert_string_equal(release(bench, path), "ENOENT"); /* that went */
