@@ -2,6 +2,7 @@
 
 #include "run/hold.h"
 #include "run/ledger.h"
+#include "run/observe-firmware.h"
 #include "store/sidecar.h"
 
 /* ---- copying ---- */
@@ -46,8 +47,7 @@ bool keep_tpm(Operation *op, const Step *step, GError **error)
     const World *world = op->vm->world;
     g_autofree char *home = vm_home(op->vm);
 
-    op->kept.tpm =
-        world->images->ops->read_state_directory(world->images, step_get(step, "path"), error);
+    op->kept.tpm = observe_tpm_state(world, step_get(step, "path"), error);
     if (!op->kept.tpm || !sidecar_put_tpm(world->files, home, op->vm->uuid,
                                           step_get(step, "snapshot"), op->kept.tpm, error))
         return false;

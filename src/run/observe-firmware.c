@@ -74,7 +74,7 @@ static VarsFacts *look_at_left(const World *world, const Catalog *catalog)
 
 /* ---- vTPM ---- */
 
-static GPtrArray *read_directory(const World *world, const char *path, GError **error)
+GPtrArray *observe_tpm_state(const World *world, const char *path, GError **error)
 {
     for (unsigned tries = 1; tries < TRIES; tries++) {
         g_autoptr(GError) cause = NULL;
@@ -97,7 +97,7 @@ static TpmFacts *look_at_tpm(const World *world, const Observation *observation)
     g_autoptr(GError) error = NULL;
 
     facts->path = firmware_tpm_path(observation_domain(observation), observation->capabilities);
-    files = facts->path ? read_directory(world, facts->path, &error) : NULL;
+    files = facts->path ? observe_tpm_state(world, facts->path, &error) : NULL;
     if (files && files->len > 0)
         facts->sha256 = state_files_digest(files);
     else if (error && !error_is(error, ERR_NOT_FOUND))
