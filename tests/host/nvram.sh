@@ -56,6 +56,22 @@ what_is_not_what_it_was_is_said() { # VM
     rm "$path" && mv "$WORK/kept.fd" "$path" && echo rescan > "$MNT/$1/drift" && says "$1" state ready
 }
 
+# NV-14, NV-16: on real files. What the definition names is the VM's, what else bears its name is nobody's.
+orphans_are_freed() { # VM
+    local vm=$1 o=$MNT/.vmsnapfs/orphans home now old id=k123456789
+    home=$(awk '$1 == "home" { print $2 }' "$MNT/$vm/status")/.vmsnapfs/$(cat "$MNT/$vm/uuid")
+    snap $vm s1 && old=$(store $vm) && revert $vm s1 || return
+    now=$(store $vm)
+    [[ $now != "$old" && ! -e $old && $now == "${old%.fd}".*.fd ]] || { fail "the store is $now, it was $old"; return 1; }
+    cp "$now" "$old" && cp "$now" "${old%.fd}.$id.fd" && cp "$now" "${old%.fd}.mine.fd" && cp "$now" "$home/vars/$id.fd" || return
+    echo rescan > "$MNT/$vm/drift" && wait_for test -e "$o/$id.fd" || return
+    [[ $(ls "$o" | sort | tr '\n' ' ') == "$(printf '%s\n' "$id.fd" "$(basename "$old")" "$(basename "${old%.fd}").$id.fd" | sort | tr '\n' ' ')" ]] || { fail "orphans: $(ls "$o")"; return 1; }
+    rm -f "$o/$id.fd" "$o/$(basename "$old")" "$o/$(basename "${old%.fd}").$id.fd" || return
+    [[ -z $(ls "$o") && ! -e $old && ! -e ${old%.fd}.$id.fd && ! -e $home/vars/$id.fd && -e $now && -e ${old%.fd}.mine.fd ]] || { fail "left: $(ls "$(dirname "$now")" "$home/vars")"; return 1; }
+    rm "${old%.fd}.mine.fd"
+    [[ $(ls "$home/vars" | wc -l) == 1 ]] && start $vm && stop $vm && drop $vm s1 && [[ -z $(ls "$home/vars") ]] || fail "sidecars: $(ls "$home/vars")"
+}
+
 FIRMWARE=uefi vm_make loader 1
 FIRMWARE=auto vm_make auto 1
 mount_tree || exit 1
@@ -64,6 +80,7 @@ for vm in loader auto; do
     case_run "$vm: cp and dd replace them" cp_replaces_them $vm
     case_run "$vm: a running VM keeps them" a_running_vm_keeps_them $vm
     case_run "$vm: those of a snapshot are put back by cp" a_snapshot_s_are_put_back $vm
+    case_run "NV-14 NV-16 $vm: other stores and sidecars are orphans" orphans_are_freed $vm
     case_run "$vm: rm resets them" rm_resets_them $vm
     case_run "NV-13 $vm: deleted, or a link in their place" what_is_not_what_it_was_is_said $vm
 done
