@@ -29,6 +29,10 @@ static bool check_ready(const Observation *observation, const Snapshot *snapshot
 {
     if (snapshot->state == SNAPSHOT_READY)
         return true;
+    if (snapshot->state == SNAPSHOT_FAILED && *snapshot->error)
+        return refuse(error, ERR_UNSUPPORTED,
+                      "VM %s cannot be reverted to %s, which is not whole (%s); remove it",
+                      observation_name(observation), snapshot->name, snapshot->error);
     return refuse(error, ERR_UNSUPPORTED,
                   "VM %s cannot be reverted to %s: its point in time is gone since its removal "
                   "began; remove it again to finish that",

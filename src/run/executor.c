@@ -49,7 +49,7 @@ static bool run_one(Operation *op, const Plan *plan, guint index, bool journalle
 
     if (step_run(op, step, &failure))
         return !journalled || mark_done(op, plan, index, error);
-    if (!journalled && restore_may_be_left(op, step, failure))
+    if ((!journalled || plan->kind == PLAN_ADOPT) && restore_may_be_left(op, step, failure))
         return true;
     g_propagate_error(error, g_steal_pointer(&failure));
     return false;

@@ -22,10 +22,15 @@ static GPtrArray *read_tpm(Operation *op, const Snapshot *snapshot, GError **err
                             snapshot->tpm->size, snapshot->tpm->sha256, error);
 }
 
-static bool refuse_damaged(Operation *op, const Snapshot *snapshot, GError **error)
+/* One that is gone is as good as never kept (S-30). @cause is taken. */
+static bool refuse_damaged(Operation *op, const Snapshot *snapshot, GError *cause, GError **error)
 {
-    g_prefix_error(error, "VM %s was not reverted to %s, nothing was changed: ", op->vm_name,
-                   snapshot->name);
+    bool gone = error_is(cause, ERR_NOT_FOUND);
+
+    g_set_error(error, VMSNAPFS_ERROR, gone ? ERR_UNSUPPORTED : cause->code,
+                "VM %s was not reverted to %s, nothing was changed: %s%s", op->vm_name,
+                snapshot->name, cause->message, gone ? "; put it back from a backup" : "");
+    g_error_free(cause);
     return false;
 }
 
@@ -33,11 +38,12 @@ bool restore_verify(Operation *op, const Snapshot *snapshot, GError **error)
 {
     g_autoptr(GBytes) vars = NULL;
     g_autoptr(GPtrArray) tpm = NULL;
+    GError *cause = NULL;
 
-    if (snapshot->vars && !(vars = read_vars(op, snapshot, error)))
-        return refuse_damaged(op, snapshot, error);
-    if (snapshot->tpm && !(tpm = read_tpm(op, snapshot, error)))
-        return refuse_damaged(op, snapshot, error);
+    if (snapshot->vars && !(vars = read_vars(op, snapshot, &cause)))
+        return refuse_damaged(op, snapshot, cause, error);
+    if (snapshot->tpm && !(tpm = read_tpm(op, snapshot, &cause)))
+        return refuse_damaged(op, snapshot, cause, error);
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* Every plan that the enumeration of small trees knows, VM off and running, is cut after every
  * effect and recovered; and that recovery is cut at one of its effects, another one each time, and
- * recovered again. All laws of design 5 hold. One process a CPU. */
+ * recovered again. A third of the VMs have UEFI variables and a vTPM. All laws of design 5 hold.
+ * One process a CPU. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,8 +48,10 @@ static char *cut_everywhere(BrokenRun *run)
 static char *cut_request(const char *script, const char *word, unsigned disks, void *data)
 {
     Share *share = data;
-    g_autofree char *running = g_strdup_printf("%s S w", script);
-    BrokenRun off = {.before = script, .word = word, .disks = disks, .speed = 1000};
+    const char *firmware = share->seen / share->workers % 3 == 0 ? "U " : "";
+    g_autofree char *stopped = g_strconcat(firmware, script, NULL);
+    g_autofree char *running = g_strdup_printf("%s S w", stopped);
+    BrokenRun off = {.before = stopped, .word = word, .disks = disks, .speed = 1000};
     BrokenRun on = {.before = running, .word = word, .disks = disks, .speed = 1000};
     char *wrong;
 

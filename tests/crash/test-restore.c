@@ -223,9 +223,9 @@ static const struct {
     ErrorCode code;
 } spoils[] = {
     {damage_vars, ERR_IO},
-    {lose_vars, ERR_NOT_FOUND},
+    {lose_vars, ERR_UNSUPPORTED},
     {damage_tpm, ERR_IO},
-    {lose_tpm, ERR_NOT_FOUND},
+    {lose_tpm, ERR_UNSUPPORTED},
     {lose_uefi, ERR_UNSUPPORTED},
     {lose_swtpm, ERR_UNSUPPORTED},
     {become_bios, ERR_UNSUPPORTED},
