@@ -56,6 +56,26 @@ const char *firmware_template(const Domain *live, const Domain *inactive,
     return template_of_loader(live ? live : inactive, capabilities);
 }
 
+static bool is_same(const char *a, const char *b)
+{
+    return a && !g_strcmp0(a, b);
+}
+
+bool firmware_is_shared(const Domain *domain, const Capabilities *capabilities, const char *path)
+{
+    const Firmware *firmware = domain->firmware;
+
+    if (firmware && (is_same(firmware->loader, path) || is_same(firmware->template, path)))
+        return true;
+    for (guint i = 0; i < capabilities->firmware->len; i++) {
+        const FirmwareBuild *build = capabilities->firmware->pdata[i];
+
+        if (is_same(build->loader, path) || is_same(build->template, path))
+            return true;
+    }
+    return false;
+}
+
 char *firmware_tpm_path(const Domain *domain, const Capabilities *capabilities)
 {
     const char *name;

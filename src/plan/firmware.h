@@ -18,5 +18,8 @@ const char *firmware_template(const Domain *live, const Domain *inactive,
 /* The directory of the emulated TPM's state; yours. NULL: none is kept in files of this host, or it
  * is not known where. */
 char *firmware_tpm_path(const Domain *domain, const Capabilities *capabilities);
+/* Is the file @path one of firmware itself, a loader or a template? Other VMs are started from it:
+ * it is neither replaced nor unlinked, whatever @domain's definition says. */
+bool firmware_is_shared(const Domain *domain, const Capabilities *capabilities, const char *path);
 /* What @domain needs its variables for: "secure-boot", "tpm", "uefi", or "no". */
 const char *firmware_need(const Domain *domain);

@@ -54,6 +54,12 @@ static bool is_a_file(const Domain *domain)
            g_str_equal(domain->firmware->storage, "file");
 }
 
+static bool is_own(const Observation *observation, const char *path)
+{
+    return g_path_is_absolute(path) &&
+           !firmware_is_shared(observation->inactive, observation->capabilities, path);
+}
+
 /* Of a VM whose firmware was changed, the store that was last known is nobody's after it (NV-04).
  */
 static void add_stores(Step *step, const Catalog *catalog, const Observation *observation)
@@ -63,9 +69,9 @@ static void add_stores(Step *step, const Catalog *catalog, const Observation *ob
                                 ? firmware_vars_path(NULL, domain, observation->capabilities, NULL)
                                 : NULL;
 
-    if (path && g_path_is_absolute(path))
+    if (path && is_own(observation, path))
         step_set(step, "vars", path);
-    if (catalog->vars && g_strcmp0(catalog->vars, path) != 0)
+    if (catalog->vars && g_strcmp0(catalog->vars, path) != 0 && is_own(observation, catalog->vars))
         step_set(step, "known", catalog->vars);
 }
 

@@ -72,29 +72,6 @@ static bool check_tpm(const Observation *observation, const Snapshot *snapshot, 
     return check_present_tpm(observation, snapshot, error);
 }
 
-static bool is_same(const char *a, const char *b)
-{
-    return a && g_strcmp0(a, b) == 0;
-}
-
-/* What many VMs are started from is nobody's own. */
-static bool is_shared_firmware(const Observation *observation, const char *path)
-{
-    const Firmware *firmware = observation->inactive->firmware;
-    const GPtrArray *builds = observation->capabilities->firmware;
-
-    if ((observation->vars && is_same(observation->vars->template, path)) ||
-        is_same(firmware->loader, path) || is_same(firmware->template, path))
-        return true;
-    for (unsigned i = 0; i < builds->len; i++) {
-        const FirmwareBuild *build = builds->pdata[i];
-
-        if (is_same(build->loader, path) || is_same(build->template, path))
-            return true;
-    }
-    return false;
-}
-
 static bool check_store(const Catalog *catalog, const Observation *observation,
                         const Snapshot *snapshot, GError **error)
 {
@@ -121,7 +98,7 @@ static bool check_store(const Catalog *catalog, const Observation *observation,
         return cannot(observation, snapshot, error,
                       "its firmware keeps UEFI variables of another size now than then; give it "
                       "the firmware of then with virsh edit");
-    if (is_shared_firmware(observation, path))
+    if (firmware_is_shared(observation->inactive, observation->capabilities, path))
         return refuse(error, ERR_UNSUPPORTED,
                       "VM %s cannot be reverted to %s: its definition says that its UEFI variables "
                       "are in %s, which belongs to the firmware; correct that with virsh edit",

@@ -5,6 +5,19 @@
 
 #include "model/vars.h"
 #include "plan/checks.h"
+#include "plan/firmware.h"
+
+static bool check_own(const Observation *observation, GError **error)
+{
+    const char *path = observation->vars ? observation->vars->path : NULL;
+
+    if (!path || !firmware_is_shared(observation->inactive, observation->capabilities, path))
+        return true;
+    return refuse(error, ERR_UNSUPPORTED,
+                  "The definition of VM %s says that its UEFI variables are in %s, which belongs "
+                  "to the firmware; name a file of its own with virsh edit",
+                  observation_name(observation), path);
+}
 
 bool plan_check_vars(const Observation *observation, GError **error)
 {
@@ -16,7 +29,7 @@ bool plan_check_vars(const Observation *observation, GError **error)
                       "VM %s is %s, so its UEFI variables are in use; shut it down first (echo "
                       "shutoff > state)",
                       observation_name(observation), domain_state_name(observation->state));
-    return true;
+    return check_own(observation, error);
 }
 
 /* In what holds them: files only (NV-17). */

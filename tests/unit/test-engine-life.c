@@ -197,6 +197,22 @@ static void what_is_left_is_an_orphan_until_it_can_be_removed_NV_16(void **state
     bench_wait(bench, has_orphans, "0");
 }
 
+/* A definition may name the firmware's own template as its store. */
+static void the_firmwares_own_files_stay_when_a_vm_goes(void **state)
+{
+    Bench *bench = *state;
+    g_autoptr(GBytes) template = g_bytes_new_static("t", 1);
+
+    allow_expunge(bench);
+    simhost_set_firmware(bench->host, WEB, SIM_LOADER, false);
+    simhost_set_nvram(bench->host, WEB, SIM_TEMPLATE);
+    simhost_set_state_bytes(bench->host, SIM_TEMPLATE, template);
+    assert_string_equal(expunge(bench, WEB), "ok");
+    assert_false(has_name(bench, "web"));
+    g_autoptr(GBytes) left = simhost_state_content(bench->host, SIM_TEMPLATE);
+    assert_non_null(left);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -210,6 +226,7 @@ int main(void)
         CASE(an_expunged_vm_is_gone_when_that_is_answered_and_its_disks_are_not),
         CASE(without_a_word_in_the_configuration_no_vm_is_undefined),
         CASE(a_vm_of_the_same_uuid_begins_anew),
+        CASE(the_firmwares_own_files_stay_when_a_vm_goes),
         CASE(what_is_left_is_an_orphan_until_it_can_be_removed_NV_16),
     };
 

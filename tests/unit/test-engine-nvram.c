@@ -433,6 +433,21 @@ static void nv_04_variables_that_nothing_needs_go_on_request(void **state)
     assert_string_equal(reset(bench, WEB), "ENOENT");
 }
 
+/* A definition that names the firmware's own template as its store: other VMs are made from it. */
+static void a_template_is_neither_replaced_nor_reset(void **state)
+{
+    Bench *bench = *state;
+
+    simhost_set_nvram(bench->host, WEB, SIM_TEMPLATE);
+    look_again(bench);
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "EOPNOTSUPP");
+    assert_said(bench, SIM_TEMPLATE ", which belongs to the firmware");
+    assert_string_equal(reset(bench, WEB), "EOPNOTSUPP");
+    g_autoptr(GBytes) content = simhost_state_content(bench->host, SIM_TEMPLATE);
+    assert_non_null(content);
+    assert_int_equal(((const char *)g_bytes_get_data(content, NULL))[0], 't');
+}
+
 #define started(name) cmocka_unit_test_setup_teardown(name, set_up, bench_tear_down)
 
 int main(void)
@@ -448,6 +463,7 @@ int main(void)
         started(nv_05_a_spoiled_store_is_mended),
         started(who_is_not_off_keeps_its_variables),
         started(without_room_the_old_variables_stay),
+        started(a_template_is_neither_replaced_nor_reset),
         started(a_reset_forgets_where_they_were),
         started(a_reset_that_cannot_be_recorded_changes_nothing),
         started(nv_24_variables_that_vanished_are_taken_back_or_given_up),
