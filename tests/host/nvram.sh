@@ -55,6 +55,20 @@ what_is_not_what_it_was_is_said() { # VM
     cmp -s "$WORK/other.fd" "$WORK/kept.fd" && { fail "what the link names was written"; return 1; }
     rm "$path" && mv "$WORK/kept.fd" "$path" && echo rescan > "$MNT/$1/drift" && says "$1" state ready
 }
+# NV-24: a start does not make new ones by itself where there were some; a copy, or a word, helps.
+those_that_vanished_are_missed() { # VM
+    local path=$MNT/$1/nvram/vars.fd
+    snap "$1" s1 || return
+    vanish() { rm "$(store "$1")" && echo rescan > "$MNT/$1/drift" && says "$1" state missing; }
+    vanish "$1" || return
+    timeout $PATIENCE bash -c 'echo running > "$1"' - "$MNT/$1/state" 2> /dev/null && { fail "it started without them"; return 1; }
+    grep -q 'rm nvram/vars.fd' "$MNT/$1/errors" || { fail "$(tail -n 1 "$MNT/$1/errors")"; return 1; }
+    [[ -e $path ]] || { fail "it is not listed"; return 1; }
+    cat "$path" > /dev/null 2>&1 && { fail "something was read"; return 1; }
+    cp "$MNT/$1/snapshots/s1/vars.fd" "$path" && has "$1" "$MNT/$1/snapshots/s1/vars.fd" && start "$1" && stop "$1" || { fail "put back"; return 1; }
+    vanish "$1" && rm "$path" && [[ ! -e $path ]] && start "$1" && stop "$1" && says "$1" state ready || { fail "given up"; return 1; }
+    drop "$1" s1
+}
 
 # NV-14, NV-16: on real files. What the definition names is the VM's, what else bears its name is nobody's.
 orphans_are_freed() { # VM
@@ -82,6 +96,7 @@ for vm in loader auto; do
     case_run "$vm: those of a snapshot are put back by cp" a_snapshot_s_are_put_back $vm
     case_run "NV-14 NV-16 $vm: other stores and sidecars are orphans" orphans_are_freed $vm
     case_run "$vm: rm resets them" rm_resets_them $vm
+    case_run "NV-24 $vm: those that vanished are missed" those_that_vanished_are_missed $vm
     case_run "NV-13 $vm: deleted, or a link in their place" what_is_not_what_it_was_is_said $vm
 done
 end
