@@ -86,8 +86,23 @@ orphans_are_freed() { # VM
     [[ $(ls "$home/vars" | wc -l) == 1 ]] && start $vm && stop $vm && drop $vm s1 && [[ -z $(ls "$home/vars") ]] || fail "sidecars: $(ls "$home/vars")"
 }
 
+looks_of_state() { stat -c '%a %U %G %F' "$1" "$1"/*; }
+# A revert where nobody is left to ask whom the state belongs to, and a start on what it made (U-7).
+vtpm_state_is_made_for_swtpm() { # VM
+    local vm=$1 o=$MNT/.vmsnapfs/orphans path looks
+    path=$(cat "$MNT/$vm/tpm/path")
+    start $vm && stop $vm && snap $vm s1 || return
+    looks=$(looks_of_state "$path")
+    rm -r "$path" && revert $vm s1 && [[ $(looks_of_state "$path") == "$looks" ]] || { fail "it was $looks, it is $(looks_of_state "$path")"; return 1; }
+    start $vm && stop $vm && revert $vm s1 && [[ $(looks_of_state "$path") == "$looks" ]] || { fail "it was $looks, it is $(looks_of_state "$path")"; return 1; }
+    cp -a "$path" "$path.k123456789" && echo rescan > "$MNT/$vm/drift" && wait_for test -e "$o/tpm2.k123456789" || return
+    [[ $(ls "$o") == tpm2.k123456789 ]] && rm -f "$o/tpm2.k123456789" && [[ -z $(ls "$o") && $(ls "$(dirname "$path")") == tpm2 ]] || { fail "orphans: $(ls "$o"); left: $(ls "$(dirname "$path")")"; return 1; }
+    drop $vm s1
+}
+
 FIRMWARE=uefi vm_make loader 1
 FIRMWARE=auto vm_make auto 1
+TPM=1 vm_make tpm 1
 mount_tree || exit 1
 for vm in loader auto; do
     case_run "NV-01 $vm: the first start makes the variables" a_start_makes_them $vm
@@ -99,4 +114,5 @@ for vm in loader auto; do
     case_run "NV-24 $vm: those that vanished are missed" those_that_vanished_are_missed $vm
     case_run "NV-13 $vm: deleted, or a link in their place" what_is_not_what_it_was_is_said $vm
 done
+case_run "U-7 NV-16: vTPM state is made for whom swtpm runs as, and freed" vtpm_state_is_made_for_swtpm tpm
 end
