@@ -347,13 +347,16 @@ void host_open_vm(EngineVm *vm)
 
 /* ---- events ---- */
 
+/* That we suspend and resume it is no news, and to look would keep the guest waiting: who suspends
+ * it looks at the end. */
 static void domain_changed(Engine *engine, const char *uuid)
 {
     g_mutex_lock(&engine->lock);
     EngineVm *vm = g_hash_table_lookup(engine->vms, uuid);
     if (vm && vm->present) {
         engine_vm_wake_locked(vm);
-        refresh_soon_locked(vm);
+        if (vm_suspensions(vm->vm) % 2 == 0)
+            refresh_soon_locked(vm);
     } else {
         host_list_locked(engine, false);
     }

@@ -20,6 +20,13 @@ static bool look_at_state(Operation *op, DomainState *out_state, GError **error)
     return true;
 }
 
+static void set_state(Operation *op, HoldState state)
+{
+    if ((op->suspension.state == HOLD_HELD) != (state == HOLD_HELD))
+        g_atomic_int_inc(&op->vm->suspensions);
+    op->suspension.state = state;
+}
+
 /* ---- suspending ---- */
 
 /* A guest that has just answered a freeze runs, and does not wait for one more look. */
@@ -35,7 +42,7 @@ static bool is_paused_already(Operation *op, bool *out_paused, GError **error)
 
 static void let_go(Operation *op, HoldState state)
 {
-    op->suspension.state = state;
+    set_state(op, state);
     guardian_release(op->vm->world->guardian, op->vm->uuid, GUARDIAN_RESUME);
 }
 
@@ -50,13 +57,18 @@ bool hold_suspend(Operation *op, GError **error)
     if (paused)
         return true;
     guardian_hold(op->vm->world->guardian, op->vm->uuid, GUARDIAN_RESUME);
-    op->suspension.state = HOLD_HELD;
+    set_state(op, HOLD_HELD);
     if (hv->ops->suspend(hv, op->vm->uuid, error))
         return true;
     /* An error does not mean that it did not happen; what is seen decides. */
     if (look_at_state(op, &state, NULL) && state != DOMAIN_PAUSED)
         let_go(op, HOLD_NONE);
     return false;
+}
+
+unsigned vm_suspensions(Vm *vm)
+{
+    return (unsigned)g_atomic_int_get(&vm->suspensions);
 }
 
 /* ---- resuming ---- */
@@ -94,7 +106,7 @@ static void resume(Operation *op)
         ledger_note_kind_done(op, STEP_RESUME);
         return;
     }
-    op->suspension.state = HOLD_LOST;
+    set_state(op, HOLD_LOST);
     op->suspension.warning =
         g_strdup_printf("The guest may still be paused, since it could not be resumed (%s); let it "
                         "go on with echo running > state or virsh resume",

@@ -64,12 +64,24 @@ static Observation *look(EngineVm *vm, GError **error)
                               : vm_observe(vm->vm, error);
 }
 
+/* False: it may have been seen suspended by us, which is over in milliseconds; who suspends it
+ * looks at the end. */
+static bool is_to_stay(EngineVm *vm, unsigned suspensions)
+{
+    return suspensions % 2 == 0 && vm_suspensions(vm->vm) == suspensions;
+}
+
 static void observe(EngineVm *vm)
 {
     g_autoptr(Catalog) before = vm_catalog(vm->vm);
     g_autoptr(GError) error = NULL;
+    unsigned suspensions = vm_suspensions(vm->vm);
     Observation *seen = look(vm, &error);
 
+    if (seen && vm->observation && !is_to_stay(vm, suspensions)) {
+        observation_free(seen);
+        return;
+    }
     vm->stale = !seen;
     g_clear_pointer(&vm->unseen, g_free);
     if (!seen) {

@@ -17,6 +17,7 @@ struct Vm {
     GMutex turn;
     GMutex definition;
     GMutex lock;
+    gint suspensions; /* atomic, see vm_suspensions */
     /* guarded by lock */
     char *name;
     char *home;            /* NULL before the first snapshot */

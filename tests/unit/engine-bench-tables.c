@@ -148,10 +148,36 @@ static bool define(Hypervisor *hv, const char *uuid, const char *xml, GError **e
     return fake_hv->define(hv, uuid, xml, error);
 }
 
+/* Two tasks go on: the one that takes the snapshot, and who watches that it is answered in time. */
+static bool others_are_busy(Engine *engine)
+{
+    g_mutex_lock(&engine->lock);
+    bool busy = engine->active > 2;
+    g_mutex_unlock(&engine->lock);
+    return busy;
+}
+
+static void tell_if_asked(const char *uuid)
+{
+    const int64_t deadline = g_get_monotonic_time() + 60 * G_TIME_SPAN_SECOND;
+
+    g_mutex_lock(&the_bench->lock);
+    bool asked = the_bench->events_at_commit;
+    g_mutex_unlock(&the_bench->lock);
+    if (!asked)
+        return;
+    host_event(HV_EVENT_DOMAIN, uuid, NULL, the_bench->engine);
+    while (others_are_busy(the_bench->engine)) {
+        assert_true(g_get_monotonic_time() < deadline);
+        g_usleep(1000);
+    }
+}
+
 static bool snapshot(Hypervisor *hv, const char *uuid, const GPtrArray *switches,
                      const GPtrArray *excluded, GError **error)
 {
     give_up_if_asked();
+    tell_if_asked(uuid);
     return fake_hv->snapshot(hv, uuid, switches, excluded, error);
 }
 
@@ -159,6 +185,13 @@ void bench_interrupt_at_commit(Bench *bench)
 {
     g_mutex_lock(&bench->lock);
     bench->late = true;
+    g_mutex_unlock(&bench->lock);
+}
+
+void bench_tell_at_commit(Bench *bench)
+{
+    g_mutex_lock(&bench->lock);
+    bench->events_at_commit = true;
     g_mutex_unlock(&bench->lock);
 }
 

@@ -33,6 +33,7 @@ typedef struct {
     bool hangs;                        /* libvirt does not answer at all, for now */
     bool aborts_hang;                  /* libvirt does not answer when a block job is to end */
     bool late;                         /* the caller gives up in the middle of the commit point */
+    bool events_at_commit;             /* libvirt tells of the VM in the middle of a snapshot */
     char *broken_disk; /* a target on which no block job can be started, limited or ended */
     bool events_lost;  /* those of block jobs do not come */
     HvEvent event;     /* the engine's */
@@ -76,6 +77,9 @@ void bench_lose_question(Bench *bench, unsigned n);
 void bench_hang(Bench *bench, bool hangs);
 /* From now on a snapshot or a definition makes the newest request's caller give up. */
 void bench_interrupt_at_commit(Bench *bench);
+/* From now on libvirt says in the middle of a snapshot that the VM has changed, and all that
+ * follows from that has been done before the snapshot goes on. */
+void bench_tell_at_commit(Bench *bench);
 /* Another program has QEMU's lock on @path for @milliseconds, of which only those count that
  * somebody waits; 0: not any more. */
 #define FOR_EVER G_MAXUINT

@@ -448,6 +448,20 @@ static void a_template_is_neither_replaced_nor_reset(void **state)
     assert_int_equal(((const char *)g_bytes_get_data(content, NULL))[0], 't');
 }
 
+/* Looking at it would cost the guest time, and show what is over in milliseconds. */
+static void nobody_looks_at_a_vm_while_we_suspend_it(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
+    bench_tell_at_commit(bench);
+    assert_string_equal(bench_create(bench, WEB, "s1"), "ok");
+    assert_false(bench_has_event(bench, "paused"));
+    assert_true(is_running(bench, WEB));
+    assert_string_equal(bench_power(bench, WEB, "paused"), "ok");
+    bench_wait(bench, has_event, "paused");
+}
+
 #define started(name) cmocka_unit_test_setup_teardown(name, set_up, bench_tear_down)
 
 int main(void)
@@ -468,6 +482,7 @@ int main(void)
         started(a_reset_that_cannot_be_recorded_changes_nothing),
         started(nv_24_variables_that_vanished_are_taken_back_or_given_up),
         started(nv_04_variables_that_nothing_needs_go_on_request),
+        started(nobody_looks_at_a_vm_while_we_suspend_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
