@@ -34,9 +34,9 @@ static void assert_done(bool done, GError **error)
 }
 
 /* s1 has 1, s2 has 2, the guest has 3 now; the VM is off. */
-static Lab *two_snapshots(SimFirmware firmware)
+static Lab *with_disks(SimFirmware firmware, unsigned disks)
 {
-    Lab *lab = lab_new(2, 3);
+    Lab *lab = lab_new(disks, 3);
     g_autoptr(GError) error = NULL;
 
     simhost_set_firmware(lab->host, LAB_UUID, firmware, false);
@@ -48,6 +48,11 @@ static Lab *two_snapshots(SimFirmware firmware)
     assert_done(lab_script(lab, "c2 w", &error), &error);
     guest_writes(lab, 3);
     return lab;
+}
+
+static Lab *two_snapshots(SimFirmware firmware)
+{
+    return with_disks(firmware, 2);
 }
 
 static char *id_of(Lab *lab, const char *name)
@@ -351,23 +356,63 @@ static void a_store_that_cannot_go_is_a_warning(void **state)
 }
 
 /* What is no file of ours is in the way of rmdir. */
+static void block(Lab *lab, const char *directory)
+{
+    g_autofree char *file = g_build_filename(directory, "file", NULL);
+
+    assert_true(lab->memory->ops->make_directory(lab->memory, directory, NULL));
+    assert_true(lab->memory->ops->put(lab->memory, file, "x", 1, NULL));
+}
+
 static void a_sidecar_that_cannot_go_is_a_warning(void **state)
 {
     g_autoptr(Lab) lab = two_snapshots(SIM_LOADER);
     g_autofree char *id = id_of(lab, "s1");
     g_autofree char *tpm = sidecar_tpm_path(LAB_HOME, LAB_UUID, id);
     g_autofree char *directory = g_build_filename(tpm, "kept", NULL);
-    g_autofree char *file = g_build_filename(directory, "file", NULL);
     g_autoptr(GError) error = NULL;
 
-    assert_true(lab->memory->ops->make_directory(lab->memory, directory, NULL));
-    assert_true(lab->memory->ops->put(lab->memory, file, "x", 1, NULL));
+    block(lab, directory);
     assert_done(lab_do(lab, "d1", &error), &error);
     g_autofree char *warnings = warnings_of(lab, "s2");
     assert_non_null(strstr(warnings, id));
     assert_true(has_sidecar(lab, id));
     assert_false(lab->memory->ops->exists(lab->memory, JOURNAL));
     assert_done(lab_do(lab, "d2", &error), &error);
+}
+
+/* Somebody made the layer of s2 the active one, and unlinked what stood on it. */
+static void bend(Lab *lab)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    const SnapshotDisk *entry = catalog_named(catalog, "s2")->disks->pdata[0];
+    const Disk *disk = catalog_disk(catalog, entry->disk);
+
+    simhost_stranger_edit(lab->host, LAB_UUID, "vda", disk_layer(disk, entry->layer)->path,
+                          "qcow2");
+    simhost_stranger_unlink(lab->host, disk_active(disk)->path);
+}
+
+/* Also if its sidecar cannot be removed: nobody says then that the adoption failed. */
+static void an_adoption_drops_the_sidecars_of_what_is_gone(void **state)
+{
+    for (unsigned stays = 0; stays < 2; stays++) {
+        g_autoptr(Lab) lab = with_disks(SIM_LOADER, 1);
+        g_autofree char *one = id_of(lab, "s1"), *two = id_of(lab, "s2");
+        g_autofree char *tpm = sidecar_tpm_path(LAB_HOME, LAB_UUID, two);
+        g_autofree char *directory = g_build_filename(tpm, "kept", NULL);
+        g_autoptr(GError) error = NULL;
+
+        if (stays)
+            block(lab, directory);
+        bend(lab);
+        assert_done(vm_adopt(lab->vm, 0, 0750, "write", NULL, &error), &error);
+        g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+        assert_null(catalog_snapshot(catalog, two));
+        assert_int_equal(has_sidecar(lab, two), stays);
+        assert_true(has_sidecar(lab, one));
+        assert_false(lab->memory->ops->exists(lab->memory, JOURNAL));
+    }
 }
 
 /* ---- a start in the middle ---- */
@@ -423,6 +468,7 @@ int main(void)
         cmocka_unit_test(s_28_a_hidden_one_keeps_its_sidecar),
         cmocka_unit_test(a_store_that_cannot_go_is_a_warning),
         cmocka_unit_test(a_sidecar_that_cannot_go_is_a_warning),
+        cmocka_unit_test(an_adoption_drops_the_sidecars_of_what_is_gone),
         cmocka_unit_test(a_vm_that_took_the_vtpm_in_the_middle_gets_its_own_back),
     };
 
