@@ -1,13 +1,12 @@
-/* frozen URI UUID NAME die|late|thaw: take a snapshot of a VM with a real guest agent, with the
- * engine's own parts, and stop where the guest's state is at stake: say "now", wait for a line, and
- * then
+/* frozen URI UUID NAME die|alone|late|thaw: take a snapshot of a VM, with the engine's own parts,
+ * and stop where the guest's state is at stake: say "now", wait for a line, and then
  *
- *     die    be killed, with the guest frozen and the disks about to switch; a guardian is there
- *     late   go on and ask the agent, which is running no more, to freeze
- *     thaw   go on and ask the agent, which is running no more, to thaw
+ *     die    be killed, with the guest frozen or suspended and the disks about to switch; a
+ * guardian is there alone  the same without a guardian late   go on and ask the agent, which is
+ * running no more, to freeze thaw   go on and ask the agent, which is running no more, to thaw
  *
  * Exits with 0 if the snapshot was taken, else says why. The VM is started if it is off, and its
- * agent waited for. */
+ * agent, if it is to have one, waited for. */
 #include "image/image.h"
 #include "run/guardian.h"
 #include "run/users.h"
@@ -56,7 +55,7 @@ static void stop_where_it_matters(Hypervisor *hv, const char *how)
 {
     libvirt = hv->ops;
     stopping = *libvirt;
-    if (strcmp(how, "die") == 0)
+    if (strcmp(how, "die") == 0 || strcmp(how, "alone") == 0)
         stopping.snapshot = snapshot_and_die;
     else if (strcmp(how, "late") == 0)
         stopping.freeze = freeze_late;
@@ -67,7 +66,7 @@ static void stop_where_it_matters(Hypervisor *hv, const char *how)
 
 /* ---- the VM ---- */
 
-static bool has_agent(Hypervisor *hv, const char *uuid)
+static bool is_ready(Hypervisor *hv, const char *uuid)
 {
     g_autofree char *live = NULL, *inactive = NULL, *foreign = NULL;
     g_autoptr(Domain) domain = NULL;
@@ -78,7 +77,7 @@ static bool has_agent(Hypervisor *hv, const char *uuid)
         return false;
     hv_domain_free(found);
     domain = live ? domain_parse(live, NULL) : NULL;
-    return domain && domain->agent == AGENT_CONNECTED;
+    return domain && domain->agent != AGENT_DISCONNECTED;
 }
 
 static bool run_guest(Hypervisor *hv, const char *uuid)
@@ -86,7 +85,7 @@ static bool run_guest(Hypervisor *hv, const char *uuid)
     int64_t deadline = g_get_monotonic_time() + PATIENCE_US;
 
     hv->ops->start(hv, uuid, NULL); /* it may run already */
-    while (!has_agent(hv, uuid))
+    while (!is_ready(hv, uuid))
         if (g_get_monotonic_time() > deadline)
             return false;
         else

@@ -118,10 +118,11 @@ firmware_xml() {
     case ${FIRMWARE:-} in
     uefi) more="<loader readonly='yes' type='pflash'>$OVMF/OVMF_CODE_4M.fd</loader>$nvram" ;;
     secboot) machine=q35 smm="<smm state='on'/>" more="<loader readonly='yes' secure='yes' type='pflash'>$OVMF/OVMF_CODE_4M.ms.fd</loader>
-        <nvram template='$OVMF/OVMF_VARS_4M.ms.fd'>${NVRAM:-}</nvram>" ;;
+        <nvram template='$OVMF/OVMF_VARS_4M.ms.fd'$([[ -z ${NVRAM:-} ]] && echo /\> || echo ">$NVRAM</nvram>")" ;;
     auto) more=$nvram ;;
     esac
-    echo "<os$([[ ${FIRMWARE:-} != auto ]] || echo " firmware='efi'")><type arch='x86_64' machine='$machine'>hvm</type>$more${KERNEL:-}</os><features><acpi/>$smm</features>"
+    echo "<os$([[ ${FIRMWARE:-} != auto ]] || echo " firmware='efi'")><type arch='x86_64' machine='$machine'>hvm</type>$more${KERNEL:-}</os>"
+    [[ -z ${FIRMWARE:-}${KERNEL:-} ]] || echo "<features><acpi/>$smm</features>"
 }
 tpm_xml() { [[ -z ${TPM:-} ]] || echo "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"; }
 
@@ -129,7 +130,7 @@ tpm_xml() { [[ -z ${TPM:-} ]] || echo "<tpm model='tpm-crb'><backend type='emula
 vm_xml() {
     local vm=$1 disks=$2 format=${3:-qcow2} dir=${4:-$IMAGES} target
     echo "<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>$(xml_escape "$vm")</name>"
-    echo "<uuid>$(uuid_of "$vm")</uuid><memory unit='MiB'>16</memory><vcpu>1</vcpu>"
+    echo "<uuid>$(uuid_of "$vm")</uuid><memory unit='MiB'>$([[ -n ${FIRMWARE:-} ]] && echo 64 || echo 16)</memory><vcpu>1</vcpu>"
     firmware_xml
     echo "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>"
     echo "<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>"
