@@ -1,5 +1,7 @@
 #include "image-tools.h"
 
+#include "scratch.h"
+
 #include <fcntl.h>
 #include <inttypes.h>
 #include <glib/gstdio.h>
@@ -24,21 +26,6 @@ int bench_start(void **state)
     paths = g_ptr_array_new_with_free_func(g_free);
     *state = bench;
     return 0;
-}
-
-static void remove_tree(const char *path)
-{
-    GDir *directory = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (directory && (name = g_dir_read_name(directory))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-
-        if (g_unlink(child) < 0)
-            remove_tree(child);
-    }
-    g_clear_pointer(&directory, g_dir_close);
-    g_rmdir(path);
 }
 
 int bench_stop(void **state)

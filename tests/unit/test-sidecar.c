@@ -1,6 +1,7 @@
 /* Sidecars (store/sidecar.h), on disk and in memory. */
 #include "store/faulty.h"
 #include "store/sidecar.h"
+#include "scratch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,21 +43,6 @@ static int start_real(void **state)
 static int start_memory(void **state)
 {
     return start(state, files_memory());
-}
-
-static void remove_tree(const char *path)
-{
-    GDir *directory = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (directory && (name = g_dir_read_name(directory))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-
-        if (g_unlink(child) < 0)
-            remove_tree(child);
-    }
-    g_clear_pointer(&directory, g_dir_close);
-    g_rmdir(path);
 }
 
 static int stop(void **state)
