@@ -20,6 +20,7 @@ vms:
   - name: efi
     uuid: 44444444-4444-4444-8444-444444444444
     firmware: loader
+    nvram: empty
     disks: [{target: vda, path: images/efi.qcow2, capacity: 67108864}]
   - name: remote
     uuid: 55555555-5555-4555-8555-555555555555
@@ -74,7 +75,7 @@ eperm() {
     answers EPERM web01 '"web01/x"' 'os.mkdir(mnt + "/web01/x")'
     answers EPERM web01 'no files can be created' 'open(mnt + "/web01/snapshots/x", "w")'
     answers EPERM web01 'part of the tree' 'os.unlink(mnt + "/web01/uuid")'
-    answers EPERM web01 'only snapshots and jobs' 'os.rmdir(mnt + "/web01/policy")'
+    answers EPERM web01 'only snapshots, jobs and VMs' 'os.rmdir(mnt + "/web01/policy")'
     answers EPERM web01 'belongs to its VM' 'os.rename(mnt + "/web01/snapshots/a", mnt + "/db01/snapshots/a")'
     answers EPERM web01 '".a"' 'os.rename(mnt + "/web01/snapshots/a", mnt + "/web01/snapshots/.a")'
     answers EPERM web01 'read only' 'os.open(mnt + "/web01/uuid", os.O_WRONLY)'
