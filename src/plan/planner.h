@@ -40,6 +40,7 @@ typedef struct {
     char *path;             /* NULL: nobody knows where it is (plan/firmware.h) */
     char *template;         /* what libvirt makes a missing one from; NULL if that is not known */
     uint64_t template_size; /* bytes; 0: it is not there */
+    uint64_t whole;         /* bytes that a store has to have, as far as that is known; else 0 */
     VarsState state;        /* VARS_UNUSED: left by UEFI firmware that the VM does not have now */
     uint64_t size;          /* bytes */
     bool qcow2;             /* it has a qcow2 header, whatever the definition says */

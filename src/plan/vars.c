@@ -79,7 +79,7 @@ bool plan_check_new_vars(const Observation *observation, GBytes *content, GError
     if (!plan_check_vars(observation, error) || !check_store(observation, error))
         return false;
     /* The template decides; where that cannot be read, what is there (NV-22). */
-    uint64_t whole = facts->template_size ? facts->template_size : facts->size;
+    uint64_t whole = facts->whole ? facts->whole : facts->size;
     if (whole > 0 && size != whole)
         return refuse(error, ERR_INVALID,
                       "NVRAM %s of VM %s has %" PRIu64

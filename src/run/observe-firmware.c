@@ -16,6 +16,22 @@ static uint64_t size_of(const World *world, const char *path)
     return content ? g_bytes_get_size(content) : 0;
 }
 
+/* Whichever build of @firmware libvirt chooses: the size of its variables, if all that are there
+ * have one. */
+static uint64_t size_of_any(const World *world, const GPtrArray *firmware)
+{
+    uint64_t any = 0;
+
+    for (guint i = 0; i < firmware->len; i++) {
+        uint64_t size = size_of(world, ((FirmwareBuild *)firmware->pdata[i])->template);
+
+        if (any > 0 && size > 0 && size != any)
+            return 0;
+        any = MAX(any, size);
+    }
+    return any;
+}
+
 static void judge(VarsFacts *facts, GBytes *content)
 {
     gsize length;
@@ -23,7 +39,7 @@ static void judge(VarsFacts *facts, GBytes *content)
 
     facts->size = length;
     facts->qcow2 = length >= 4 && memcmp(head, "QFI\xfb", 4) == 0;
-    facts->state = vars_judge(length, head, MIN(length, VARS_HEAD), facts->template_size);
+    facts->state = vars_judge(length, head, MIN(length, VARS_HEAD), facts->whole);
 }
 
 static void look(const World *world, VarsFacts *facts)
@@ -51,6 +67,8 @@ static VarsFacts *look_at_needed(const World *world, const Catalog *catalog,
     facts->path = firmware_vars_path(live, inactive, capabilities, catalog);
     facts->template = g_strdup(firmware_template(live, inactive, capabilities));
     facts->template_size = size_of(world, facts->template);
+    facts->whole =
+        facts->template ? facts->template_size : size_of_any(world, capabilities->firmware);
     look(world, facts);
     return facts;
 }

@@ -80,7 +80,7 @@ static const char *or_nothing(const char *text)
  * or else what the newest snapshot keeps. */
 static uint64_t whole_size(const VarsFacts *facts, const Catalog *catalog)
 {
-    uint64_t size = facts->template_size ? facts->template_size : facts->size;
+    uint64_t size = facts->whole ? facts->whole : facts->size;
 
     for (guint i = catalog->snapshots->len; size == 0 && i > 0; i--) {
         const Snapshot *snapshot = catalog->snapshots->pdata[i - 1];

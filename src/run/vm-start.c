@@ -121,8 +121,7 @@ static bool decide(Start *start, Vm *vm, GError **error)
     start_places(seen, catalog, &start->places);
     const StartFacts facts = {
         .loader = has_loader(world, start->places.loader),
-        .beside =
-            judge_store(world, start->places.beside, seen->vars ? seen->vars->template_size : 0),
+        .beside = judge_store(world, start->places.beside, seen->vars ? seen->vars->whole : 0),
     };
     return start_decide(seen, catalog, &start->places, &facts, &start->decision, error);
 }

@@ -111,6 +111,26 @@ static void nv_22_the_template_and_its_size_are_seen(void **state)
     assert_int_equal(seen->vars->template_size, SIZE);
 }
 
+/* Whatever libvirt chooses at the start, it has that size; or it has not. */
+static void nv_22_where_libvirt_chooses_all_templates_count(void **state)
+{
+    g_auto(Place) place = place_new(SIM_EFI);
+    const gsize sizes[] = {SIZE, 2 * SIZE};
+
+    put_file(&place, SIM_TEMPLATE, SIZE, "_FVH");
+    for (gsize i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        put_file(&place, SIM_SECURE_TEMPLATE, sizes[i], "_FVH");
+        g_autoptr(Observation) seen = look(&place);
+        assert_null(seen->vars->template);
+        assert_int_equal(seen->vars->template_size, 0);
+        assert_int_equal(seen->vars->whole, sizes[i] == SIZE ? SIZE : 0);
+    }
+    put_file(&place, STORE, SIZE / 2, "_FVH");
+    assert_state(&place, VARS_READY, STORE);
+    put_file(&place, SIM_SECURE_TEMPLATE, SIZE, "_FVH");
+    assert_state(&place, VARS_BADSIZE, STORE);
+}
+
 static void a_qcow2_store_is_seen_as_one(void **state)
 {
     g_auto(Place) place = place_new(SIM_LOADER);
@@ -127,6 +147,8 @@ static void nv_14_which_of_several_counts_is_certain(void **state)
 {
     g_auto(Place) place = place_new(SIM_EFI);
 
+    put_file(&place, SIM_TEMPLATE, SIZE, "_FVH");
+    put_file(&place, SIM_SECURE_TEMPLATE, SIZE, "_FVH");
     put_file(&place, STORE, SIZE, "_FVH");
     put_file(&place, "/images/known.fd", SIZE, "_FVH");
     put_file(&place, "/images/named.fd", SIZE, "_FVH");
@@ -196,6 +218,7 @@ int main(void)
         cmocka_unit_test(nv_03_of_a_bios_vm_nothing_is_seen),
         cmocka_unit_test(nv_05_a_store_is_ready_missing_empty_or_of_the_wrong_size),
         cmocka_unit_test(nv_22_the_template_and_its_size_are_seen),
+        cmocka_unit_test(nv_22_where_libvirt_chooses_all_templates_count),
         cmocka_unit_test(a_qcow2_store_is_seen_as_one),
         cmocka_unit_test(nv_14_which_of_several_counts_is_certain),
         cmocka_unit_test(nv_04_what_uefi_firmware_has_left_is_unused),
