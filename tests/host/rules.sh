@@ -141,11 +141,7 @@ case_run "rule 10: block device" refuse "<disk type='block' device='disk'><drive
 case_run "rule 10: a format other than qcow2 and raw" refuse "<disk type='file' device='disk'><driver name='qemu' type='vmdk'/><source file='$IMAGES/r.vmdk'/><target dev='vdn' bus='virtio'/></disk>" "" vmdk
 case_run "rule 10: transient disk" refuse "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='$IMAGES/throwaway.qcow2'/><target dev='vdn' bus='virtio'/><transient/></disk>" "" transient
 case_run "rule 10: qcow2 though the domain says raw" refuse "" "s/type='qcow2'/type='raw'/" qcow2
-<<<<<<< HEAD
 case_run "a UEFI VM that was never started is refused" refuse "" "s#<os>#<os firmware='efi'>#; s#machine='pc'#machine='q35'#; s#<cpu#<features><acpi/></features><cpu#" UEFI
-=======
-case_run "a UEFI VM that never had variables is refused" refuse "" "s#<os>#<os firmware='efi'>#; s#machine='pc'#machine='q35'#; s#<cpu#<features><acpi/></features><cpu#" UEFI
->>>>>>> b2da116 (tests: UEFI variables and vTPM state come back, on real QEMU)
 case_run "rule 7: transient domain" transient
 case_run "E-18: internal snapshot" internal_snapshot
 case_run "E-27: a foreign block job" foreign_job

@@ -66,14 +66,6 @@ damaged() { # the checksum is looked at before anything changes
     cp "$WORK/expect/$vm/snapshots/s1.fd" "$(vars_of $vm s1)" && revert $vm s1 && bytes "$(store $vm)" "$WORK/expect/$vm/snapshots/s1.fd" && empty $vm
 }
 
-uses() { tr '\0' ' ' < "/proc/$(pgrep -f -- "qemu-system.*guest=$1,.*$WORK")/cmdline" | grep -qF "\"filename\":\"$2\"" || fail "$1 does not run with $2"; }
-renamed() { # NV-23: it keeps its variables, and starts with them; nothing else changes
-    local vm=$1 disks there
-    poke $vm named && cp "$(store $vm)" "$WORK/before.fd" && disks=$(cat "$MNT/$vm"/disks/*/source) && mv "$MNT/$vm" "$MNT/another" && wait_for listed_vm another && there=$(store another) || fail "mv $vm"
-    bytes "$there" "$WORK/before.fd" && [[ $(cat "$MNT/another"/disks/*/source) == "$disks" ]] && start another && uses another "$there" && stop another && mv "$MNT/another" "$MNT/$vm" && wait_for listed_vm $vm || fail "the disks or the way back"
-    start $vm && uses $vm "$there" && stop $vm && one_store $vm && check $vm && files $vm 2
-}
-
 tpm_comes_back() { # rule 9
     local vm=tpm
     start $vm && power $vm paused && snap $vm p && same_state "$(tpm_state $vm)" "$(tpm_of $vm p)" && is_state $vm paused && stop $vm && scribble $vm 1 || return
@@ -93,7 +85,6 @@ for style in uefi auto; do
     case_run "S-28 $style: a removed one takes its own variables with it" removed_with_it $style
     case_run "S-28 $style: a hidden one keeps its variables until it is finished" hidden_with_it $style
     case_run "U-5 U-7 $style: the store is gone, and comes back" no_store $style
-    case_run "NV-23 $style: another name, the same variables" renamed $style
     case_run "S-27 $style: damaged variables are found before anything changes" damaged $style
 done
 case_run "rule 9: the state of a vTPM comes back" tpm_comes_back
