@@ -403,7 +403,7 @@ a_directory_that_goes_away_underfoot() {
 shells_complete_and_glob() {
     fill || return
     same "compgen -f" "a two " "$(cd "$S" && bash -c 'compgen -f ""' | sort | tr '\n' ' ')"
-    same "compgen -d" "disks hidden jobs policy snapshots " "$(cd "$V" && bash -c 'compgen -d ""' | grep -v current | sort | tr '\n' ' ')"
+    same "compgen -d" "disks hidden jobs nvram policy snapshots tpm " "$(cd "$V" && bash -c 'compgen -d ""' | grep -v current | sort | tr '\n' ' ')"
     same "*/" "a/ two/ " "$(cd "$S" && bash -c 'printf "%s " */')"
     same "brace" "a two " "$(bash -c 'cd "$1" && ls -d {a,two}' - "$S" | tr '\n' ' ')"
     same "busybox sh" "a two" "$(cd "$S" && busybox sh -c 'echo *')"
