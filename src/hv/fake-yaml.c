@@ -18,15 +18,24 @@
  *             path: images/vda.qcow2 # absolute, or from the directory of this file
  *             format: qcow2          # the default; raw
  *             capacity: 67108864     # bytes
- *             device: disk           # cdrom, floppy, lun; type: file, block, network, volume; as
- * in libvirt's XML readonly: false shareable: false backing: images/base   # an image of the same
- * capacity, made if no other disk has it backing_format: qcow2 job_blocks_per_look: 4         # a
- * block job copies that many blocks each time it is looked at; 0: stands still free_bytes:
- * 1073741824 capabilities: {uefi: true, tpm: true} guest_writes: true             # running guests
- * write a few blocks at start and after each snapshot forgetful: false               # libvirt does
- * not store the persistent definition after snapshots and pivots down: false                    #
- * libvirt cannot be reached slow_ms: {snapshot: 0, define: 0, start: 0, shutdown: 0, overlay: 0,
- * commit: 0}  # commit: each block images:                       # files that no VM has
+ *             device: disk           # cdrom, floppy, lun
+ *             type: file             # block, network, volume; as in libvirt's XML
+ *             readonly: false
+ *             shareable: false
+ *             backing: images/base   # an image of the same capacity, made if no other disk has it
+ *             backing_format: qcow2
+ *     job_blocks_per_look: 4         # a block job copies that many blocks each time it is looked
+ *                                    # at; 0: stands still
+ *     free_bytes: 1073741824
+ *     capabilities: {uefi: true, tpm: true}
+ *     guest_writes: true             # running guests write a few blocks at start and after each
+ *                                    # snapshot
+ *     forgetful: false               # libvirt does not store the persistent definition after
+ *                                    # snapshots and pivots
+ *     down: false                    # libvirt cannot be reached
+ *     slow_ms: {snapshot: 0, define: 0, start: 0, shutdown: 0, overlay: 0, commit: 0}
+ *                                    # commit: each block
+ *     images:                        # files that no VM has
  *       - {path: images/x.qcow2, backing: images/vda.qcow2, capacity: 67108864}
  */
 #include "hv/fake-yaml.h"
