@@ -391,6 +391,50 @@ static void a_start_that_nobody_saw_is_noted_when_the_daemon_is_back(void **stat
     assert_true(is_known(bench, "/images/moved.fd"));
 }
 
+/* policy/start asks for the start as people do: what is gone by then is missed. */
+static void a_start_after_a_revert_looks_first(void **state)
+{
+    Bench *bench = with(state, SIM_EFI);
+
+    assert_starts(bench);
+    simhost_write_variable(bench->host, WEB, 3);
+    assert_string_equal(bench_create(bench, WEB, "s"), "ok");
+    simhost_write_variable(bench->host, WEB, 4);
+    stop(bench);
+    Request *policy = bench_request(REQUEST_POLICY, WEB, "start");
+    policy->text = g_strdup("1");
+    assert_string_equal(bench_answer(bench_submit(bench, policy)), "ok");
+    assert_string_equal(bench_revert(bench, WEB, "s"), "ok");
+    bench_wait(bench, is_running, WEB);
+    assert_int_equal(simhost_read_variable(bench->host, WEB), 3);
+    g_autofree char *path = place(bench);
+    bench_wait(bench, is_known, path);
+    stop(bench);
+    simhost_set_state(bench->host, path, NULL);
+    assert_refused(bench, "ENOENT", "is gone");
+}
+
+/* swtpm would make a new one without a word. */
+static void a_vtpm_that_is_gone_is_missed(void **state)
+{
+    Bench *bench = *state;
+
+    simhost_set_tpm(bench->host, WEB, true);
+    assert_starts(bench);
+    simhost_write_secret(bench->host, WEB, 9);
+    stop(bench);
+    simhost_set_state_directory(bench->host, TPM_STATE, false);
+    assert_starts(bench);
+    simhost_write_secret(bench->host, WEB, 10);
+    assert_string_equal(bench_create(bench, WEB, "s"), "ok");
+    stop(bench);
+    simhost_set_state_directory(bench->host, TPM_STATE, false);
+    assert_refused(bench, "ENOENT", "the state of its TPM");
+    assert_string_equal(bench_revert(bench, WEB, "s"), "ok");
+    assert_starts(bench);
+    assert_int_equal(simhost_read_secret(bench->host, WEB), 10);
+}
+
 static void a_vm_that_we_have_nothing_about_is_left_so(void **state)
 {
     Bench *bench = with(state, SIM_EFI);
@@ -427,6 +471,8 @@ int main(void)
         started(a_host_that_lost_swtpm_says_so),
         started(a_start_by_virsh_is_noted_where_there_is_a_catalog),
         started(a_start_that_nobody_saw_is_noted_when_the_daemon_is_back),
+        started(a_start_after_a_revert_looks_first),
+        started(a_vtpm_that_is_gone_is_missed),
         started(a_vm_that_we_have_nothing_about_is_left_so),
     };
 
