@@ -447,6 +447,36 @@ static void a_vm_that_we_have_nothing_about_is_left_so(void **state)
     assert_string_equal(view->home, "");
 }
 
+/* S-27: policy/start, in both styles of definition; nothing that the snapshot has is missed or made
+ * anew. */
+static void a_revert_starts_the_vm_on_what_it_brought_back(void **state)
+{
+    static const SimFirmware styles[] = {SIM_LOADER, SIM_EFI};
+    Bench *bench = *state;
+
+    for (guint i = 0; i < G_N_ELEMENTS(styles); i++) {
+        const char *name = i ? "auto" : "loader";
+        Request *policy = bench_request(REQUEST_POLICY, WEB, "start");
+
+        simhost_set_firmware(bench->host, WEB, styles[i], false);
+        simhost_set_tpm(bench->host, WEB, true);
+        assert_starts(bench);
+        simhost_write_variable(bench->host, WEB, 1);
+        simhost_write_secret(bench->host, WEB, 1);
+        assert_string_equal(bench_create(bench, WEB, name), "ok");
+        simhost_write_variable(bench->host, WEB, 2);
+        simhost_write_secret(bench->host, WEB, 2);
+        stop(bench);
+        policy->text = g_strdup("1");
+        assert_string_equal(bench_answer(bench_submit(bench, policy)), "ok");
+        assert_string_equal(bench_revert(bench, WEB, name), "ok");
+        bench_wait(bench, is_running, WEB);
+        assert_int_equal(simhost_read_variable(bench->host, WEB), 1);
+        assert_int_equal(simhost_read_secret(bench->host, WEB), 1);
+        stop(bench);
+    }
+}
+
 #define started(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -474,6 +504,7 @@ int main(void)
         started(a_start_after_a_revert_looks_first),
         started(a_vtpm_that_is_gone_is_missed),
         started(a_vm_that_we_have_nothing_about_is_left_so),
+        started(a_revert_starts_the_vm_on_what_it_brought_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
