@@ -60,6 +60,23 @@ static bool is_own(const Observation *observation, const char *path)
            !firmware_is_shared(observation->inactive, observation->capabilities, path);
 }
 
+/* What cannot be found would be left behind without a word. */
+static bool check_known_places(const Observation *observation, GError **error)
+{
+    const Domain *domain = observation->inactive;
+    const Capabilities *capabilities = observation->capabilities;
+    bool vars = domain_needs_vars(domain) && is_a_file(domain) && !domain->firmware->combined;
+    g_autofree char *path = vars ? firmware_vars_path(NULL, domain, capabilities, NULL) : NULL;
+    bool tpm = domain_needs_tpm(domain);
+
+    if ((!vars || path) && (!tpm || capabilities->tpm_directory))
+        return true;
+    return refuse(error, ERR_UNSUPPORTED,
+                  "VM %s cannot be undefined here: libvirt does not say where it keeps its %s; use "
+                  "virsh undefine --nvram --tpm",
+                  observation_name(observation), vars && !path ? "UEFI variables" : "vTPM's state");
+}
+
 /* Of a VM whose firmware was changed, the store that was last known is nobody's after it (NV-04).
  */
 static void add_stores(Step *step, const Catalog *catalog, const Observation *observation)
@@ -91,7 +108,7 @@ Plan *plan_expunge(const Catalog *catalog, const Observation *observation, const
 {
     if (!check_persistent(observation, error) || !check_off(observation, "undefined", error) ||
         !check_no_libvirt_snapshots(observation, "undefined", error) ||
-        !check_no_snapshots(catalog, observation, error))
+        !check_no_snapshots(catalog, observation, error) || !check_known_places(observation, error))
         return NULL;
 
     Plan *plan = plan_new(PLAN_EXPUNGE, NULL);

@@ -1,6 +1,7 @@
 #include "run/expunged.h"
 
 #include "plan/firmware.h"
+#include "run/orphans-look.h"
 
 static void left_free(void *data)
 {
@@ -97,6 +98,26 @@ static void clean_store(const World *world, const char *path, GPtrArray *left)
         add_left(left, path, error);
 }
 
+/* Stores that a revert made or left beside @path, with its name and an id of ours. */
+static void clean_beside(const World *world, const char *path, GPtrArray *left)
+{
+    bool has_id = false;
+    g_autofree char *stem = path ? orphan_store_stem(path, &has_id) : NULL;
+    g_autofree char *directory = stem ? g_path_get_dirname(path) : NULL;
+    GError *error = NULL;
+    g_autoptr(GPtrArray) paths =
+        stem ? world->images->ops->list(world->images, directory, &error) : NULL;
+
+    if (error)
+        add_left(left, directory, error);
+    for (guint i = 0; paths && i < paths->len; i++) {
+        g_autofree char *other = orphan_store_stem(paths->pdata[i], &has_id);
+
+        if (has_id && g_strcmp0(other, stem) == 0 && !g_str_equal(paths->pdata[i], path))
+            clean_store(world, paths->pdata[i], left);
+    }
+}
+
 /* ---- vTPM ---- */
 
 /* libvirt's directory for the VM has one for each version. */
@@ -127,6 +148,8 @@ GPtrArray *expunged_clean(const World *world, const char *home, const char *uuid
 
     clean_store(world, step_get(undefine, "vars"), left);
     clean_store(world, step_get(undefine, "known"), left);
+    clean_beside(world, step_get(undefine, "vars"), left);
+    clean_beside(world, step_get(undefine, "known"), left);
     clean_tpm(world, step_get(undefine, "tpm"), left);
     if (left->len == 0 && home && !store_forget(world->files, home, uuid, &error)) {
         g_autofree char *directory = store_directory(home, uuid);

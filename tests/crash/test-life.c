@@ -9,6 +9,7 @@
 
 #include "lab.h"
 #include "plan/firmware.h"
+#include "plan/life.h"
 #include "run/expunged.h"
 #include "run/vm-life.h"
 
@@ -429,6 +430,22 @@ static void a_running_or_saved_vm_stays(void **state)
     assert_true(is_defined(lab));
 }
 
+/* Else it would be left behind, and nobody would say so. */
+static void what_cannot_be_found_keeps_the_vm(void **state)
+{
+    g_autoptr(Lab) lab = whole_lab(SIM_EFI, "w");
+    g_autoptr(Observation) seen = vm_observe(lab->vm, NULL);
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    g_autoptr(Plan) plan = plan_expunge(catalog, seen, "here", NULL);
+    g_autoptr(GError) error = NULL;
+
+    assert_non_null(plan);
+    capabilities_unref(seen->capabilities);
+    seen->capabilities = capabilities_new();
+    assert_null(plan_expunge(catalog, seen, "here", &error));
+    assert_true(error_is(error, ERR_UNSUPPORTED));
+}
+
 /* NV-15: each by its own path, and what can go has gone. NV-16: it is not lost. */
 static void what_cannot_be_removed_is_named_and_found_again_NV_15_NV_16(void **state)
 {
@@ -448,6 +465,19 @@ static void what_cannot_be_removed_is_named_and_found_again_NV_15_NV_16(void **s
     simhost_set_state_directory(lab->host, TPM_HOME "/tpm2/odd", false);
     clean_up(lab);
     assert_nothing_left(lab);
+}
+
+static void stores_that_reverts_left_go_too_NV_15(void **state)
+{
+    g_autoptr(Lab) lab = whole_lab(SIM_LOADER, "w");
+    g_autoptr(GPtrArray) left = NULL;
+
+    simhost_set_state(lab->host, SIM_NVRAM_DIRECTORY "/web01_VARS.abcdefghij.fd", "of a revert");
+    simhost_set_state(lab->host, SIM_NVRAM_DIRECTORY "/web012_VARS.fd", "of another VM");
+    assert_true(expunge_vm(lab, &left, NULL));
+    g_autoptr(GPtrArray) states = simhost_states(lab->host);
+    assert_int_equal(states->len, 1);
+    assert_string_equal(states->pdata[0], SIM_NVRAM_DIRECTORY "/web012_VARS.fd");
 }
 
 static void a_store_that_another_vm_uses_is_left_to_it(void **state)
@@ -511,7 +541,9 @@ int main(void)
         cmocka_unit_test(the_end_is_cut_everywhere),
         cmocka_unit_test(a_vm_with_snapshots_stays),
         cmocka_unit_test(a_running_or_saved_vm_stays),
+        cmocka_unit_test(what_cannot_be_found_keeps_the_vm),
         cmocka_unit_test(what_cannot_be_removed_is_named_and_found_again_NV_15_NV_16),
+        cmocka_unit_test(stores_that_reverts_left_go_too_NV_15),
         cmocka_unit_test(a_store_that_another_vm_uses_is_left_to_it),
         cmocka_unit_test(a_vm_that_is_defined_with_its_uuid_begins_anew),
         cmocka_unit_test(what_another_host_left_is_not_ours),

@@ -11,7 +11,7 @@ pid_of() { pgrep -f -- "qemu-system.*guest=$1,"; }
 uses() { tr '\0' '\n' < "/proc/$(pid_of "$1")/cmdline" | grep -qF "\"filename\":\"$2\"" || { fail "QEMU of $1 does not use $2"; return 1; }; }
 vanished() { [[ ! -d $MNT/$1 ]]; }
 shows() { [[ $(ls "$MNT" | tr '\n' ' ') == "README $1 " ]] || { fail "the VMs are: $(ls "$MNT" | tr '\n' ' ')"; return 1; }; }
-expectations() { mv "$WORK/expect/$1" "$WORK/expect/$2"; }
+expectations() { [[ ! -d $WORK/expect/$1 ]] || mv "$WORK/expect/$1" "$WORK/expect/$2"; }
 
 renamed_with_snapshots() { # VM NEW: what its snapshots and disks hold is what it was
     scribble "$1" 1 && snap "$1" s1 && scribble "$1" 2 && start "$1" || return
@@ -25,9 +25,20 @@ renamed_with_variables() { # VM NEW: NV-23
     path=$(store "$1")
     [[ -n $path && -s $(seen "$path") ]] || { fail "$1 has no variables: $path"; return 1; }
     before=$(sum "$(seen "$path")")
-    mv "$MNT/$1" "$MNT/$2" || { fail "mv: $(tail -n 1 "$MNT/$1/errors")"; return 1; }
+    mv "$MNT/$1" "$MNT/$2" && expectations "$1" "$2" || { fail "mv: $(tail -n 1 "$MNT/$1/errors")"; return 1; }
     [[ $(store "$2") == "$path" && $(sum "$(seen "$path")") == "$before" ]] || { fail "the variables are now in $(store "$2")"; return 1; }
     start "$2" && uses "$2" "$path" && stop "$2"
+}
+reverted_after_its_rename() { # VM NEW: the sidecar and the snapshot are those of the same VM
+    local before after
+    start "$1" && stop "$1" && snap "$1" kept || return
+    before=$(sum "$(store "$1")")
+    mv "$MNT/$1" "$MNT/$2" && expectations "$1" "$2" && printf 'another key' | dd of="$(store "$2")" bs=1 seek=4096 conv=notrunc status=none || return
+    [[ $(sum "$(store "$2")") != "$before" ]] || { fail "the variables did not change"; return 1; }
+    revert "$2" kept && contents "$2" || return
+    after=$(sum "$(store "$2")")
+    [[ $after == "$before" ]] || { fail "the variables are not those of the snapshot"; return 1; }
+    drop "$2" kept && start "$2" && uses "$2" "$(store "$2")" && stop "$2"
 }
 expunged() { # VM: gone with its variables and its vTPM's state; its disk stays
     local path tpm disk
@@ -65,16 +76,21 @@ vm_make stays 1
 FIRMWARE=uefi vm_make loader 1
 FIRMWARE=auto MACHINE=q35 vm_make auto 1
 FIRMWARE=uefi TPM=1 vm_make sealed 1
+FIRMWARE=secboot vm_make secure 1
 FIRMWARE=uefi vm_make short 1
 mount_tree -o "config=$WORK/vmsnapfs.yaml"
 case_run "life: a VM with snapshots gets another name" renamed_with_snapshots plain "plain two"
 case_run "life: another name, explicit loader (NV-23)" renamed_with_variables loader loader2
 case_run "life: another name, firmware=efi (NV-23)" renamed_with_variables auto auto2
 case_run "life: another name, vTPM (NV-23)" renamed_with_variables sealed sealed2
+case_run "life: another name, Secure Boot with enrolled keys (NV-23)" renamed_with_variables secure secure2
+case_run "life: another name, then a revert, Secure Boot (NV-23)" reverted_after_its_rename secure2 secure3
+case_run "life: another name, then a revert, firmware=efi (NV-23)" reverted_after_its_rename auto2 auto3
 case_run "life: rmdir of a BIOS VM" expunged plain
 case_run "life: rmdir with variables, explicit loader (NV-06)" expunged loader2 loader
-case_run "life: rmdir with variables, firmware=efi (NV-06)" expunged auto2 auto
+case_run "life: rmdir with variables, firmware=efi (NV-06)" expunged auto3 auto
 case_run "life: rmdir with a vTPM (NV-15)" expunged sealed2 sealed
+case_run "life: rmdir with variables, Secure Boot (NV-06)" expunged secure3 secure
 case_run "life: start and stop keep what is needed (NV-06)" eval 'start short && stop short && [[ -s $(store short) ]]'
 case_run "life: kill -9 in a rmdir" cut_in_the_end short
 case_run "life: the others stay" shows stays
