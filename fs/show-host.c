@@ -52,7 +52,7 @@ char *show_readme(const Place *place)
         "    cat VM/progress; cat VM/wait         how far it is; returns when it is done\n"
         "    rmdir VM/jobs/1                      cancel a job, or dismiss an ended one\n"
         "    echo running > VM/state              start; paused, shutoff (asks), off\n"
-        "    cp VM/snapshots/good/vars.fd VM/nvram/vars.fd       its UEFI variables (off)\n"
+        "    cp VM/snapshots/good/vars.fd VM/nvram/vars.fd       UEFI variables (off)\n"
         "    tail VM/errors                       why it was refused, and what to do\n"
         "\n"
         "Any mkdir in snapshots/ takes a snapshot, also one made by cp -r, by mv of a\n"
