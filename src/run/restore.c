@@ -113,23 +113,36 @@ bool restore_exchange_tpm(Operation *op, const Step *step, GError **error)
            images->ops->exchange(images, path, staged, error);
 }
 
-/* What was staged is the snapshot's until the exchange, so anything else there is the VM's own. */
-static bool was_exchanged(Operation *op, const Step *step, bool *out_exchanged, GError **error)
+/* Whether @path holds exactly what @snapshot keeps; *out_files: what it holds, NULL: nothing. */
+static bool holds_kept(Operation *op, const char *path, const Snapshot *snapshot,
+                       GPtrArray **out_files, bool *out_kept, GError **error)
 {
-    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
-    const Snapshot *snapshot = snapshot_of(op, catalog, step, error);
-    g_autoptr(GPtrArray) files = NULL;
+    g_autofree char *digest = NULL;
     bool there;
 
-    *out_exchanged = false;
-    if (!snapshot || !look_at_state(op, step_get(step, "staged"), &files, &there, error))
+    *out_kept = false;
+    if (!look_at_state(op, path, out_files, &there, error))
         return false;
-    if (there) {
-        g_autofree char *digest = state_files_digest(files);
-
-        *out_exchanged = g_strcmp0(digest, snapshot->tpm->sha256) != 0;
-    }
+    digest = there ? state_files_digest(*out_files) : NULL;
+    *out_kept = g_strcmp0(digest, snapshot->tpm->sha256) == 0;
     return true;
+}
+
+/* A guest that ran meanwhile has changed the snapshot's state. Exchanged back, it could be told
+ * from the VM's own no more, and the next try would exchange once more: so that stays staged until
+ * it is copied. @own: what is staged. */
+static bool put_back(Operation *op, const Step *step, const Snapshot *snapshot,
+                     const GPtrArray *own, GError **error)
+{
+    Images *images = op->vm->world->images;
+    const char *path = step_get(step, "path"), *staged = step_get(step, "staged");
+    g_autoptr(GPtrArray) present = NULL;
+    bool kept;
+
+    if (holds_kept(op, path, snapshot, &present, &kept, NULL) && kept)
+        return images->ops->exchange(images, path, staged, error);
+    return images->ops->remove_state_directory(images, path, error) &&
+           images->ops->write_state_directory(images, path, own, staged, error);
 }
 
 static bool is_off(Operation *op, bool *out_off, GError **error)
@@ -161,22 +174,25 @@ static bool drop_if_empty(Operation *op, const char *path, GError **error)
 /* While the VM runs its state cannot be taken from it; when it is off, its own is still there. */
 bool restore_return_tpm(Operation *op, const Step *step, GError **error)
 {
-    Images *images = op->vm->world->images;
-    const char *path = step_get(step, "path");
-    bool exchanged, off = false;
+    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
+    const Snapshot *snapshot = snapshot_of(op, catalog, step, error);
+    g_autoptr(GPtrArray) staged = NULL;
+    bool kept, off = false;
 
-    if (!was_exchanged(op, step, &exchanged, error) || !is_off(op, &off, error))
+    if (!snapshot || !holds_kept(op, step_get(step, "staged"), snapshot, &staged, &kept, error) ||
+        !is_off(op, &off, error))
         return false;
-    if (exchanged && !off) {
+    /* What was staged is the snapshot's until the exchange, so anything else is the VM's own. */
+    if (staged && !kept && !off) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY,
                     "VM %s was started in the middle of a revert and runs with the TPM's state of "
                     "the snapshot; its own comes back when it is off: shut it down",
                     op->vm_name);
         return false;
     }
-    if (exchanged && !images->ops->exchange(images, path, step_get(step, "staged"), error))
+    if (staged && !kept && !put_back(op, step, snapshot, staged, error))
         return false;
-    return !off || drop_if_empty(op, path, error);
+    return !off || drop_if_empty(op, step_get(step, "path"), error);
 }
 
 /* ---- removing ---- */

@@ -462,6 +462,63 @@ static void a_vm_that_took_the_vtpm_in_the_middle_gets_its_own_back(void **state
     assert_true(met > 0);
 }
 
+/* The revert was cut where the VM's next start finds the snapshot's vTPM state beside its own
+ * disks; it was started, its guest told the vTPM something, and it is off again. NULL: not at
+ * @call. */
+static Lab *run_on_exchanged_state(unsigned call)
+{
+    Lab *lab = two_snapshots(SIM_LOADER);
+
+    fault_arm(lab->fault, FAULT_CUT_AFTER, call);
+    lab_do(lab, "r1", NULL);
+    lab_restart(lab);
+    assert_true(lab_start(lab));
+    bool met = simhost_read_secret(lab->host, LAB_UUID) == 1 &&
+               simhost_read_variable(lab->host, LAB_UUID) == 3;
+    simhost_write_secret(lab->host, LAB_UUID, 50);
+    lab_stop(lab);
+    if (met)
+        return lab;
+    lab_free(lab);
+    return NULL;
+}
+
+static void recover_at_second_try(unsigned call, FaultMode mode, unsigned recovery_call)
+{
+    g_autoptr(Lab) lab = run_on_exchanged_state(call);
+    g_autoptr(GError) error = NULL;
+
+    fault_arm(lab->fault, mode, recovery_call);
+    vm_open(lab->vm, NULL);
+    lab_restart(lab);
+    assert_done(broken_recover(lab, &error), &error);
+    assert_guest_reads(lab, 3);
+    assert_null(lab_follow(lab));
+    assert_lawful(lab);
+}
+
+/* Then what was exchanged is no longer what the snapshot keeps, and each try must still know which
+ * state is whose. */
+static void a_recovery_that_is_cut_keeps_the_vm_s_own_vtpm(void **state)
+{
+    static const FaultMode modes[] = {FAULT_FAIL, FAULT_LOST, FAULT_CUT_BEFORE, FAULT_CUT_AFTER};
+    g_autoptr(Lab) counted = two_snapshots(SIM_LOADER);
+    unsigned effects, met = 0;
+
+    fault_arm(counted->fault, FAULT_NONE, 0);
+    assert_true(lab_do(counted, "r1", NULL));
+    effects = fault_calls(counted->fault);
+    for (unsigned call = 1; call <= effects; call++) {
+        g_autoptr(Lab) lab = run_on_exchanged_state(call);
+
+        for (unsigned i = 0; lab && i < 10 * G_N_ELEMENTS(modes); i++)
+            recover_at_second_try(call, modes[i % G_N_ELEMENTS(modes)],
+                                  1 + i / G_N_ELEMENTS(modes));
+        met += lab != NULL;
+    }
+    assert_true(met > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +534,7 @@ int main(void)
         cmocka_unit_test(a_sidecar_that_cannot_go_is_a_warning),
         cmocka_unit_test(an_adoption_drops_the_sidecars_of_what_is_gone),
         cmocka_unit_test(a_vm_that_took_the_vtpm_in_the_middle_gets_its_own_back),
+        cmocka_unit_test(a_recovery_that_is_cut_keeps_the_vm_s_own_vtpm),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
