@@ -4,6 +4,7 @@
 
 #include "run/executor.h"
 #include "run/hold.h"
+#include "run/keep.h"
 #include "run/ledger.h"
 #include "run/users.h"
 
@@ -52,8 +53,10 @@ bool recover_open_journal(Operation *op, GError **error)
         return false;
     }
     bool recovered = !journal || recover_plan(op, journal, error);
-    /* What was seen was seen before the recovery. */
+    /* What was seen was seen before the recovery, and what is wrong with the snapshot that came to
+     * be by it is nothing that the operation which begins now has to answer for. */
     g_clear_pointer(&op->seen, observation_free);
+    keep_clear(&op->kept);
     if (recovered)
         return true;
     g_prefix_error(error,

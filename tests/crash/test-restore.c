@@ -519,6 +519,42 @@ static void a_recovery_that_is_cut_keeps_the_vm_s_own_vtpm(void **state)
     assert_true(met > 0);
 }
 
+/* ---- a snapshot that comes to be at a recovery ---- */
+
+static void damage_new_sidecars(Lab *lab, const char *one, const char *two)
+{
+    g_autoptr(GPtrArray) ids = sidecar_list(lab->memory, LAB_HOME, LAB_UUID);
+
+    for (guint i = 0; i < ids->len; i++)
+        if (strcmp(ids->pdata[i], one) && strcmp(ids->pdata[i], two))
+            damage_vars(lab, ids->pdata[i]);
+}
+
+/* The program died after the commit point, the copy is damaged, and the next snapshot is what
+ * recovers: the one that was interrupted is not whole, the new one is. */
+static void a_snapshot_is_not_blamed_for_the_one_before(void **state)
+{
+    unsigned met = 0;
+
+    for (unsigned call = 1; call <= 40; call++) {
+        g_autoptr(Lab) lab = two_snapshots(SIM_LOADER);
+        g_autofree char *one = id_of(lab, "s1"), *two = id_of(lab, "s2");
+        g_autoptr(GError) error = NULL;
+
+        assert_true(lab_start(lab));
+        fault_arm(lab->fault, FAULT_CUT_AFTER, call);
+        vm_create(lab->vm, "s3", NULL, 0, 0600, "mkdir", NULL, NULL);
+        lab_restart(lab);
+        damage_new_sidecars(lab, one, two);
+        assert_done(vm_create(lab->vm, "s4", NULL, 0, 0600, "mkdir", NULL, &error), &error);
+        g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+        const Snapshot *third = catalog_named(catalog, "s3");
+        assert_int_equal(catalog_named(catalog, "s4")->state, SNAPSHOT_READY);
+        met += third && third->error && strstr(third->error, "is not what was kept") != NULL;
+    }
+    assert_true(met > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -535,6 +571,7 @@ int main(void)
         cmocka_unit_test(an_adoption_drops_the_sidecars_of_what_is_gone),
         cmocka_unit_test(a_vm_that_took_the_vtpm_in_the_middle_gets_its_own_back),
         cmocka_unit_test(a_recovery_that_is_cut_keeps_the_vm_s_own_vtpm),
+        cmocka_unit_test(a_snapshot_is_not_blamed_for_the_one_before),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
