@@ -85,6 +85,7 @@ static Engine *engine_make(const char *uri)
     engine->config = config_new();
     engine->config_problem = g_strdup("");
     world_init_real(&engine->world);
+    engine->world.uri = engine->uri;
     engine->world.users = users_new();
     engine_publish_locked(engine);
     return engine;

@@ -1,7 +1,6 @@
 #include "run/expunged.h"
 
 #include "plan/firmware.h"
-#include "run/orphans-look.h"
 
 static void left_free(void *data)
 {
@@ -22,14 +21,34 @@ static void add_left(GPtrArray *all, const char *path, GError *error)
     g_ptr_array_add(all, left);
 }
 
+/* ---- whose it is ---- */
+
+/* By whom a domain is known: of two libvirts of one host neither knows those of the other. */
+char *expunge_host(const World *world)
+{
+    return g_strdup_printf("%s %s", g_get_host_name(), world->uri ? world->uri : "");
+}
+
 /* ---- variable stores ---- */
 
-static bool names_store(const char *xml, const Capabilities *capabilities, const char *path)
+/* By what it is, too: links and bind mounts give a file other names (rule 11). */
+static bool is_same_file(const World *world, const char *a, const char *b)
+{
+    Images *images = world->images;
+    ImageIdentity of_a, of_b;
+
+    return g_strcmp0(a, b) == 0 ||
+           (images->ops->identify(images, a, &of_a) && images->ops->identify(images, b, &of_b) &&
+            of_a.device == of_b.device && of_a.inode == of_b.inode);
+}
+
+static bool names_store(const World *world, const char *xml, const Capabilities *capabilities,
+                        const char *path)
 {
     g_autoptr(Domain) domain = xml ? domain_parse(xml, NULL) : NULL;
     g_autofree char *store = domain ? firmware_vars_path(NULL, domain, capabilities, NULL) : NULL;
 
-    return g_strcmp0(store, path) == 0;
+    return store && is_same_file(world, store, path);
 }
 
 static bool domain_uses(const World *world, const char *uuid, const char *path, bool *out_uses,
@@ -41,8 +60,9 @@ static bool domain_uses(const World *world, const char *uuid, const char *path, 
 
     if (!capabilities || !hv->ops->definitions(hv, uuid, &live, &inactive, &saved, error))
         return false;
-    *out_uses = names_store(live, capabilities, path) ||
-                names_store(inactive, capabilities, path) || names_store(saved, capabilities, path);
+    *out_uses = names_store(world, live, capabilities, path) ||
+                names_store(world, inactive, capabilities, path) ||
+                names_store(world, saved, capabilities, path);
     return true;
 }
 
@@ -98,26 +118,6 @@ static void clean_store(const World *world, const char *path, GPtrArray *left)
         add_left(left, path, error);
 }
 
-/* Stores that a revert made or left beside @path, with its name and an id of ours. */
-static void clean_beside(const World *world, const char *path, GPtrArray *left)
-{
-    bool has_id = false;
-    g_autofree char *stem = path ? orphan_store_stem(path, &has_id) : NULL;
-    g_autofree char *directory = stem ? g_path_get_dirname(path) : NULL;
-    GError *error = NULL;
-    g_autoptr(GPtrArray) paths =
-        stem ? world->images->ops->list(world->images, directory, &error) : NULL;
-
-    if (error)
-        add_left(left, directory, error);
-    for (guint i = 0; paths && i < paths->len; i++) {
-        g_autofree char *other = orphan_store_stem(paths->pdata[i], &has_id);
-
-        if (has_id && g_strcmp0(other, stem) == 0 && !g_str_equal(paths->pdata[i], path))
-            clean_store(world, paths->pdata[i], left);
-    }
-}
-
 /* ---- vTPM ---- */
 
 /* libvirt's directory for the VM has one for each version. */
@@ -148,8 +148,6 @@ GPtrArray *expunged_clean(const World *world, const char *home, const char *uuid
 
     clean_store(world, step_get(undefine, "vars"), left);
     clean_store(world, step_get(undefine, "known"), left);
-    clean_beside(world, step_get(undefine, "vars"), left);
-    clean_beside(world, step_get(undefine, "known"), left);
     clean_tpm(world, step_get(undefine, "tpm"), left);
     if (left->len == 0 && home && !store_forget(world->files, home, uuid, &error)) {
         g_autofree char *directory = store_directory(home, uuid);
@@ -188,10 +186,11 @@ static bool is_gone(const World *world, const char *uuid)
 static bool is_expunged(const World *world, const Expunged *expunged)
 {
     const Plan *plan = expunged->journal ? expunged->journal->plan : NULL;
+    g_autofree char *here = expunge_host(world);
 
     return plan && plan->kind == PLAN_EXPUNGE && plan->steps->len == 1 &&
            step_of(expunged)->kind == STEP_UNDEFINE &&
-           g_strcmp0(step_get(step_of(expunged), "host"), g_get_host_name()) == 0 &&
+           g_strcmp0(step_get(step_of(expunged), "host"), here) == 0 &&
            is_gone(world, expunged->uuid);
 }
 
@@ -226,18 +225,33 @@ GPtrArray *expunged_find(const World *world, GHashTable *homes)
     return all;
 }
 
+/* It may have been defined again since it was found, and may have another journal by now. */
+static GPtrArray *finish_locked(const World *world, const Expunged *expunged)
+{
+    Expunged now = {.home = expunged->home, .uuid = expunged->uuid};
+
+    now.journal = store_load_journal(world->files, now.home, now.uuid, NULL);
+    GPtrArray *left = is_expunged(world, &now)
+                          ? expunged_clean(world, now.home, now.uuid, step_of(&now))
+                          : g_ptr_array_new_with_free_func(left_free);
+    journal_free(now.journal);
+    return left;
+}
+
 GPtrArray *expunged_finish(const World *world, const Expunged *expunged)
 {
     GError *error = NULL;
     FilesLock *lock = store_lock(world->files, expunged->home, expunged->uuid, &error);
-    GPtrArray *left = lock
-                          ? expunged_clean(world, expunged->home, expunged->uuid, step_of(expunged))
-                          : g_ptr_array_new_with_free_func(left_free);
+    GPtrArray *left;
 
-    if (lock)
+    if (lock) {
+        left = finish_locked(world, expunged);
         world->files->ops->unlock(world->files, lock);
-    else
-        add_left(left, expunged->home, error);
+        return left;
+    }
+    g_autofree char *directory = store_directory(expunged->home, expunged->uuid);
+    left = g_ptr_array_new_with_free_func(left_free);
+    add_left(left, directory, error);
     return left;
 }
 

@@ -139,7 +139,8 @@ static bool prepare(Operation *op, GError **error)
     if (!op->seen)
         return false;
     g_autoptr(Catalog) catalog = vm_catalog(op->vm);
-    Plan *plan = plan_expunge(catalog, op->seen, g_get_host_name(), error);
+    g_autofree char *host = expunge_host(op->vm->world);
+    Plan *plan = plan_expunge(catalog, op->seen, host, error);
     if (!plan)
         return false;
     if (!life_is_given_up(op, error))

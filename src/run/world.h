@@ -15,6 +15,7 @@ typedef struct {
     Files *files;
     Users *users;               /* what is known of other users of image files */
     Guardian *guardian;         /* NULL: there is none */
+    const char *uri;            /* of hv, which tells one libvirt of this host from another */
     int64_t (*now)(void *data); /* microseconds since the epoch */
     uint64_t (*random)(void *data);
     void *data;

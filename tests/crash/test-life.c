@@ -467,17 +467,57 @@ static void what_cannot_be_removed_is_named_and_found_again_NV_15_NV_16(void **s
     assert_nothing_left(lab);
 }
 
-static void stores_that_reverts_left_go_too_NV_15(void **state)
+/* Whose they are nobody can tell by their name: a VM that had it before may keep its keys there. */
+static void stores_beside_its_own_are_left_alone_NV_15(void **state)
 {
     g_autoptr(Lab) lab = whole_lab(SIM_LOADER, "w");
     g_autoptr(GPtrArray) left = NULL;
 
-    simhost_set_state(lab->host, SIM_NVRAM_DIRECTORY "/web01_VARS.abcdefghij.fd", "of a revert");
+    simhost_set_state(lab->host, SIM_NVRAM_DIRECTORY "/web01_VARS.abcdefghij.fd", "somebody's");
     simhost_set_state(lab->host, SIM_NVRAM_DIRECTORY "/web012_VARS.fd", "of another VM");
     assert_true(expunge_vm(lab, &left, NULL));
     g_autoptr(GPtrArray) states = simhost_states(lab->host);
-    assert_int_equal(states->len, 1);
+    assert_int_equal(states->len, 2);
     assert_string_equal(states->pdata[0], SIM_NVRAM_DIRECTORY "/web012_VARS.fd");
+    assert_string_equal(states->pdata[1], SIM_NVRAM_DIRECTORY "/web01_VARS.abcdefghij.fd");
+}
+
+/* An expunge that was cut when the VM was gone, and nothing else. */
+static GPtrArray *cut_expunge(Lab *lab)
+{
+    g_autoptr(GPtrArray) left = NULL;
+
+    fault_arm(lab->fault, FAULT_NONE, 0);
+    simhost_set_state_directory(lab->host, TPM_HOME "/tpm2/odd", true);
+    assert_true(expunge_vm(lab, &left, NULL));
+    simhost_set_state_directory(lab->host, TPM_HOME "/tpm2/odd", false);
+    lab_restart(lab);
+    GPtrArray *all = find_left(lab);
+    assert_int_equal(all->len, 1);
+    return all;
+}
+
+/* Between the look and the clean-up. */
+static void a_vm_that_is_defined_again_keeps_what_is_left(void **state)
+{
+    g_autoptr(Lab) lab = whole_lab(SIM_LOADER, "w");
+    g_autoptr(GPtrArray) all = cut_expunge(lab);
+
+    simhost_add_domain(lab->host, LAB_UUID, "web01", DOMAIN_OFF);
+    g_autoptr(GPtrArray) left = expunged_finish(&lab->world, all->pdata[0]);
+    assert_int_equal(left->len, 0);
+    assert_true(has_state(lab, TPM_STATE));
+}
+
+/* The same directory of images, and another libvirt of this host: it knows no such VM. */
+static void another_libvirt_finishes_nothing(void **state)
+{
+    g_autoptr(Lab) lab = whole_lab(SIM_LOADER, "w");
+    g_autoptr(GPtrArray) all = cut_expunge(lab);
+
+    lab->world.uri = "qemu:///session";
+    g_autoptr(GPtrArray) seen = find_left(lab);
+    assert_int_equal(seen->len, 0);
 }
 
 static void a_store_that_another_vm_uses_is_left_to_it(void **state)
@@ -543,7 +583,9 @@ int main(void)
         cmocka_unit_test(a_running_or_saved_vm_stays),
         cmocka_unit_test(what_cannot_be_found_keeps_the_vm),
         cmocka_unit_test(what_cannot_be_removed_is_named_and_found_again_NV_15_NV_16),
-        cmocka_unit_test(stores_that_reverts_left_go_too_NV_15),
+        cmocka_unit_test(stores_beside_its_own_are_left_alone_NV_15),
+        cmocka_unit_test(a_vm_that_is_defined_again_keeps_what_is_left),
+        cmocka_unit_test(another_libvirt_finishes_nothing),
         cmocka_unit_test(a_store_that_another_vm_uses_is_left_to_it),
         cmocka_unit_test(a_vm_that_is_defined_with_its_uuid_begins_anew),
         cmocka_unit_test(what_another_host_left_is_not_ours),
