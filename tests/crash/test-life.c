@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "lab.h"
+#include "lab-asserts.h"
 #include "plan/firmware.h"
 #include "plan/life.h"
 #include "run/expunged.h"
@@ -16,26 +16,6 @@
 #define OTHER "another name"
 
 static const FaultMode modes[] = {FAULT_FAIL, FAULT_LOST, FAULT_CUT_BEFORE, FAULT_CUT_AFTER};
-
-static Lab *lab_after(const char *script)
-{
-    Lab *lab = lab_new(2, 5);
-    g_autoptr(GError) error = NULL;
-
-    if (!lab_script(lab, script, &error))
-        fail_msg("%s", error->message);
-    return lab;
-}
-
-static void assert_lawful(Lab *lab)
-{
-    g_autofree char *why = lab_broken_law(lab);
-
-    if (why) {
-        g_autofree char *state = lab_describe(lab);
-        fail_msg("%s\n%s", why, state);
-    }
-}
 
 static char *name_in_libvirt(Lab *lab)
 {
@@ -53,7 +33,7 @@ static bool move_vm(Lab *lab, GError **error)
 
 static unsigned effects_of_a_move(const char *script)
 {
-    g_autoptr(Lab) lab = lab_after(script);
+    g_autoptr(Lab) lab = lab_after(2, script);
 
     fault_arm(lab->fault, FAULT_NONE, 0);
     assert_true(move_vm(lab, NULL));
@@ -62,7 +42,7 @@ static unsigned effects_of_a_move(const char *script)
 
 static void break_move(const char *script, FaultMode mode, unsigned call)
 {
-    g_autoptr(Lab) lab = lab_after(script);
+    g_autoptr(Lab) lab = lab_after(2, script);
     g_autofree char *before = name_in_libvirt(lab);
     g_autoptr(GError) error = NULL;
 
@@ -107,11 +87,8 @@ static void a_move_is_cut_everywhere(void **state)
 
 static Lab *uefi_lab_after(SimFirmware firmware, const char *script)
 {
-    Lab *lab = lab_new(1, 5);
-    g_autoptr(GError) error = NULL;
+    Lab *lab = lab_after(1, script);
 
-    if (!lab_script(lab, script, &error))
-        fail_msg("%s", error->message);
     simhost_set_firmware(lab->host, LAB_UUID, firmware, false);
     simhost_set_state(lab->host, OLD_STORE, "the keys");
     return lab;
@@ -213,7 +190,7 @@ static void the_store_that_libvirt_would_use_is_kept(void **state)
 
 static void the_catalog_follows_the_name(void **state)
 {
-    g_autoptr(Lab) lab = lab_after("w c1");
+    g_autoptr(Lab) lab = lab_after(2, "w c1");
     g_autoptr(GError) error = NULL;
     g_autoptr(Catalog) before = vm_catalog(lab->vm);
 
@@ -230,7 +207,7 @@ static void the_catalog_follows_the_name(void **state)
 
 static void a_vm_without_snapshots_gets_no_catalog_by_its_name(void **state)
 {
-    g_autoptr(Lab) lab = lab_after("w");
+    g_autoptr(Lab) lab = lab_after(2, "w");
 
     assert_true(move_vm(lab, NULL));
     g_autofree char *home = vm_home(lab->vm);
@@ -241,7 +218,7 @@ static void a_vm_without_snapshots_gets_no_catalog_by_its_name(void **state)
 /* ERR_EXISTS does not come from our own look: libvirt knew of that VM before we did. */
 static void a_name_that_was_taken_in_this_moment_is_refused(void **state)
 {
-    g_autoptr(Lab) lab = lab_after("w c1");
+    g_autoptr(Lab) lab = lab_after(2, "w c1");
     g_autoptr(GError) error = NULL;
 
     simhost_add_domain(lab->host, "11111111-2222-4333-8444-555555555555", OTHER, DOMAIN_OFF);
@@ -252,7 +229,7 @@ static void a_name_that_was_taken_in_this_moment_is_refused(void **state)
 
 static void a_running_vm_keeps_its_name(void **state)
 {
-    g_autoptr(Lab) lab = lab_after("w c1 S");
+    g_autoptr(Lab) lab = lab_after(2, "w c1 S");
     g_autofree char *before = name_in_libvirt(lab);
     g_autoptr(GError) error = NULL;
 
@@ -398,7 +375,7 @@ static void the_end_is_cut_everywhere(void **state)
 
 static void a_vm_with_snapshots_stays(void **state)
 {
-    g_autoptr(Lab) lab = lab_after("w c1 w c2 w");
+    g_autoptr(Lab) lab = lab_after(2, "w c1 w c2 w");
     g_autoptr(GPtrArray) left = NULL;
     g_autoptr(GError) error = NULL, again = NULL;
 
@@ -417,7 +394,7 @@ static void a_vm_with_snapshots_stays(void **state)
 
 static void a_running_or_saved_vm_stays(void **state)
 {
-    g_autoptr(Lab) lab = lab_after("w S");
+    g_autoptr(Lab) lab = lab_after(2, "w S");
     g_autoptr(GPtrArray) left = NULL;
     g_autoptr(GError) error = NULL, again = NULL;
 
@@ -538,7 +515,7 @@ static void a_store_that_another_vm_uses_is_left_to_it(void **state)
 /* Its catalog is in no memory any more that would miss it. */
 static void a_vm_that_is_defined_with_its_uuid_begins_anew(void **state)
 {
-    g_autoptr(Lab) lab = lab_after("w c1 w d1");
+    g_autoptr(Lab) lab = lab_after(2, "w c1 w d1");
     g_autoptr(GPtrArray) left = NULL;
     g_autoptr(GError) error = NULL;
 

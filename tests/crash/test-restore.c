@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "broken.h"
+#include "lab-asserts.h"
 #include "model/simhost-face.h"
 #include "store/sidecar.h"
 
@@ -25,12 +26,6 @@ static void assert_guest_reads(Lab *lab, uint64_t value)
 {
     assert_int_equal(simhost_read_variable(lab->host, LAB_UUID), value);
     assert_int_equal(simhost_read_secret(lab->host, LAB_UUID), value);
-}
-
-static void assert_done(bool done, GError **error)
-{
-    if (!done)
-        fail_msg("%s", (*error)->message);
 }
 
 /* s1 has 1, s2 has 2, the guest has 3 now; the VM is off. */
@@ -102,14 +97,6 @@ static char *whole_state(Lab *lab)
     }
     g_string_append_printf(text, "%d\n", lab->memory->ops->exists(lab->memory, JOURNAL));
     return g_string_free(text, FALSE);
-}
-
-static void assert_lawful(Lab *lab)
-{
-    g_autofree char *why = lab_broken_law(lab);
-
-    if (why)
-        fail_msg("%s", why);
 }
 
 /* ---- what comes back ---- */

@@ -7,36 +7,9 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#include "lab.h"
+#include "lab-asserts.h"
 
 #define CATALOG_PATH LAB_HOME "/.vmsnapfs/" LAB_UUID "/catalog.yaml"
-
-static Lab *lab_after(unsigned disks, const char *script)
-{
-    Lab *lab = lab_new(disks, 5);
-    g_autoptr(GError) error = NULL;
-
-    if (!lab_script(lab, script, &error))
-        fail_msg("%s", error->message);
-    return lab;
-}
-
-static void assert_lawful(Lab *lab)
-{
-    g_autofree char *why = lab_broken_law(lab);
-
-    if (why) {
-        g_autofree char *state = lab_describe(lab);
-        fail_msg("%s\n%s", why, state);
-    }
-}
-
-/* By address, since the call that sets the error stands beside it in the arguments. */
-static void assert_done(bool done, GError **error)
-{
-    if (!done)
-        fail_msg("%s", (*error)->message);
-}
 
 static void assert_failed_with(bool done, GError **error, ErrorCode code)
 {

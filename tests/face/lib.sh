@@ -145,3 +145,25 @@ clean() {
     quick cat "$MNT/$vm/wait" > "$WORK/waited" 2>&1
     for job in $(quick ls "$MNT/$vm/jobs"); do quick rmdir "$MNT/$vm/jobs/$job"; done
 }
+
+# A sweeper of our own: deletes a whole directory, its entries sorted or the other way round.
+sweep_with() { # sorted|reversed DIRECTORY
+    quick python3 - "$1" "$2" <<'P'
+import os, sys
+def sweep(path):
+    for name in sorted(os.listdir(path), reverse=sys.argv[1] == "reversed"):
+        full = os.path.join(path, name)
+        try:
+            if os.path.isdir(full) and not os.path.islink(full):
+                sweep(full)
+            else:
+                os.unlink(full)
+        except OSError:
+            pass
+    try:
+        os.rmdir(path)
+    except OSError:
+        pass
+sweep(sys.argv[2])
+P
+}

@@ -9,27 +9,6 @@ untouched() {
     same "snapshots" "a b " "$(names "$S")"
     same "its files" 10 "$(quick ls "$S/a" | wc -l)"
 }
-# A sweeper of our own: deletes a whole directory, its entries sorted or the other way round.
-sweep_with() { # sorted|reversed DIRECTORY
-    quick python3 - "$1" "$2" <<'P'
-import os, sys
-def sweep(path):
-    for name in sorted(os.listdir(path), reverse=sys.argv[1] == "reversed"):
-        full = os.path.join(path, name)
-        try:
-            if os.path.isdir(full) and not os.path.islink(full):
-                sweep(full)
-            else:
-                os.unlink(full)
-        except OSError:
-            pass
-    try:
-        os.rmdir(path)
-    except OSError:
-        pass
-sweep(sys.argv[2])
-P
-}
 
 rm_rf_of_a_vm_removes_nothing() {
     fill

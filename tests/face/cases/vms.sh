@@ -87,27 +87,7 @@ only_a_vm_that_is_off_is_renamed() {
 }
 
 all_are_there() { same "the VMs" "README db01 old01 ops01 web01 " "$(names "$MNT")"; }
-# A sweeper that stops for nothing; its entries sorted or the other way round.
-sweep_with() { # sorted|reversed DIRECTORY
-    quick python3 - "$1" "$2" <<'P'
-import os, sys
-def sweep(path):
-    for name in sorted(os.listdir(path), reverse=sys.argv[1] == "reversed"):
-        full = os.path.join(path, name)
-        try:
-            if os.path.isdir(full) and not os.path.islink(full):
-                sweep(full)
-            else:
-                os.unlink(full)
-        except OSError:
-            pass
-    try:
-        os.rmdir(path)
-    except OSError:
-        pass
-sweep(sys.argv[2])
-P
-}
+
 who_deletes_his_way_through_undefines_nothing() {
     local order
     refuses "Operation not permitted" rm -rf "$MNT/old01"
