@@ -46,13 +46,15 @@ static bool has_nvram(const Domain *domain, const char *path)
     return !path || (domain->firmware && g_strcmp0(domain->firmware->path, path) == 0);
 }
 
-bool definition_live_has(Operation *op, const GPtrArray *switches, bool *out_has, GError **error)
+bool definition_live_has(Operation *op, const GPtrArray *switches, bool *out_has,
+                         DomainState *out_state, GError **error)
 {
     g_autoptr(Observation) seen = observe_domain(op->vm->world, op->vm->uuid, NULL, error);
 
     if (!seen)
         return false;
     *out_has = seen->live && domain_has(seen->live, switches);
+    *out_state = seen->state;
     return true;
 }
 

@@ -25,5 +25,7 @@ bool definition_settle(Operation *op, const DomainChange *change, GError **error
 char *definition_text(Operation *op, GError **error);
 /* Store @before, as definition_text gave it, again. A failure is only said in the log. */
 void definition_put_back(Operation *op, const char *before);
-/* Does the live definition have each switched disk on its path? Sets no error on a plain no. */
-bool definition_live_has(Operation *op, const GPtrArray *switches, bool *out_has, GError **error);
+/* Does the live definition have each switched disk on its path? Sets no error on a plain no.
+ * *out_state: of the VM, then. */
+bool definition_live_has(Operation *op, const GPtrArray *switches, bool *out_has,
+                         DomainState *out_state, GError **error);

@@ -164,8 +164,27 @@ static void tell_trouble(Operation *op)
         hooks->trouble(trouble, hooks->data);
 }
 
-void hold_warn(Operation *op, const char *id)
+void hold_look_back(Operation *op, DomainState state)
 {
+    op->suspension.let_go = op->seen && op->seen->state == DOMAIN_PAUSED && state != DOMAIN_PAUSED;
+}
+
+void hold_judge(const Operation *op, Step *create)
+{
+    if (op->suspension.let_go)
+        step_set(create, "consistency", "crash");
+}
+
+void hold_warn(Operation *op, const Step *create)
+{
+    const char *id = step_get(create, "snapshot");
+
+    if (op->suspension.let_go &&
+        (step_get(create, "vars_sha256") || step_get(create, "tpm_sha256")))
+        record_warning(
+            op, id,
+            "The VM, which was paused, was let go on while this snapshot was taken: its "
+            "UEFI variables or vTPM state may be some milliseconds older than its disks");
     if (op->suspension.state == HOLD_LOST) {
         record_warning(op, id, op->suspension.warning);
         tell_trouble(op);

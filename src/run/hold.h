@@ -19,9 +19,14 @@ bool hold_is_held(const Operation *op);
 void hold_fail(Operation *op, bool before);
 /* False while the guest may still be paused by us. */
 bool hold_check(const Operation *op, GError **error);
-/* The snapshot @id is recorded: its warnings as well, and who waits for the operation is told. From
- * here on the guest is its owner's. */
-void hold_warn(Operation *op, const char *id);
+/* The VM is in @state when its disks have switched: one that its owner had paused may go on again.
+ */
+void hold_look_back(Operation *op, DomainState state);
+/* @create: `record-create` as it came to be. */
+void hold_judge(const Operation *op, Step *create);
+/* @create is recorded: the snapshot's warnings as well, and who waits for the operation is told.
+ * From here on the guest is its owner's. */
+void hold_warn(Operation *op, const Step *create);
 /* What a program that died, or lost its libvirt, left suspended goes on: before anything else is
  * done about @journal. */
 bool hold_recover(Operation *op, const Journal *journal, GError **error);

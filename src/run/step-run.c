@@ -26,18 +26,20 @@ static bool run_snapshot(Operation *op, const Step *step, GError **error)
 {
     Hypervisor *hv = op->vm->world->hv;
     g_autoptr(GPtrArray) switches = step_switches(step), excluded = step_suffixes(step, "exclude");
+    DomainState state = DOMAIN_OTHER;
     bool has = false;
 
     bool taken = hv->ops->snapshot(hv, op->vm->uuid, switches, excluded, error);
     hold_release(op);
     keep_note(op);
-    if (!taken || !definition_live_has(op, switches, &has, error))
+    if (!taken || !definition_live_has(op, switches, &has, &state, error))
         return false;
     if (!has)
         g_set_error(
             error, VMSNAPFS_ERROR, ERR_IO,
             "libvirt says that VM %s was snapshotted, but its disks are not on the new overlays",
             op->vm_name);
+    hold_look_back(op, state);
     return has;
 }
 
@@ -134,11 +136,12 @@ static bool run_record_create(Operation *op, const Step *step, GError **error)
 {
     Step *judged = freeze_judge(op, step);
 
+    hold_judge(op, judged);
     keep_judge(op, judged);
     bool recorded = run_record(op, judged, error);
 
     if (recorded)
-        hold_warn(op, step_get(step, "snapshot"));
+        hold_warn(op, judged);
     step_free(judged);
     return recorded;
 }

@@ -48,6 +48,7 @@ typedef struct {
 typedef struct {
     HoldState state;
     char *warning; /* why it may still be paused; NULL: it is not by us */
+    bool let_go;   /* its owner, who had paused it, let it go on before the disks had switched */
 } Suspension;
 
 /* What was copied for a snapshot to be, until its checksums are noted. */

@@ -177,6 +177,40 @@ static void u_11_u_12_a_vm_that_its_owner_paused_stays_so(void **state)
     end(bench);
 }
 
+static bool (*watched_snapshot)(Hypervisor *, const char *, const GPtrArray *, const GPtrArray *,
+                                GError **);
+static SimHost *host_of_owner;
+
+static bool resume_and_snapshot(Hypervisor *hv, const char *uuid, const GPtrArray *switches,
+                                const GPtrArray *excluded, GError **error)
+{
+    simhost_pause(host_of_owner, uuid, false, NULL);
+    return watched_snapshot(hv, uuid, switches, excluded, error);
+}
+
+/* Between the copies and the disks: no more is said than is so. */
+static void a_vm_that_its_owner_lets_go_on_meanwhile_is_no_paused_one(void **state)
+{
+    Bench *bench = frozen_firmware();
+
+    watched_snapshot = bench->hv_ops.snapshot;
+    host_of_owner = bench->host;
+    bench->hv_ops.snapshot = resume_and_snapshot;
+    assert_string_equal(bench_power(bench, WEB, "paused"), "ok");
+    assert_string_equal(bench_create(bench, WEB, "s1"), "ok");
+    assert_warned(bench, "s1", "was let go on while this snapshot was taken");
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+    assert_string_equal(snapshot_of(view, "s1")->consistency, "crash");
+    assert_int_equal(simhost_state(bench->host, WEB), DOMAIN_RUNNING);
+    assert_string_equal(bench_power(bench, DB, "running"), "ok");
+    assert_string_equal(bench_power(bench, DB, "paused"), "ok");
+    assert_string_equal(bench_create(bench, DB, "s1"), "ok");
+    g_autoptr(VmView) bios = bench_view(bench, DB);
+    assert_string_equal(snapshot_of(bios, "s1")->consistency, "crash");
+    assert_string_equal(snapshot_of(bios, "s1")->warnings, "");
+    end(bench);
+}
+
 static void s_3_a_vm_that_is_off_is_kept_before_it_is_redefined(void **state)
 {
     Bench *bench = frozen_firmware();
@@ -429,6 +463,7 @@ int main(void)
         cmocka_unit_test(u_13_without_a_freeze_the_guest_is_suspended_all_the_same),
         cmocka_unit_test(a_bios_vm_is_not_suspended),
         cmocka_unit_test(u_11_u_12_a_vm_that_its_owner_paused_stays_so),
+        cmocka_unit_test(a_vm_that_its_owner_lets_go_on_meanwhile_is_no_paused_one),
         cmocka_unit_test(s_3_a_vm_that_is_off_is_kept_before_it_is_redefined),
         cmocka_unit_test(u_2_u_22_what_fails_before_the_snapshot_leaves_nothing),
         cmocka_unit_test(u_17_u_19_s_32_without_a_freeze_that_is_asked_for_nobody_is_suspended),
