@@ -49,7 +49,7 @@ typedef struct {
                         char **out_saved, GError **error);
     /* What the host can do for UEFI and TPM, as read at the latest when it was first asked since
      * this life of the connection began; a reference. Where libvirt is another host's, its files
-     * are not looked at. */
+     * are not looked at. One that cannot say can do nothing. */
     Capabilities *(*capabilities)(Hypervisor *hv, GError **error);
     /* Block job on @target: true with *out_job NULL if there is none. kind "active-commit",
      * "commit", "copy", "pull", "backup", "unknown". ready only from the READY event's state or

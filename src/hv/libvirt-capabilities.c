@@ -10,16 +10,39 @@ static char *ask(virConnectPtr connection)
     return xml ? xml : virConnectGetDomainCapabilities(connection, NULL, NULL, NULL, NULL, 0);
 }
 
+/* Once in each life. */
+static void say(LibvirtCall *call, const GError *why)
+{
+    LibvirtHv *hv = call->hv;
+
+    g_mutex_lock(&hv->lock);
+    bool said = hv->capabilities_life == call->life;
+    hv->capabilities_life = call->life;
+    g_clear_pointer(&hv->capabilities, capabilities_unref);
+    g_mutex_unlock(&hv->lock);
+    if (!said)
+        g_message("VMs with UEFI or a TPM are refused: %s", why->message);
+}
+
+/* Without an answer there is none, and no reason to refuse VMs that do not need it. */
 static bool run_capabilities(LibvirtCall *call, GError **error)
 {
     char *xml = ask(call->connection);
+    g_autoptr(GError) why = NULL;
 
     if (!xml)
-        return libvirt_error_set(error, call->connection,
-                                 "what the host can do for UEFI and TPM cannot be found out");
-    call->capabilities = capabilities_parse(xml, error);
+        libvirt_error_set(&why, call->connection,
+                          "what the host can do for UEFI and TPM cannot be found out");
+    else
+        call->capabilities = capabilities_parse(xml, &why);
     free(xml);
-    return call->capabilities != NULL;
+    if (error_is(why, ERR_HOST_DOWN)) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return false;
+    }
+    if (why)
+        say(call, why);
+    return true;
 }
 
 /* Where libvirt 9.0 keeps them, by the kind of its connection. */
@@ -41,6 +64,7 @@ static void set_directories(const LibvirtHv *hv, Capabilities *capabilities)
     capabilities->tpm_directory = g_strdup("/var/lib/libvirt/swtpm");
 }
 
+/* *out_life: of the connection that answered; 0: it did not, and is to be asked again. */
 static Capabilities *read_now(LibvirtHv *hv, guint64 *out_life, GError **error)
 {
     g_autoptr(LibvirtCall) call = libvirt_call_new("ask what can be done", NULL, run_capabilities);
@@ -48,6 +72,8 @@ static Capabilities *read_now(LibvirtHv *hv, guint64 *out_life, GError **error)
 
     if (!libvirt_call_query(&hv->base, call, error))
         return NULL;
+    if (!call->capabilities)
+        return capabilities_new();
     *out_life = call->life;
     capabilities = g_steal_pointer(&call->capabilities);
     if (hv_is_local(hv->uri)) {
@@ -75,7 +101,7 @@ Capabilities *libvirt_capabilities(Hypervisor *base, GError **error)
     Capabilities *capabilities = known(hv);
     guint64 life = 0;
 
-    if (capabilities || !(capabilities = read_now(hv, &life, error)))
+    if (capabilities || !(capabilities = read_now(hv, &life, error)) || life == 0)
         return capabilities;
     g_mutex_lock(&hv->lock);
     capabilities_unref(hv->capabilities);

@@ -258,6 +258,21 @@ static void only_uris_of_this_machine_are_local(void **state)
         assert_false(hv_is_local(remote[i]));
 }
 
+/* VMs whose snapshots need nothing of that are none the worse for it. */
+static void a_libvirt_that_does_not_say_what_it_can_do_can_do_nothing(void **state)
+{
+    GError *error = NULL;
+    Hypervisor *hv = hv_libvirt_open("test:///default", &error);
+
+    *state = hv;
+    assert_null(error);
+    assert_up(hv);
+    g_autoptr(Capabilities) capabilities = hv->ops->capabilities(hv, &error);
+    if (!capabilities)
+        fail_msg("%s", error->message);
+    assert_false(capabilities->uefi || capabilities->secure_boot || capabilities->tpm);
+}
+
 static void an_embedded_root_gets_a_configuration(void **state)
 {
     g_autofree char *folder = g_build_filename(root, "embedded", "etc", NULL);
@@ -322,6 +337,8 @@ int main(void)
     const struct CMUnitTest cases[] = {
         cmocka_unit_test(a_uri_that_is_none_is_refused),
         cmocka_unit_test(only_uris_of_this_machine_are_local),
+        cmocka_unit_test_teardown(a_libvirt_that_does_not_say_what_it_can_do_can_do_nothing,
+                                  close_hypervisor),
         cmocka_unit_test_teardown(an_embedded_root_gets_a_configuration, close_hypervisor),
         WITH_DAEMON(a_libvirt_that_comes_dies_and_comes_again_is_followed),
         WITH_DAEMON(a_libvirt_that_hangs_is_lost_until_it_goes_on),
