@@ -9,13 +9,15 @@ S=$MNT/web01/snapshots
 
 # The process itself is in mkdir(2), mkdirat(2), rename(2) or one of their like.
 in_call() { grep -qE '^(82|83|84|258|263|264|316|34|38|276) ' "/proc/$1/syscall" 2> /dev/null; }
+# And the daemon has got it: a process that is killed while it looks its path up asks for nothing.
+is_asked() { in_call "$1" && [[ $(quick awk '$1 == "requests_waiting" { print $2 }' "$MNT/.vmsnapfs/stats") -gt 0 ]]; }
 # press KEY-SIGNAL SECONDS COMMAND…: $status is how the command ended.
 press() {
     local signal=$1 after=$2 pid
     shift 2
     env --default-signal=INT,QUIT,HUP "$@" 2> "$WORK/said" & # in the background they would be ignored
     pid=$!
-    wait_until "$* waits" in_call "$pid"
+    wait_until "$* waits" is_asked "$pid"
     [[ $after == 0 ]] || timeout "$after" tail -f /dev/null --pid="$pid" 2> /dev/null
     kill -"$signal" "$pid" 2> /dev/null
     wait "$pid" 2> /dev/null
