@@ -226,18 +226,10 @@ void keep_add_warning(Plan *plan, const Observation *observation)
     "The UEFI variables or the vTPM state of this snapshot may not be whole, since the program "   \
     "ended while it was taken; it can never be reverted to: remove it, and take another"
 
-static bool has_step(const Plan *plan, StepKind kind)
-{
-    for (unsigned i = 0; i < plan->steps->len; i++)
-        if (((Step *)plan->steps->pdata[i])->kind == kind)
-            return true;
-    return false;
-}
-
 static bool are_known(const Plan *journal, const Step *create)
 {
-    return (!has_step(journal, STEP_KEEP_VARS) || step_get(create, "vars_sha256")) &&
-           (!has_step(journal, STEP_KEEP_TPM) || step_get(create, "tpm_sha256"));
+    return (!plan_find(journal, STEP_KEEP_VARS) || step_get(create, "vars_sha256")) &&
+           (!plan_find(journal, STEP_KEEP_TPM) || step_get(create, "tpm_sha256"));
 }
 
 static void state_sync(Plan *plan, const Step *create)
@@ -257,7 +249,7 @@ Step *keep_recover(const Plan *journal, const Step *create, Plan *plan)
     if (!are_known(journal, create)) {
         keep_undo(journal, plan);
         step_set(copy, "error", NOT_WHOLE);
-    } else if (has_step(journal, STEP_SYNC_SIDECAR)) {
+    } else if (plan_find(journal, STEP_SYNC_SIDECAR)) {
         state_sync(plan, create);
     }
     return copy;
@@ -265,6 +257,6 @@ Step *keep_recover(const Plan *journal, const Step *create, Plan *plan)
 
 void keep_undo(const Plan *journal, Plan *plan)
 {
-    if (has_step(journal, STEP_KEEP_VARS) || has_step(journal, STEP_KEEP_TPM))
+    if (plan_find(journal, STEP_KEEP_VARS) || plan_find(journal, STEP_KEEP_TPM))
         step_set(plan_add(plan, STEP_DROP_SIDECAR), "snapshot", journal->snapshot);
 }

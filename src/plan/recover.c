@@ -225,18 +225,10 @@ static void push_from(Recovery *recovery, unsigned first)
 
 /* --- creations and reverts --- */
 
-static const Step *find_step(const Plan *plan, StepKind kind)
-{
-    for (unsigned i = 0; i < plan->steps->len; i++)
-        if (((Step *)plan->steps->pdata[i])->kind == kind)
-            return plan->steps->pdata[i];
-    return NULL;
-}
-
 static bool is_recorded(const Recovery *recovery)
 {
-    const Step *create = find_step(recovery->journal, STEP_RECORD_CREATE);
-    const Step *revert = find_step(recovery->journal, STEP_RECORD_REVERT);
+    const Step *create = plan_find(recovery->journal, STEP_RECORD_CREATE);
+    const Step *revert = plan_find(recovery->journal, STEP_RECORD_REVERT);
     g_autoptr(GPtrArray) disks = NULL;
 
     if (create)
@@ -344,7 +336,7 @@ static void undo_all(Recovery *recovery)
 /* What the disk that was to get this overlay ran on before; NULL if the catalog does not know. */
 static DiskSwitch *old_source(const Recovery *recovery, const Step *overlay)
 {
-    const Step *revert = find_step(recovery->journal, STEP_RECORD_REVERT);
+    const Step *revert = plan_find(recovery->journal, STEP_RECORD_REVERT);
     const char *target = step_get(overlay, "target");
     g_autoptr(GPtrArray) disks = NULL;
 
@@ -379,7 +371,7 @@ static void take_back(Recovery *recovery)
         }
         disk_switch_free(change);
     }
-    if (definition && find_step(recovery->journal, STEP_PLACE_VARS))
+    if (definition && plan_find(recovery->journal, STEP_PLACE_VARS))
         recovery->store = store_of(recovery->observation->live);
     if (recovery->store)
         step_set(definition, "nvram", recovery->store);

@@ -498,3 +498,11 @@ Step *plan_add(Plan *plan, StepKind kind)
     g_ptr_array_add(plan->steps, step);
     return step;
 }
+
+const Step *plan_find(const Plan *plan, StepKind kind)
+{
+    for (unsigned i = 0; i < plan->steps->len; i++)
+        if (((Step *)plan->steps->pdata[i])->kind == kind)
+            return plan->steps->pdata[i];
+    return NULL;
+}

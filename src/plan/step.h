@@ -120,6 +120,8 @@ Plan *plan_new(PlanKind kind, const char *snapshot);
 void plan_free(Plan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Plan, plan_free)
 Step *plan_add(Plan *plan, StepKind kind); /* borrowed from the plan */
+/* The first step of that kind; borrowed, NULL: there is none. */
+const Step *plan_find(const Plan *plan, StepKind kind);
 char *plan_print(const Plan *plan);
 char *step_print(const Step *step);
 /* Robust: any text gives a plan or ERR_INVALID with the line number. Every kind's required keys, no

@@ -7,20 +7,13 @@
 
 /* ---- copying ---- */
 
-static bool has_step(const Plan *plan, StepKind kind)
-{
-    for (guint i = 0; i < plan->steps->len; i++)
-        if (((Step *)plan->steps->pdata[i])->kind == kind)
-            return true;
-    return false;
-}
-
 bool keep_prepare(Operation *op, const Plan *plan, GError **error)
 {
     g_autofree char *home = vm_home(op->vm);
 
-    return sidecar_prepare(op->vm->world->files, home, op->vm->uuid, has_step(plan, STEP_KEEP_VARS),
-                           has_step(plan, STEP_KEEP_TPM), error);
+    return sidecar_prepare(op->vm->world->files, home, op->vm->uuid,
+                           plan_find(plan, STEP_KEEP_VARS) != NULL,
+                           plan_find(plan, STEP_KEEP_TPM) != NULL, error);
 }
 
 static void note_unless_held(Operation *op)
