@@ -3,22 +3,9 @@
 #include "run/freeze.h"
 #include "run/guardian.h"
 #include "run/ledger.h"
+#include "run/observe.h"
 
 #define TRIES 2 /* it is cheap, and a guest that stays paused is not */
-
-static bool look_at_state(Operation *op, DomainState *out_state, GError **error)
-{
-    Hypervisor *hv = op->vm->world->hv;
-    g_autofree char *live = NULL, *inactive = NULL, *foreign = NULL;
-    HvDomain *domain = NULL;
-    unsigned snapshots = 0;
-
-    if (!hv->ops->inspect(hv, op->vm->uuid, &domain, &live, &inactive, &foreign, &snapshots, error))
-        return false;
-    *out_state = domain->state;
-    hv_domain_free(domain);
-    return true;
-}
 
 static void set_state(Operation *op, HoldState state)
 {
@@ -34,7 +21,7 @@ static bool is_paused_already(Operation *op, bool *out_paused, GError **error)
 {
     DomainState state = DOMAIN_RUNNING;
 
-    if (!freeze_is_held(op) && !look_at_state(op, &state, error))
+    if (!freeze_is_held(op) && !observe_state(op->vm->world, op->vm->uuid, &state, error))
         return false;
     *out_paused = state == DOMAIN_PAUSED;
     return true;
@@ -61,7 +48,7 @@ bool hold_suspend(Operation *op, GError **error)
     if (hv->ops->suspend(hv, op->vm->uuid, error))
         return true;
     /* An error does not mean that it did not happen; what is seen decides. */
-    if (look_at_state(op, &state, NULL) && state != DOMAIN_PAUSED)
+    if (observe_state(op->vm->world, op->vm->uuid, &state, NULL) && state != DOMAIN_PAUSED)
         let_go(op, HOLD_NONE);
     return false;
 }
@@ -81,7 +68,7 @@ static bool resume_and_see(Operation *op, GError **error)
     DomainState state;
 
     if (hv->ops->resume(hv, op->vm->uuid, &cause) ||
-        (look_at_state(op, &state, NULL) && state != DOMAIN_PAUSED))
+        (observe_state(op->vm->world, op->vm->uuid, &state, NULL) && state != DOMAIN_PAUSED))
         return true;
     g_propagate_error(error, g_steal_pointer(&cause));
     return false;
@@ -225,7 +212,7 @@ bool hold_recover(Operation *op, const Journal *journal, GError **error)
 
     if (!may_be_suspended(journal))
         return true;
-    if (!look_at_state(op, &state, error) ||
+    if (!observe_state(op->vm->world, op->vm->uuid, &state, error) ||
         (state == DOMAIN_PAUSED && !resume_at_last(op, error))) {
         g_prefix_error(error, "The guest of VM %s may still be paused: ", op->vm_name);
         return false;

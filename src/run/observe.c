@@ -12,6 +12,20 @@ static bool parse_definitions(Observation *observation, const char *live, const 
     return !inactive || (observation->inactive = domain_parse(inactive, error));
 }
 
+bool observe_state(const World *world, const char *uuid, DomainState *out_state, GError **error)
+{
+    g_autofree char *live = NULL, *inactive = NULL, *foreign = NULL;
+    HvDomain *domain = NULL;
+    unsigned snapshots = 0;
+
+    if (!world->hv->ops->inspect(world->hv, uuid, &domain, &live, &inactive, &foreign, &snapshots,
+                                 error))
+        return false;
+    *out_state = domain->state;
+    hv_domain_free(domain);
+    return true;
+}
+
 Observation *observe_domain(const World *world, const char *uuid, char **out_name, GError **error)
 {
     g_autoptr(Observation) observation = observation_new();

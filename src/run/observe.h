@@ -3,6 +3,8 @@
 #pragma once
 #include "run/world.h"
 
+/* Only in which state it is. */
+bool observe_state(const World *world, const char *uuid, DomainState *out_state, GError **error);
 /* State, definitions and foreign work of the domain; no files, no jobs. Yours. @out_name (may be
  * NULL): its name now. */
 Observation *observe_domain(const World *world, const char *uuid, char **out_name, GError **error);

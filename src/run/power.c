@@ -2,6 +2,7 @@
  * it is asked again after each call, and again with each event while a guest shuts down. */
 #include "run/engine-priv.h"
 
+#include "run/observe.h"
 #include "run/vm-start.h"
 
 #include <string.h>
@@ -12,22 +13,6 @@ static bool is_interrupted(EngineVm *vm, Work *work)
     bool stopping = vm->engine->stopping;
     g_mutex_unlock(&vm->engine->lock);
     return stopping || g_atomic_int_get(&work->interrupted);
-}
-
-static bool look(EngineVm *vm, DomainState *out_state, GError **error)
-{
-    Hypervisor *hv = vm->engine->world.hv;
-    HvDomain *domain = NULL;
-    g_autofree char *live = NULL;
-    g_autofree char *inactive = NULL;
-    g_autofree char *foreign_job = NULL;
-    unsigned snapshots = 0;
-
-    if (!hv->ops->inspect(hv, vm->uuid, &domain, &live, &inactive, &foreign_job, &snapshots, error))
-        return false;
-    *out_state = domain->state;
-    hv_domain_free(domain);
-    return true;
 }
 
 static bool refuse(GError **error, ErrorCode code, EngineVm *vm, const char *why)
@@ -124,7 +109,7 @@ static bool is_reached(EngineVm *vm, const PowerState *wanted, GError **error)
     g_autoptr(GError) cause = NULL;
     DomainState state = DOMAIN_OTHER;
 
-    if (look(vm, &state, &cause))
+    if (observe_state(&vm->engine->world, vm->uuid, &state, &cause))
         return state == wanted->goal;
     if (error_is(cause, ERR_NOT_FOUND) && wanted->goal == DOMAIN_OFF)
         return true;
@@ -190,7 +175,7 @@ bool power_run(EngineVm *vm, Work *work, GError **error)
                     work->request->text ? work->request->text : "");
         return false;
     }
-    if (!look(vm, &state, error))
+    if (!observe_state(&vm->engine->world, vm->uuid, &state, error))
         return false;
     if (!wanted->change(vm, work, state, &failure)) {
         if (is_reached(vm, wanted, NULL))
