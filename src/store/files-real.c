@@ -1,8 +1,10 @@
 /* Our own files on disk.
  *
  * The directories here hold the truth about people's snapshots, beside images that others may be
- * able to write to. So the directory that a path is in is opened first, never through a symlink in
- * its last place, and everything else happens relative to it; files are never followed either. */
+ * able to write to, who could put directories of their own in our place. So from .vmsnapfs on each
+ * level is entered by itself, never through a symlink, and what others own or can write to is not
+ * believed: what it says is not read, and nothing is made, replaced or removed in it. Files are
+ * never followed either. */
 #include "store/files.h"
 
 #include "base/fd.h"
@@ -15,20 +17,60 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define READ_MAX  (16 * 1024 * 1024)
-#define OPEN_FILE (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+#define READ_MAX       (16 * 1024 * 1024)
+#define OPEN_FILE      (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+#define OPEN_DIRECTORY (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#define OUR_TREE       "/.vmsnapfs"
 
 struct FilesLock {
     int fd;
     char *path;
 };
 
-/* The directory of @path, or -1 with errno. */
+static bool is_ours(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && status.st_uid == geteuid() && !(status.st_mode & 022);
+}
+
+/* Where in @path our own directories begin; its end: it is none of them. */
+static const char *find_our_tree(const char *path)
+{
+    const char *at = g_strrstr(path, OUR_TREE);
+    char after = at ? at[strlen(OUR_TREE)] : 'x';
+
+    return after == '/' || after == '\0' ? at : path + strlen(path);
+}
+
+/* The directory @path, or -1 with errno: EPERM if it is not ours. */
+static int open_directory(const char *path)
+{
+    const char *tree = find_our_tree(path);
+    g_autofree char *home = g_strndup(path, (gsize)(tree - path));
+    g_auto(GStrv) levels = g_strsplit(*tree ? tree + 1 : tree, "/", -1);
+    int fd = open(*home ? home : "/", OPEN_DIRECTORY);
+
+    for (char **level = levels; fd >= 0 && *level; level++) {
+        int outer = fd;
+
+        fd = openat(outer, *level, OPEN_DIRECTORY | O_NOFOLLOW);
+        close(outer);
+        if (fd >= 0 && !is_ours(fd)) {
+            close(fd);
+            errno = EPERM;
+            return -1;
+        }
+    }
+    return fd;
+}
+
+/* The directory that @path is in, or -1 with errno. */
 static int open_parent(const char *path)
 {
     g_autofree char *directory = g_path_get_dirname(path);
 
-    return open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return open_directory(directory);
 }
 
 static const char *name_in_parent(const char *path)
@@ -71,6 +113,12 @@ static void fail_open(const char *path, int err, GError **error)
     else if (err == ENOTDIR)
         g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
                     "The directory of %s is not a directory, or a symlink; move it away", path);
+    else if (err == EPERM)
+        g_set_error(
+            error, VMSNAPFS_ERROR, ERR_ACCESS,
+            "The directory of %s, or .vmsnapfs above it, can be written by others than user "
+            "%u, so what is in it is not believed; find out who made it, and move it away",
+            path, (unsigned)geteuid());
     else
         error_set_errno(error, err, "Cannot open %s", path);
 }
@@ -168,8 +216,9 @@ static bool fill_new(int directory, const char *name, const char *content, gsize
 static bool make_parent(const char *path)
 {
     g_autofree char *directory = g_path_get_dirname(path);
+    g_auto(Descriptor) outer = open_parent(directory);
 
-    return mkdir(directory, 0700) == 0 || errno == EEXIST;
+    return outer >= 0 && (mkdirat(outer, name_in_parent(directory), 0700) == 0 || errno == EEXIST);
 }
 
 static bool real_put(Files *files, const char *path, const char *content, gsize length,
@@ -239,7 +288,6 @@ static bool real_remove(Files *files, const char *path, GError **error)
 static int enter_directory(int parent, const char *name, const char *path, GError **error)
 {
     g_auto(Descriptor) fd = -1;
-    struct stat status;
 
     if (mkdirat(parent, name, 0700) == 0) {
         if (fsync(parent) < 0) {
@@ -250,13 +298,13 @@ static int enter_directory(int parent, const char *name, const char *path, GErro
         error_set_errno(error, errno, "Cannot make the directory %s", path);
         return -1;
     }
-    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || fstat(fd, &status) < 0) {
+    fd = openat(parent, name, OPEN_DIRECTORY | O_NOFOLLOW);
+    if (fd < 0) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_ACCESS,
                     "%s is not a directory that we can enter: %s", path, g_strerror(errno));
         return -1;
     }
-    if (status.st_uid != geteuid() || (status.st_mode & 022)) {
+    if (!is_ours(fd)) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_ACCESS,
                     "%s can be written by others than user %u; make it theirs with mode 0700", path,
                     (unsigned)geteuid());
@@ -271,12 +319,12 @@ static bool real_make_directory(Files *files, const char *path, GError **error)
 {
     g_autofree char *outer = g_path_get_dirname(path);
     g_autofree char *home = g_path_get_dirname(outer);
-    g_auto(Descriptor) home_fd = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_auto(Descriptor) home_fd = open_directory(home);
     g_auto(Descriptor) outer_fd = -1;
     g_auto(Descriptor) inner_fd = -1;
 
     if (home_fd < 0) {
-        error_set_errno(error, errno, "Cannot open the directory %s", home);
+        fail_open(outer, errno, error);
         return false;
     }
     outer_fd = enter_directory(home_fd, name_in_parent(outer), outer, error);
@@ -288,15 +336,17 @@ static bool real_make_directory(Files *files, const char *path, GError **error)
 
 static bool real_exists(Files *files, const char *path)
 {
+    g_auto(Descriptor) directory = open_parent(path);
     struct stat status;
 
-    return lstat(path, &status) == 0;
+    return directory >= 0 &&
+           fstatat(directory, name_in_parent(path), &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static GPtrArray *real_list(Files *files, const char *directory)
 {
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_directory(directory);
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
 

@@ -298,6 +298,79 @@ static void a_directory_of_others_is_not_trusted(void **state)
     }
 }
 
+/* Nothing of what is there is believed, changed, or taken for ours. */
+static void check_left_alone(Place *place, ErrorCode code)
+{
+    const FilesOps *ops = place->files->ops;
+    g_autofree char *deeper = g_strconcat(place->directory, "/vars/x.fd", NULL);
+    g_autoptr(GPtrArray) names = ops->list(place->files, place->directory);
+
+    check_refused(place, code);
+    assert_int_equal(names->len, 0);
+    assert_false(ops->exists(place->files, place->path));
+    assert_false(ops->replace(place->files, place->path, "y", -1, NULL));
+    assert_false(ops->put(place->files, deeper, "y", 1, NULL));
+    assert_false(ops->sync(place->files, place->path, NULL));
+    assert_false(ops->remove(place->files, place->path, NULL));
+    assert_null(ops->lock(place->files, place->path, NULL));
+}
+
+static void check_planted(const char *path)
+{
+    g_autofree char *text = NULL;
+    g_autofree char *vars = g_build_filename(path, "vars", NULL);
+    g_autofree char *file = g_build_filename(path, "catalog.yaml", NULL);
+
+    assert_true(g_file_get_contents(file, &text, NULL, NULL));
+    assert_string_equal(text, "x");
+    assert_false(g_file_test(vars, G_FILE_TEST_EXISTS));
+}
+
+static void attack_a_catalog_that_others_can_have_written_is_not_believed(void **state)
+{
+    Place *place = *state;
+    g_autofree char *outer = g_path_get_dirname(place->directory);
+    const char *const levels[] = {outer, place->directory};
+
+    make(place);
+    write_text(place, "x");
+    for (size_t i = 0; i < G_N_ELEMENTS(levels); i++) {
+        assert_int_equal(chmod(levels[i], 0720), 0);
+        check_left_alone(place, ERR_ACCESS);
+        assert_int_equal(chmod(levels[i], 0702), 0);
+        check_left_alone(place, ERR_ACCESS);
+        assert_int_equal(chmod(levels[i], 0700), 0);
+        if (geteuid() == 0) {
+            assert_int_equal(chown(levels[i], 4242, 4242), 0);
+            check_left_alone(place, ERR_ACCESS);
+            assert_int_equal(chown(levels[i], 0, 0), 0);
+        }
+        check_planted(place->directory);
+    }
+    assert_true(place->files->ops->exists(place->files, place->path));
+}
+
+/* Also where what it leads to is ours. */
+static void attack_symlinks_in_place_of_our_directories_are_not_followed(void **state)
+{
+    Place *place = *state;
+    g_autofree char *outer = g_path_get_dirname(place->directory);
+    g_autofree char *aside = g_strconcat(place->home, "/aside", NULL);
+    g_autofree char *moved = g_strconcat(aside, "/uuid", NULL);
+
+    make(place);
+    write_text(place, "x");
+    assert_int_equal(rename(outer, aside), 0);
+    assert_int_equal(symlink(aside, outer), 0);
+    check_left_alone(place, ERR_INVALID);
+    check_planted(moved);
+    assert_int_equal(unlink(outer), 0);
+    assert_int_equal(mkdir(outer, 0700), 0);
+    assert_int_equal(symlink(moved, place->directory), 0);
+    check_left_alone(place, ERR_INVALID);
+    check_planted(moved);
+}
+
 static void a_home_that_is_missing_is_not_made(void **state)
 {
     Place *place = *state;
@@ -408,6 +481,8 @@ int main(void)
         ON_DISK(a_leftover_temporary_is_written_over_and_removed),
         ON_DISK(symlinks_pipes_and_giants_are_not_read),
         ON_DISK(a_directory_of_others_is_not_trusted),
+        ON_DISK(attack_a_catalog_that_others_can_have_written_is_not_believed),
+        ON_DISK(attack_symlinks_in_place_of_our_directories_are_not_followed),
         ON_DISK(a_home_that_is_missing_is_not_made),
         ON_DISK(a_lock_of_a_dead_process_is_free_again),
     };
