@@ -49,7 +49,7 @@ static int open_directory(const char *path)
     const char *tree = find_our_tree(path);
     g_autofree char *home = g_strndup(path, (gsize)(tree - path));
     g_auto(GStrv) levels = g_strsplit(*tree ? tree + 1 : tree, "/", -1);
-    int fd = open(*home ? home : "/", OPEN_DIRECTORY);
+    int fd = open(*home ? home : "/", *levels ? O_PATH | O_DIRECTORY | O_CLOEXEC : OPEN_DIRECTORY);
 
     for (char **level = levels; fd >= 0 && *level; level++) {
         int outer = fd;
