@@ -29,6 +29,7 @@ void orphan_look_clear(OrphanLook *look)
     g_hash_table_unref(look->layers);
     g_hash_table_unref(look->users);
     g_hash_table_unref(look->walked);
+    g_hash_table_unref(look->raws);
     g_hash_table_unref(look->stores);
     g_hash_table_unref(look->tpms);
     g_hash_table_unref(look->sidecars);
@@ -43,6 +44,7 @@ OrphanLook orphan_look_new(const World *world)
                         .layers = string_set(),
                         .users = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
                         .walked = string_set(),
+                        .raws = string_set(),
                         .stores = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
                         .tpms = string_set(),
                         .sidecars = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,

@@ -10,6 +10,7 @@ typedef struct {
     GHashTable *layers;      /* paths and file keys of the layers of known catalogs */
     GHashTable *users;       /* path or file key → who refers to it */
     GHashTable *walked;      /* file keys whose chain was followed */
+    GHashTable *raws;        /* those that are used as raw: a header in them is a guest's */
     GHashTable *stores;      /* orphan_store_stem() of the variable stores of known catalogs →
                                 "moved" if that has an id */
     GHashTable *tpms;        /* where the vTPMs of their VMs have their directories */

@@ -32,7 +32,8 @@ static void mark_chain(OrphanLook *look, const char *path, bool raw, const char 
         ImageIdentity identity;
         g_autofree char *key = mark(look, here, who, &identity);
 
-        if (!key || raw || !g_hash_table_add(look->walked, g_steal_pointer(&key)))
+        if (!key || !g_hash_table_add(raw ? look->raws : look->walked, g_steal_pointer(&key)) ||
+            raw)
             return;
         next = users_below(look->world, here, &identity, &raw);
     }
@@ -195,8 +196,9 @@ void orphan_mark_images(OrphanLook *look)
         const char *path = look->paths->pdata[i];
         ImageIdentity identity;
         g_autofree char *key = users_key(look->world, path, &identity);
-        bool raw = false;
-        g_autofree char *below = key ? users_below(look->world, path, &identity, &raw) : NULL;
+        bool raw = key && g_hash_table_contains(look->raws, key);
+        g_autofree char *below =
+            key && !raw ? users_below(look->world, path, &identity, &raw) : NULL;
         g_autofree char *who = g_strdup_printf("image %s", path);
 
         if (below)

@@ -8,7 +8,7 @@ typedef struct {
     const GPtrArray *more; /* directories of the configuration */
     GHashTable *users;     /* → who; what is handed out */
     GHashTable *walked;    /* whose chain was followed */
-    GHashTable *raws;      /* what some definition uses as raw: a header in it is the guest's */
+    GHashTable *raws;      /* what is used as raw: a header in it is the guest's */
     GHashTable *own;       /* this VM's layers and disks */
 } Look;
 
@@ -42,7 +42,7 @@ static void mark_chain(Look *look, const char *path, bool raw, const char *who)
             return;
         if (!g_hash_table_contains(look->users, key))
             g_hash_table_insert(look->users, g_strdup(key), g_strdup(who));
-        if (raw || !g_hash_table_add(look->walked, g_steal_pointer(&key)))
+        if (!g_hash_table_add(raw ? look->raws : look->walked, g_steal_pointer(&key)) || raw)
             return;
         next = users_below(look->world, here, &identity, &raw);
     }
