@@ -228,12 +228,26 @@ static const char *append_escaped(GString *out, const char *text, bool all)
     return next;
 }
 
+/* How many of the next bytes are plain ASCII, and stay as they are: nearly all of them. */
+static size_t plain_length(const char *text, bool all)
+{
+    size_t length = 0;
+
+    while (text[length] >= (all ? 0x21 : 0x01) && text[length] < 0x7f && text[length] != '\\')
+        length++;
+    return length;
+}
+
 static char *escape(const char *text, bool all)
 {
-    GString *out = g_string_new(NULL);
+    GString *out = g_string_sized_new(strlen(text) + 1);
 
-    while (*text)
-        text = append_escaped(out, text, all);
+    while (*text) {
+        size_t plain = plain_length(text, all);
+
+        g_string_append_len(out, text, (gssize)plain);
+        text = plain > 0 ? text + plain : append_escaped(out, text, all);
+    }
     return g_string_free(out, FALSE);
 }
 

@@ -16,8 +16,10 @@
 static char *key_escape(const char *key)
 {
     g_autofree char *escaped = text_escape(key);
-    g_auto(GStrv) parts = g_strsplit(escaped, "=", -1);
 
+    if (!strchr(escaped, '='))
+        return g_steal_pointer(&escaped);
+    g_auto(GStrv) parts = g_strsplit(escaped, "=", -1);
     return g_strjoinv("\\075", parts);
 }
 
@@ -26,7 +28,10 @@ static void print_pair(GString *out, const char *key, const char *value)
     g_autofree char *safe_key = key_escape(key);
     g_autofree char *safe_value = text_escape(value);
 
-    g_string_append_printf(out, " %s=%s", safe_key, safe_value);
+    g_string_append_c(out, ' ');
+    g_string_append(out, safe_key);
+    g_string_append_c(out, '=');
+    g_string_append(out, safe_value);
 }
 
 char *step_print(const Step *step)

@@ -311,7 +311,7 @@ void ledger_note_value(Operation *op, StepKind kind, const char *prefix, const c
 
     g_mutex_lock(&op->vm->lock);
     if (find_step(op, kind, &index))
-        step_set(op->journal->plan->steps->pdata[index], whole, value);
+        journal_set(op->journal, index, whole, value);
     g_mutex_unlock(&op->vm->lock);
 }
 

@@ -24,11 +24,18 @@ void journal_free(Journal *journal)
     plan_free(journal->plan);
     g_array_unref(journal->done);
     g_free(journal->operation);
+    g_free(journal->head);
     g_free(journal);
 }
 
+void journal_set(Journal *journal, guint step, const char *key, const char *value)
+{
+    step_set(journal->plan->steps->pdata[step], key, value);
+    g_clear_pointer(&journal->head, g_free);
+}
+
 /* The operation is what a user typed; only people read it again. */
-char *journal_to_yaml(const Journal *journal)
+static char *print_head(const Journal *journal)
 {
     g_autoptr(YamlWriter) writer = yaml_writer_new();
     g_autofree char *operation = g_utf8_make_valid(journal->operation, -1);
@@ -39,14 +46,29 @@ char *journal_to_yaml(const Journal *journal)
     yaml_writer_entry(writer, "operation", operation);
     yaml_writer_key(writer, "plan");
     yaml_writer_block(writer, plan);
-    yaml_writer_key(writer, "done");
-    yaml_writer_begin_list(writer);
-    for (guint i = 0; i < journal->done->len; i++)
-        if (g_array_index(journal->done, gboolean, i))
-            yaml_writer_u64(writer, i + 1);
-    yaml_writer_end_list(writer);
     yaml_writer_end_map(writer);
     return yaml_writer_finish(writer);
+}
+
+/* The marks are a key of the same map, printed here: they are all that differs from one save to the
+ * next, and there is a save for every step. */
+char *journal_to_yaml(Journal *journal)
+{
+    GString *text;
+    bool any = false;
+
+    if (!journal->head)
+        journal->head = print_head(journal);
+    text = g_string_new(journal->head);
+    g_string_append(text, "done:");
+    for (guint i = 0; i < journal->done->len; i++) {
+        if (!g_array_index(journal->done, gboolean, i))
+            continue;
+        g_string_append_printf(text, "\n- %u", i + 1);
+        any = true;
+    }
+    g_string_append(text, any ? "\n" : " []\n");
+    return g_string_free(text, FALSE);
 }
 
 static bool check_version(const YamlNode *map, GError **error)

@@ -145,7 +145,7 @@ Journal *store_load_journal(Files *files, const char *home, const char *uuid, GE
     return journal;
 }
 
-bool store_save_journal(Files *files, const char *home, const char *uuid, const Journal *journal,
+bool store_save_journal(Files *files, const char *home, const char *uuid, Journal *journal,
                         GError **error)
 {
     g_autofree char *path = file_path(home, uuid, "journal.yaml");

@@ -20,11 +20,14 @@ typedef struct {
     Plan *plan;
     GArray *done;    /* gboolean per step */
     char *operation; /* "mkdir web01/snapshots/x": for people and errors */
+    char *head;      /* journal_to_yaml's: the text of all but @done; NULL until it is printed */
 } Journal;
 Journal *journal_new(Plan *plan /* taken */, const char *operation);
 void journal_free(Journal *journal);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Journal, journal_free)
-char *journal_to_yaml(const Journal *journal);
+/* Set a value of a step of the plan; only so may it be changed. */
+void journal_set(Journal *journal, guint step, const char *key, const char *value);
+char *journal_to_yaml(Journal *journal);
 Journal *journal_from_yaml(const char *text, gsize length, GError **error);
 
 /* NULL without error where the file is absent. A file that cannot be read or parsed is an error; it
@@ -38,7 +41,7 @@ Journal *store_load_journal(Files *files, const char *home, const char *uuid, GE
  * @catalog does not pass catalog_check. Makes the directory when needed. */
 bool store_save_catalog(Files *files, const char *home, Catalog *catalog, GBytes *text,
                         GError **error);
-bool store_save_journal(Files *files, const char *home, const char *uuid, const Journal *journal,
+bool store_save_journal(Files *files, const char *home, const char *uuid, Journal *journal,
                         GError **error);
 bool store_clear_journal(Files *files, const char *home, const char *uuid, GError **error);
 /* Remove all that is kept of a VM without snapshots; the journal goes last, so that it is not lost

@@ -799,6 +799,26 @@ static void a_catalog_that_breaks_a_rule_is_not_saved(void **state)
     assert_null(store_load_catalog(files, HOME, UUID, NULL));
 }
 
+static void a_journal_says_each_mark_and_each_changed_value(void **state)
+{
+    g_autofree char *text = doc_example("journal-format.md");
+    g_autoptr(Journal) journal = parse_journal(text);
+    g_autofree char *first = journal_to_yaml(journal);
+    g_autoptr(Journal) loaded = NULL;
+
+    g_array_index(journal->done, gboolean, 3) = TRUE;
+    journal_set(journal, 3, "vars_size", "131072");
+    g_autofree char *second = journal_to_yaml(journal);
+    loaded = parse_journal(second);
+    assert_string_not_equal(first, second);
+    assert_string_equal(step_get(loaded->plan->steps->pdata[3], "vars_size"), "131072");
+    assert_true(g_array_index(loaded->done, gboolean, 3));
+    memset(journal->done->data, 0, journal->done->len * sizeof(gboolean));
+    g_autofree char *none = journal_to_yaml(journal);
+    assert_true(g_str_has_suffix(none, "\ndone: []\n"));
+    journal_free(parse_journal(none));
+}
+
 static void a_journal_is_saved_read_and_cleared(void **state)
 {
     g_autoptr(Files) files = files_memory();
@@ -864,6 +884,7 @@ int main(void)
         cmocka_unit_test(a_damaged_catalog_is_never_overwritten),
         cmocka_unit_test(a_catalog_of_another_domain_is_refused),
         cmocka_unit_test(a_catalog_that_breaks_a_rule_is_not_saved),
+        cmocka_unit_test(a_journal_says_each_mark_and_each_changed_value),
         cmocka_unit_test(a_journal_is_saved_read_and_cleared),
         cmocka_unit_test(two_writers_do_not_hold_the_lock_together),
     };
