@@ -1,6 +1,7 @@
 #include "run/definition.h"
 
 #include "run/observe.h"
+#include "run/users-known.h"
 
 typedef struct {
     char *live, *inactive;
@@ -180,7 +181,7 @@ static bool take_back(Operation *op, const char *before, const char *live,
                       const DomainChange *change, GError **error)
 {
     const World *world = op->vm->world;
-    g_autoptr(Domain) domain = domain_parse(live, error);
+    g_autoptr(Domain) domain = users_definition(world, op->vm->uuid, true, live, error);
 
     if (!domain)
         return false;
@@ -202,7 +203,7 @@ static bool take_back(Operation *op, const char *before, const char *live,
 /* The old active layers are free from here on: the definition does not name them any more. */
 static void release_old(Operation *op, const char *before, const GPtrArray *switches)
 {
-    g_autoptr(Domain) domain = domain_parse(before, NULL);
+    g_autoptr(Domain) domain = users_definition(op->vm->world, op->vm->uuid, false, before, NULL);
 
     for (guint i = 0; domain && switches && i < switches->len; i++) {
         const DiskSwitch *change = switches->pdata[i];

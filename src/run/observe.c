@@ -2,14 +2,16 @@
 
 #include "plan/firmware.h"
 #include "run/observe-firmware.h"
+#include "run/users-known.h"
 
 /* The definitions as parsed; a text that cannot be parsed is libvirt's answer gone wrong. */
-static bool parse_definitions(Observation *observation, const char *live, const char *inactive,
-                              GError **error)
+static bool parse_definitions(const World *world, const char *uuid, const char *live,
+                              const char *inactive, Observation *observation, GError **error)
 {
-    if (live && !(observation->live = domain_parse(live, error)))
+    if (live && !(observation->live = users_definition(world, uuid, true, live, error)))
         return false;
-    return !inactive || (observation->inactive = domain_parse(inactive, error));
+    return !inactive ||
+           (observation->inactive = users_definition(world, uuid, false, inactive, error));
 }
 
 bool observe_state(const World *world, const char *uuid, DomainState *out_state, GError **error)
@@ -46,7 +48,7 @@ Observation *observe_domain(const World *world, const char *uuid, char **out_nam
     observation->managed_save = domain->managed_save;
     observation->foreign_job = g_steal_pointer(&foreign);
     observation->libvirt_snapshots = snapshots;
-    bool parsed = parse_definitions(observation, live, inactive, error);
+    bool parsed = parse_definitions(world, uuid, live, inactive, observation, error);
     if (!parsed)
         g_prefix_error(error, "The definition of VM %s cannot be read: ", domain->name);
     if (out_name)

@@ -6,12 +6,19 @@
 #define HEADERS_MAX 100000         /* then all are forgotten: files come and go */
 #define FRESH_US    G_USEC_PER_SEC /* what was read so lately need not be asked again */
 
+/* A definition as it was read last. */
+typedef struct {
+    char *text; /* NULL: never read */
+    Domain *parsed;
+} KnownDefinition;
+
 /* A definition is current if nothing was heard of its domain since it was asked for. */
 typedef struct {
     guint64 events, asked; /* how many events there were, and had been when it was asked */
     int64_t at;            /* when it was asked, monotonic µs */
     char *text;            /* what @uses was made of */
     GPtrArray *uses;       /* NULL: never read; not changed once it is here */
+    KnownDefinition live, inactive;
 } KnownDomain;
 
 typedef struct {
@@ -35,8 +42,16 @@ static void use_free(Use *use)
     g_free(use);
 }
 
+static void forget_definition(KnownDefinition *known)
+{
+    g_clear_pointer(&known->text, g_free);
+    g_clear_pointer(&known->parsed, domain_free);
+}
+
 static void known_domain_free(KnownDomain *known)
 {
+    forget_definition(&known->live);
+    forget_definition(&known->inactive);
     g_clear_pointer(&known->uses, g_ptr_array_unref);
     g_free(known->text);
     g_free(known);
@@ -109,6 +124,46 @@ void users_forget_others(Users *users, const GPtrArray *domains)
     g_mutex_unlock(&users->lock);
 }
 
+static KnownDefinition *definition_locked(Users *users, const char *uuid, bool live)
+{
+    KnownDomain *known = obtain_locked(users, uuid);
+
+    return live ? &known->live : &known->inactive;
+}
+
+static Domain *recall_definition(Users *users, const char *uuid, bool live, const char *xml)
+{
+    g_mutex_lock(&users->lock);
+    const KnownDefinition *known = definition_locked(users, uuid, live);
+    Domain *copy = g_strcmp0(known->text, xml) == 0 ? domain_copy(known->parsed) : NULL;
+    g_mutex_unlock(&users->lock);
+    return copy;
+}
+
+static void store_definition(Users *users, const char *uuid, bool live, const char *xml,
+                             const Domain *parsed)
+{
+    g_mutex_lock(&users->lock);
+    KnownDefinition *known = definition_locked(users, uuid, live);
+    forget_definition(known);
+    known->text = g_strdup(xml);
+    known->parsed = domain_copy(parsed);
+    g_mutex_unlock(&users->lock);
+}
+
+Domain *users_definition(const World *world, const char *uuid, bool live, const char *xml,
+                         GError **error)
+{
+    Domain *domain = recall_definition(world->users, uuid, live, xml);
+
+    if (domain)
+        return domain;
+    domain = domain_parse(xml, error);
+    if (domain)
+        store_definition(world->users, uuid, live, xml, domain);
+    return domain;
+}
+
 static void add_use(GPtrArray *uses, const DomainDisk *disk, const char *path, const char *who)
 {
     Use *use;
@@ -158,16 +213,15 @@ static void add_store(GPtrArray *uses, const Domain *definition, const Capabilit
     g_ptr_array_add(uses, use);
 }
 
-static bool add_definition(GPtrArray *uses, const char *xml, const Capabilities *capabilities,
-                           const HvDomain *domain, const char *state, GError **error)
+static void add_definition(GPtrArray *uses, const Domain *definition,
+                           const Capabilities *capabilities, const HvDomain *domain,
+                           const char *state)
 {
-    g_autoptr(Domain) definition = xml ? domain_parse(xml, error) : NULL;
-
-    if (definition)
-        add_store(uses, definition, capabilities, domain, state);
-    for (guint i = 0; definition && i < definition->disks->len; i++)
+    if (!definition)
+        return;
+    add_store(uses, definition, capabilities, domain, state);
+    for (guint i = 0; i < definition->disks->len; i++)
         add_disk(uses, definition->disks->pdata[i], domain, state);
-    return definition || !xml;
 }
 
 typedef struct {
@@ -205,13 +259,17 @@ static GPtrArray *find_uses(const World *world, const Definitions *from, const H
 {
     g_autoptr(GPtrArray) uses = g_ptr_array_new_with_free_func((GDestroyNotify)use_free);
     g_autoptr(Capabilities) host = world->hv->ops->capabilities(world->hv, error);
+    g_autoptr(Domain) live = NULL, inactive = NULL, saved = NULL;
 
     if (!host ||
-        !add_definition(uses, from->live, host, domain, domain_state_name(domain->state), error) ||
-        !add_definition(uses, from->inactive, host, domain, from->live ? "its next start" : "off",
-                        error) ||
-        !add_definition(uses, from->saved, host, domain, "saved", error))
+        (from->live && !(live = users_definition(world, domain->uuid, true, from->live, error))) ||
+        (from->inactive &&
+         !(inactive = users_definition(world, domain->uuid, false, from->inactive, error))) ||
+        (from->saved && !(saved = domain_parse(from->saved, error))))
         return NULL;
+    add_definition(uses, live, host, domain, domain_state_name(domain->state));
+    add_definition(uses, inactive, host, domain, from->live ? "its next start" : "off");
+    add_definition(uses, saved, host, domain, "saved");
     return g_steal_pointer(&uses);
 }
 

@@ -2,6 +2,11 @@
 #pragma once
 #include "run/users.h"
 
+/* domain_parse of @xml, a definition of the domain @uuid: the running one, or the persistent one. A
+ * text that was parsed last time is not parsed again. Yours. */
+Domain *users_definition(const World *world, const char *uuid, bool live, const char *xml,
+                         GError **error);
+
 /* One way in which a definition names a file. */
 typedef struct {
     char *path;

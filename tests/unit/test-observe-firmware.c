@@ -1,6 +1,7 @@
 /* What is seen of a VM's UEFI variables and vTPM, and where it is looked for. */
 #include "run/observe.h"
 #include "run/observe-firmware.h"
+#include "run/users.h"
 
 #include "hv/fake.h"
 #include "image/fake.h"
@@ -32,6 +33,7 @@ static Place place_new(SimFirmware firmware)
     simhost_set_firmware(place.host, WEB, firmware, false);
     place.world.hv = hv_fake_new(place.host);
     place.world.images = image_fake(place.host);
+    place.world.users = users_new();
     return place;
 }
 
@@ -39,6 +41,7 @@ static void place_clear(Place *place)
 {
     hv_free(place->world.hv);
     images_free(place->world.images);
+    users_free(place->world.users);
     catalog_free(place->catalog);
     simhost_free(place->host);
 }
