@@ -1,63 +1,167 @@
 /* The XML that libvirt would give for a definition: what domain.h reads and edits, no more. */
 #include "model/simhost-priv.h"
 
-#include <libxml/tree.h>
+#include <string.h>
 
-static xmlNode *add(xmlNode *parent, const char *name, const char *text)
+/* The host is asked for its definitions all the time, and a tree for each would be most of what the
+ * random runs do: they are written from top to bottom. */
+typedef struct {
+    GString *text;
+    unsigned depth;
+    bool in_tag;   /* attributes may follow */
+    bool has_text; /* the innermost element has text, so that its end stands on the same line */
+} Xml;
+
+/* Also what a parser would take for a space in an attribute. */
+static bool is_special(char c)
 {
-    return xmlNewTextChild(parent, NULL, BAD_CAST name, BAD_CAST text);
+    return c == '&' || c == '<' || c == '>' || c == '"' || c == '\'' || c == '\t' || c == '\n' ||
+           c == '\r';
 }
 
-static void set(xmlNode *node, const char *name, const char *value)
+static void append_escaped(GString *out, const char *text)
 {
-    xmlNewProp(node, BAD_CAST name, BAD_CAST value);
+    while (*text) {
+        size_t plain = 0;
+
+        while (text[plain] && !is_special(text[plain]))
+            plain++;
+        g_string_append_len(out, text, (gssize)plain);
+        text += plain;
+        if (*text)
+            g_string_append_printf(out, "&#%d;", *text++);
+    }
 }
 
-static void add_metadata(xmlNode *root, const SimDefinition *definition)
+static void end_tag(Xml *xml)
+{
+    if (xml->in_tag)
+        g_string_append_c(xml->text, '>');
+    xml->in_tag = false;
+}
+
+static void new_line(Xml *xml)
+{
+    static const char indent[] = "\n                ";
+
+    g_string_append_len(xml->text, indent, 1 + MIN(2 * xml->depth, sizeof(indent) - 2));
+}
+
+static void begin(Xml *xml, const char *name)
+{
+    end_tag(xml);
+    new_line(xml);
+    g_string_append_c(xml->text, '<');
+    g_string_append(xml->text, name);
+    xml->depth++;
+    xml->in_tag = true;
+    xml->has_text = false;
+}
+
+static void set(Xml *xml, const char *name, const char *value)
+{
+    g_string_append_c(xml->text, ' ');
+    g_string_append(xml->text, name);
+    g_string_append(xml->text, "=\"");
+    append_escaped(xml->text, value);
+    g_string_append_c(xml->text, '"');
+}
+
+static void say(Xml *xml, const char *text)
+{
+    end_tag(xml);
+    append_escaped(xml->text, text);
+    xml->has_text = true;
+}
+
+static void end(Xml *xml, const char *name)
+{
+    xml->depth--;
+    if (xml->in_tag) {
+        g_string_append(xml->text, "/>");
+    } else {
+        if (!xml->has_text)
+            new_line(xml);
+        g_string_append(xml->text, "</");
+        g_string_append(xml->text, name);
+        g_string_append_c(xml->text, '>');
+    }
+    xml->in_tag = xml->has_text = false;
+}
+
+static void add(Xml *xml, const char *name, const char *text)
+{
+    begin(xml, name);
+    if (text)
+        say(xml, text);
+    end(xml, name);
+}
+
+/* An element with one attribute. */
+static void add_with(Xml *xml, const char *name, const char *attribute, const char *value)
+{
+    begin(xml, name);
+    set(xml, attribute, value);
+    end(xml, name);
+}
+
+static void add_metadata(Xml *xml, const SimDefinition *definition)
 {
     if (!definition->home)
         return;
 
     g_autofree char *generation = g_strdup_printf("%" G_GUINT64_FORMAT, definition->generation);
-    xmlNode *element = add(add(root, "metadata", NULL), "vmsnapfs", NULL);
-    xmlNs *space = xmlNewNs(element, BAD_CAST METADATA_URI, BAD_CAST "vmsnapfs");
-
-    xmlSetNs(element, space);
-    set(element, "home", definition->home);
-    set(element, "generation", generation);
+    begin(xml, "metadata");
+    begin(xml, "vmsnapfs:vmsnapfs");
+    set(xml, "xmlns:vmsnapfs", METADATA_URI);
+    set(xml, "home", definition->home);
+    set(xml, "generation", generation);
+    end(xml, "vmsnapfs:vmsnapfs");
+    end(xml, "metadata");
 }
 
-static void add_loader(xmlNode *os, const SimDomain *domain)
+static void add_loader(Xml *xml, const SimDomain *domain)
 {
-    xmlNode *loader = add(os, "loader", domain->secure ? SIM_SECURE_LOADER : SIM_LOADER_PATH);
-
-    set(loader, "readonly", "yes");
+    begin(xml, "loader");
+    set(xml, "readonly", "yes");
     if (domain->secure)
-        set(loader, "secure", "yes");
-    set(loader, "type", "pflash");
+        set(xml, "secure", "yes");
+    set(xml, "type", "pflash");
+    say(xml, domain->secure ? SIM_SECURE_LOADER : SIM_LOADER_PATH);
+    end(xml, "loader");
+}
+
+static void add_nvram(Xml *xml, const SimDomain *domain, const SimDefinition *definition, bool live)
+{
+    if (!definition->nvram)
+        return;
+    begin(xml, "nvram");
+    if (domain->firmware == SIM_EFI && live)
+        set(xml, "template", domain->secure ? SIM_SECURE_TEMPLATE : SIM_TEMPLATE);
+    say(xml, definition->nvram);
+    end(xml, "nvram");
 }
 
 /* As libvirt 9.0: what it chose by itself stands in the live definition only, and then as if
  * somebody had said so. */
-static void add_os(xmlNode *root, const SimDomain *domain, const SimDefinition *definition,
-                   bool live)
+static void add_os(Xml *xml, const SimDomain *domain, const SimDefinition *definition, bool live)
 {
-    xmlNode *os = add(root, "os", NULL);
-    xmlNode *type = add(os, "type", "hvm");
+    bool chosen = domain->firmware == SIM_EFI && !live;
 
-    set(type, "arch", "x86_64");
-    set(type, "machine", "q35");
-    if (domain->firmware == SIM_BIOS)
-        return;
-    if (domain->firmware == SIM_EFI && !live)
-        set(os, "firmware", "efi");
-    else
-        add_loader(os, domain);
-    if (!definition->nvram)
-        return;
-    xmlNode *nvram = add(os, "nvram", definition->nvram);
-    if (domain->firmware == SIM_EFI && live)
-        set(nvram, "template", domain->secure ? SIM_SECURE_TEMPLATE : SIM_TEMPLATE);
+    begin(xml, "os");
+    if (chosen)
+        set(xml, "firmware", "efi");
+    begin(xml, "type");
+    set(xml, "arch", "x86_64");
+    set(xml, "machine", "q35");
+    say(xml, "hvm");
+    end(xml, "type");
+    if (domain->firmware != SIM_BIOS) {
+        if (!chosen)
+            add_loader(xml, domain);
+        add_nvram(xml, domain, definition, live);
+    }
+    end(xml, "os");
 }
 
 static const char *source_attribute(const char *type)
@@ -68,42 +172,46 @@ static const char *source_attribute(const char *type)
                                           : "volume";
 }
 
-static void add_source(xmlNode *parent, const char *type, const char *path)
+static void add_source(Xml *xml, const char *type, const char *path)
 {
-    xmlNode *source = add(parent, "source", NULL);
-
+    begin(xml, "source");
     if (g_str_equal(type, "network"))
-        set(source, "protocol", "rbd");
+        set(xml, "protocol", "rbd");
     else if (g_str_equal(type, "volume"))
-        set(source, "pool", "default");
-    set(source, source_attribute(type), path);
+        set(xml, "pool", "default");
+    set(xml, source_attribute(type), path);
+    end(xml, "source");
 }
 
-static void add_backing(xmlNode *parent, const SimDisk *disk)
+static void add_backing(Xml *xml, const SimDisk *disk, unsigned link)
 {
-    for (unsigned i = disk->lost ? 2 : 1; i < disk->links->len; i++) {
-        const SimLink *link = disk->links->pdata[i];
-
-        parent = add(parent, "backingStore", NULL);
-        set(parent, "type", "file");
-        set(add(parent, "format", NULL), "type", link->format);
-        add_source(parent, "file", link->path);
+    if (link >= disk->links->len) {
+        if (disk->ended)
+            add(xml, "backingStore", NULL);
+        return;
     }
-    if (disk->ended)
-        add(parent, "backingStore", NULL);
+
+    const SimLink *here = disk->links->pdata[link];
+    begin(xml, "backingStore");
+    set(xml, "type", "file");
+    add_with(xml, "format", "type", here->format);
+    add_source(xml, "file", here->path);
+    add_backing(xml, disk, link + 1);
+    end(xml, "backingStore");
 }
 
-static void add_mirror(xmlNode *parent, const SimJob *job, const SimDisk *disk)
+static void add_mirror(Xml *xml, const SimJob *job, const SimDisk *disk)
 {
     int at = sim_links_find(disk->links, job->base);
-    xmlNode *mirror = add(parent, "mirror", NULL);
 
-    set(mirror, "type", "file");
-    set(mirror, "job", "active-commit");
+    begin(xml, "mirror");
+    set(xml, "type", "file");
+    set(xml, "job", "active-commit");
     if (job->ready)
-        set(mirror, "ready", "yes");
-    set(add(mirror, "format", NULL), "type", ((SimLink *)disk->links->pdata[at])->format);
-    add_source(mirror, "file", job->base);
+        set(xml, "ready", "yes");
+    add_with(xml, "format", "type", ((SimLink *)disk->links->pdata[at])->format);
+    add_source(xml, "file", job->base);
+    end(xml, "mirror");
 }
 
 static const char *bus_of(const char *target)
@@ -113,97 +221,99 @@ static const char *bus_of(const char *target)
                                             : "sata";
 }
 
-static void add_disk(xmlNode *devices, const SimDisk *disk, const SimJob *job)
+static void add_disk(Xml *xml, const SimDisk *disk, const SimJob *job)
 {
     const SimLink *source = disk->links->pdata[disk->lost ? 1 : 0];
-    xmlNode *element = add(devices, "disk", NULL);
 
-    set(element, "type", disk->type);
-    set(element, "device", disk->device);
+    begin(xml, "disk");
+    set(xml, "type", disk->type);
+    set(xml, "device", disk->device);
     if (disk->snapshot_no)
-        set(element, "snapshot", "no");
-    xmlNode *driver = add(element, "driver", NULL);
-    set(driver, "name", "qemu");
-    set(driver, "type", source->format);
+        set(xml, "snapshot", "no");
+    begin(xml, "driver");
+    set(xml, "name", "qemu");
+    set(xml, "type", source->format);
+    end(xml, "driver");
     if (source->path)
-        add_source(element, disk->type, source->path);
-    add_backing(element, disk);
+        add_source(xml, disk->type, source->path);
+    add_backing(xml, disk, disk->lost ? 2 : 1);
     if (job && job->active)
-        add_mirror(element, job, disk);
-    xmlNode *target = add(element, "target", NULL);
-    set(target, "dev", disk->target);
-    set(target, "bus", bus_of(disk->target));
+        add_mirror(xml, job, disk);
+    begin(xml, "target");
+    set(xml, "dev", disk->target);
+    set(xml, "bus", bus_of(disk->target));
+    end(xml, "target");
     if (disk->readonly)
-        add(element, "readonly", NULL);
+        add(xml, "readonly", NULL);
     if (disk->shareable)
-        add(element, "shareable", NULL);
+        add(xml, "shareable", NULL);
+    end(xml, "disk");
 }
 
-static void add_agent(xmlNode *devices, const SimDomain *domain, bool live)
+static void add_agent(Xml *xml, const SimDomain *domain, bool live)
 {
     const char *state = sim_agent_state(domain);
 
     if (!state)
         return;
-
-    xmlNode *channel = add(devices, "channel", NULL);
-    xmlNode *target = add(channel, "target", NULL);
-    set(channel, "type", "unix");
-    set(target, "type", "virtio");
-    set(target, "name", AGENT_CHANNEL);
+    begin(xml, "channel");
+    set(xml, "type", "unix");
+    begin(xml, "target");
+    set(xml, "type", "virtio");
+    set(xml, "name", AGENT_CHANNEL);
     if (live)
-        set(target, "state", state);
+        set(xml, "state", state);
+    end(xml, "target");
+    end(xml, "channel");
 }
 
-static void add_tpm(xmlNode *devices, const SimDomain *domain)
+static void add_tpm(Xml *xml, const SimDomain *domain)
 {
     if (!domain->tpm)
         return;
-
-    xmlNode *tpm = add(devices, "tpm", NULL);
-    xmlNode *backend = add(tpm, "backend", NULL);
-    set(tpm, "model", "tpm-crb");
-    set(backend, "type", "emulator");
-    set(backend, "version", "2.0");
+    begin(xml, "tpm");
+    set(xml, "model", "tpm-crb");
+    begin(xml, "backend");
+    set(xml, "type", "emulator");
+    set(xml, "version", "2.0");
+    end(xml, "backend");
+    end(xml, "tpm");
 }
 
-static xmlDoc *make_document(const SimDomain *domain, const SimDefinition *definition,
-                             GHashTable *jobs)
+static void add_devices(Xml *xml, const SimDomain *domain, const SimDefinition *definition,
+                        GHashTable *jobs)
 {
-    xmlDoc *document = xmlNewDoc(BAD_CAST "1.0");
-    xmlNode *root = xmlNewNode(NULL, BAD_CAST "domain");
-
-    xmlDocSetRootElement(document, root);
-    set(root, "type", "qemu");
-    if (jobs)
-        set(root, "id", "1");
-    add(root, "name", domain->name);
-    add(root, "uuid", domain->uuid);
-    add_metadata(root, definition);
-    set(add(root, "memory", "262144"), "unit", "KiB");
-    add(root, "vcpu", "1");
-    add_os(root, domain, definition, jobs != NULL);
-
-    xmlNode *devices = add(root, "devices", NULL);
+    begin(xml, "devices");
     for (unsigned i = 0; i < definition->disks->len; i++) {
         const SimDisk *disk = definition->disks->pdata[i];
 
-        add_disk(devices, disk, jobs ? g_hash_table_lookup(jobs, disk->target) : NULL);
+        add_disk(xml, disk, jobs ? g_hash_table_lookup(jobs, disk->target) : NULL);
     }
-    add_agent(devices, domain, jobs != NULL);
-    add_tpm(devices, domain);
-    return document;
+    add_agent(xml, domain, jobs != NULL);
+    add_tpm(xml, domain);
+    end(xml, "devices");
 }
 
 char *sim_xml(const SimDomain *domain, const SimDefinition *definition, GHashTable *jobs)
 {
-    xmlDoc *document = make_document(domain, definition, jobs);
-    xmlChar *text = NULL;
-    int length = 0;
+    Xml xml = {.text = g_string_sized_new(4096)};
 
-    xmlDocDumpFormatMemoryEnc(document, &text, &length, "UTF-8", 1);
-    char *copy = g_strndup((const char *)text, (gsize)length);
-    xmlFree(text);
-    xmlFreeDoc(document);
-    return copy;
+    g_string_append(xml.text, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
+    begin(&xml, "domain");
+    set(&xml, "type", "qemu");
+    if (jobs)
+        set(&xml, "id", "1");
+    add(&xml, "name", domain->name);
+    add(&xml, "uuid", domain->uuid);
+    add_metadata(&xml, definition);
+    begin(&xml, "memory");
+    set(&xml, "unit", "KiB");
+    say(&xml, "262144");
+    end(&xml, "memory");
+    add(&xml, "vcpu", "1");
+    add_os(&xml, domain, definition, jobs != NULL);
+    add_devices(&xml, domain, definition, jobs);
+    end(&xml, "domain");
+    g_string_append_c(xml.text, '\n');
+    return g_string_free(xml.text, FALSE);
 }
