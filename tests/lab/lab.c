@@ -138,6 +138,8 @@ void lab_free(Lab *lab)
     g_hash_table_unref(lab->kept);
     g_hash_table_unref(lab->words);
     g_free(lab->taken);
+    g_free(lab->stored_text);
+    catalog_free(lab->stored);
     g_free(lab);
 }
 

@@ -35,6 +35,8 @@ typedef struct {
     GHashTable *kept;     /* snapshot id → char *: what they were when it was taken */
     uint64_t word;        /* what the guest has in its variables, and one more in its vTPM */
     GHashTable *words;    /* snapshot id → guint64 *: the word when it was taken */
+    char *stored_text;    /* what the catalog's file said when the laws were checked last */
+    Catalog *stored;      /* that, parsed */
     bool paused;          /* by its owner */
     bool crooked;         /* its disks have different trees: the law of one tree is off */
 } Lab;
