@@ -148,10 +148,10 @@ static void fake_unlock(Images *images, ImageLock *lock)
     g_mutex_unlock(&fake->mutex);
 }
 
-static bool fake_free_space(Images *images, const char *directory, uint64_t *out_bytes,
+static bool fake_free_space(Images *images, const char *directory, FreeSpace *out_space,
                             GError **error)
 {
-    *out_bytes = simhost_free_space(host_of(images));
+    *out_space = (FreeSpace){.bytes = simhost_free_space(host_of(images))};
     return true;
 }
 

@@ -145,13 +145,13 @@ static void faulty_unlock(Images *images, ImageLock *lock)
     faulty_of(images)->inner->ops->unlock(faulty_of(images)->inner, lock);
 }
 
-static bool faulty_free_space(Images *images, const char *directory, uint64_t *out_bytes,
+static bool faulty_free_space(Images *images, const char *directory, FreeSpace *out_space,
                               GError **error)
 {
     const FaultyImages *faulty = faulty_of(images);
 
     return fault_after(faulty->fault, "free_space", error) &&
-           faulty->inner->ops->free_space(faulty->inner, directory, out_bytes, error);
+           faulty->inner->ops->free_space(faulty->inner, directory, out_space, error);
 }
 
 static GBytes *faulty_read_state(Images *images, const char *path, GError **error)

@@ -95,8 +95,8 @@ typedef struct {
      * a directory in it stays as it is: ERR_UNSUPPORTED. Durable. */
     bool (*remove_state_directory)(Images *images, const char *path, GError **error);
 
-    /* Bytes available in the file system of @directory. */
-    bool (*free_space)(Images *images, const char *directory, uint64_t *out_bytes, GError **error);
+    /* In the file system of @directory. */
+    bool (*free_space)(Images *images, const char *directory, FreeSpace *out_space, GError **error);
 
     void (*free)(Images *images);
 } ImageOps;

@@ -219,16 +219,17 @@ static void real_unlock(Images *images, ImageLock *lock)
     lock_release(lock);
 }
 
-static bool real_free_space(Images *images, const char *directory, uint64_t *out_bytes,
+static bool real_free_space(Images *images, const char *directory, FreeSpace *out_space,
                             GError **error)
 {
     struct statvfs status;
+    struct stat which;
 
-    if (statvfs(directory, &status) < 0) {
+    if (statvfs(directory, &status) < 0 || stat(directory, &which) < 0) {
         error_set_errno(error, errno, "Cannot ask for the free space of %s", directory);
         return false;
     }
-    *out_bytes = (uint64_t)status.f_bavail * status.f_frsize;
+    *out_space = (FreeSpace){which.st_dev, (uint64_t)status.f_bavail * status.f_frsize};
     return true;
 }
 

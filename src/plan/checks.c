@@ -279,15 +279,31 @@ void room_add(GPtrArray *room, const char *path, uint64_t bytes)
     g_ptr_array_add(room, need);
 }
 
+/* Many directories may be on one file system. */
+static uint64_t needed_on(const Observation *observation, const GPtrArray *room, uint64_t device)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < room->len; i++) {
+        const RoomNeed *need = room->pdata[i];
+        const FreeSpace *space = g_hash_table_lookup(observation->free_space, need->directory);
+
+        if (space && space->device == device)
+            bytes += need->bytes;
+    }
+    return bytes;
+}
+
 bool check_room(const Observation *observation, const GPtrArray *room, GError **error)
 {
     for (unsigned i = 0; i < room->len; i++) {
         const RoomNeed *need = room->pdata[i];
-        const uint64_t *free_bytes = g_hash_table_lookup(observation->free_space, need->directory);
+        const FreeSpace *space = g_hash_table_lookup(observation->free_space, need->directory);
+        uint64_t bytes = space ? needed_on(observation, room, space->device) : 0;
 
-        if (free_bytes && *free_bytes < need->bytes) {
-            g_autofree char *wanted = size_format(need->bytes);
-            g_autofree char *there = size_format(*free_bytes);
+        if (space && space->bytes < bytes) {
+            g_autofree char *wanted = size_format(bytes);
+            g_autofree char *there = size_format(space->bytes);
 
             return refuse(error, ERR_NO_SPACE,
                           "%s has %s free, and this may need %s; make room there and try again",

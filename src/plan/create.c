@@ -194,6 +194,15 @@ static void add_depth_warning(Plan *plan, const Catalog *catalog, const Observat
     step_set(step, "text", text);
 }
 
+/* The sidecar is at home, which is where the first disk is or was. */
+static void add_sidecar_room(const Observation *observation, GPtrArray *room, const char *path)
+{
+    const VarsFacts *vars = observation->vars;
+
+    if (vars && domain_needs_vars(observation_domain(observation)))
+        room_add(room, path, MAX(vars->size, vars->template_size));
+}
+
 static bool check_space(const Observation *observation, GError **error)
 {
     const Domain *domain = observation_domain(observation);
@@ -202,8 +211,11 @@ static bool check_space(const Observation *observation, GError **error)
     for (unsigned i = 0; i < domain->disks->len; i++) {
         const DomainDisk *disk = domain->disks->pdata[i];
 
-        if (!domain_disk_excluded(disk))
-            room_add(room, disk->path, OVERLAY_ROOM);
+        if (domain_disk_excluded(disk))
+            continue;
+        if (room->len == 0)
+            add_sidecar_room(observation, room, disk->path);
+        room_add(room, disk->path, OVERLAY_ROOM);
     }
     return check_room(observation, room, error);
 }

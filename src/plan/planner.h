@@ -56,6 +56,12 @@ typedef struct {
 } TpmFacts;
 void tpm_facts_free(TpmFacts *facts);
 
+/* Of one file system. */
+typedef struct {
+    uint64_t device; /* which */
+    uint64_t bytes;  /* available to us */
+} FreeSpace;
+
 typedef struct {
     DomainState state;
     bool persistent; /* false: transient domain, everything is refused */
@@ -67,7 +73,7 @@ typedef struct {
     GHashTable *files; /* path → ImageFacts: every file of the catalog, of the definitions and of
                           the chains below them by header */
     GHashTable *jobs;  /* target → BlockJobFacts: block jobs now in QEMU */
-    GHashTable *free_space; /* directory → guint64 * bytes available to us */
+    GHashTable *free_space; /* directory → FreeSpace */
     GHashTable
         *users; /* rule 11: file_key() → who uses that file besides this VM's catalogued disks
                    ("disk vda of VM db (off)"); empty where nobody was asked */

@@ -73,17 +73,26 @@ static bool check_sizes(const Merge *merge, GError **error)
     return check_size(merge, merge->top, run->pdata[run->len - 1], error);
 }
 
+/* A qcow2 overlay that nothing was written to takes less than this, any other one more: one that
+ * was taken just before the room went can be removed without any. */
+#define OVERLAY_EMPTY (256 * 1024)
+
+static uint64_t content_of(const ImageFacts *facts)
+{
+    return facts->allocation >= OVERLAY_EMPTY ? facts->allocation : 0;
+}
+
 /* The base takes at most what the layers above it have, and never more than a full disk (W27). */
 static void add_room(const Merge *merge, GPtrArray *room)
 {
     const ImageFacts *top = observation_file(merge->observation, merge->top->path);
     const ImageFacts *base = observation_file(merge->observation, merge->base->path);
     uint64_t left = top->capacity > base->allocation ? top->capacity - base->allocation : 0;
-    uint64_t bytes = top->allocation;
+    uint64_t bytes = content_of(top);
 
     for (unsigned i = 1; i < merge->run->len; i++)
         bytes +=
-            observation_file(merge->observation, ((Layer *)merge->run->pdata[i])->path)->allocation;
+            content_of(observation_file(merge->observation, ((Layer *)merge->run->pdata[i])->path));
     room_add(room, merge->base->path, MIN(bytes, left));
 }
 

@@ -136,6 +136,8 @@ static bool check_turns(const Catalog *catalog, const Observation *observation,
             return false;
         room_add(room, layer->path, OVERLAY_ROOM);
     }
+    if (snapshot->vars && observation->vars && observation->vars->path)
+        room_add(room, observation->vars->path, snapshot->vars->size);
     return check_room(observation, room, error);
 }
 

@@ -4,6 +4,7 @@
 #include "run/ledger.h"
 #include "run/recover.h"
 #include "run/restore.h"
+#include "run/room.h"
 #include "run/step-run.h"
 
 /* ---- running steps ---- */
@@ -33,6 +34,7 @@ static bool mark_done(Operation *op, const Plan *plan, guint index, GError **err
     if (ledger_mark_done(op, index, &cause))
         return true;
     if (index < plan->commit) {
+        room_tell(op->vm, &cause);
         g_propagate_error(error, g_steal_pointer(&cause));
         return false;
     }
@@ -51,6 +53,7 @@ static bool run_one(Operation *op, const Plan *plan, guint index, bool journalle
         return !journalled || mark_done(op, plan, index, error);
     if ((!journalled || plan->kind == PLAN_ADOPT) && restore_may_be_left(op, step, failure))
         return true;
+    room_tell(op->vm, &failure);
     g_propagate_error(error, g_steal_pointer(&failure));
     return false;
 }

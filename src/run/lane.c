@@ -3,6 +3,8 @@
 #include "run/definition.h"
 #include "run/users.h"
 
+#include "model/names.h"
+
 #include <string.h>
 
 #define PIVOT_TRIES 5 /* QEMU refuses a pivot for a moment while a mirror catches up */
@@ -15,7 +17,8 @@ typedef struct {
     bool active;
     bool adopted; /* the job was there already: whether it is about all of this is not known */
     uint64_t bandwidth; /* as last given to the job */
-    uint64_t total;     /* bytes, as last seen */
+    uint64_t total;     /* bytes, as last seen; 0: no job was */
+    uint64_t left;      /* bytes that it had not copied then */
     unsigned failed_pivots;
 } Lane;
 
@@ -259,18 +262,38 @@ static LaneState lane_lost_sight(Lane *lane, GError *cause, GError **error)
     return LANE_FAILED;
 }
 
+/* QEMU ends a job that finds no room, and libvirt 9.0 does not say why: the room does. */
+static void lane_blame_room(const Lane *lane, GError **cause)
+{
+    Images *images = lane->op->vm->world->images;
+    const ImageFacts *top = observation_file(lane->op->seen, lane->top);
+    uint64_t left = lane->total > 0 ? lane->left : top ? top->allocation : 0;
+    g_autofree char *directory = g_path_get_dirname(lane->base);
+    g_autofree char *wanted = size_format(left);
+    FreeSpace space;
+
+    if (!error_is(*cause, ERR_IO) || !images->ops->free_space(images, directory, &space, NULL) ||
+        space.bytes >= left)
+        return;
+    (*cause)->code = ERR_NO_SPACE;
+    g_prefix_error(cause, "No space left: up to %s were still to be merged. ", wanted);
+}
+
 /* A job that was there already may have been about less; then ours begins. */
 static LaneState lane_ended(Lane *lane, GError **error)
 {
+    GError *cause = NULL;
     ChainState state;
 
     if (lane->adopted && lane_ask(lane, question_chain, &state, NULL) && state == CHAIN_BEFORE) {
         lane->adopted = false;
         return lane_start(lane, error) ? LANE_GOES_ON : LANE_FAILED;
     }
-    return lane_settled(lane, "ended early: QEMU gave its block job up; see libvirt's log", error)
-               ? LANE_DONE
-               : LANE_FAILED;
+    if (lane_settled(lane, "ended early: QEMU gave its block job up; see libvirt's log", &cause))
+        return LANE_DONE;
+    lane_blame_room(lane, &cause);
+    g_propagate_error(error, cause);
+    return LANE_FAILED;
 }
 
 static LaneState lane_look(Lane *lane, GError **error)
@@ -283,6 +306,7 @@ static LaneState lane_look(Lane *lane, GError **error)
     if (!job)
         return lane_ended(lane, error);
     lane->total = job->total;
+    lane->left = job->total - MIN(job->done, job->total);
     operation_progress(lane->op, lane->target, job->done, job->total, false);
     bool ready = lane->active && job->ready;
     block_job_facts_free(job);

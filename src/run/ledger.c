@@ -1,5 +1,7 @@
 #include "run/ledger.h"
 
+#include "run/room.h"
+
 void ledger_complain(Vm *vm, const char *what, const GError *error)
 {
     g_autofree char *name = vm_name(vm);
@@ -107,12 +109,34 @@ static bool saved_all_the_same(Vm *vm, const Catalog *wanted)
            catalog_equal(there, wanted);
 }
 
-static bool save_locked(Vm *vm, Catalog *next, GError **error)
+/* A full store is where people remove snapshots. So what makes room, and what says that something
+ * has happened already, may use the room that is kept for that; new words of people may not. */
+static bool may_spend(const Step *step)
 {
+    return step->kind != STEP_RECORD_RENAME && step->kind != STEP_RECORD_DESCRIBE &&
+           step->kind != STEP_RECORD_POLICY;
+}
+
+static bool spend_locked(Vm *vm, bool allowed, GError **cause)
+{
+    if (!allowed || !error_is(*cause, ERR_NO_SPACE) ||
+        !store_spend_reserve(vm->world->files, vm->home, vm->uuid))
+        return false;
+    g_clear_error(cause);
+    return true;
+}
+
+static bool save_locked(Vm *vm, Catalog *next, bool spend, GError **error)
+{
+    Files *files = vm->world->files;
     g_autoptr(GError) cause = NULL;
 
-    if (store_save_catalog(vm->world->files, vm->home, next, vm->text, &cause))
+    if (store_save_catalog(files, vm->home, next, vm->text, &cause) ||
+        (spend_locked(vm, spend, &cause) &&
+         store_save_catalog(files, vm->home, next, vm->text, &cause))) {
+        store_keep_reserve(files, vm->home, vm->uuid);
         return true;
+    }
     if (saved_all_the_same(vm, next)) {
         next->generation = vm->catalog->generation + 1;
         return true;
@@ -139,7 +163,7 @@ bool ledger_record_locked(Vm *vm, const Step *step, GError **error)
                        step_kind_name(step->kind), vm->name);
         return false;
     }
-    if (!save_locked(vm, next, error))
+    if (!save_locked(vm, next, may_spend(step), error))
         return false;
     swap_locked(vm, g_steal_pointer(&next), read_text(vm));
     return true;
@@ -162,7 +186,7 @@ static bool note_name_locked(Vm *vm, GError **error)
     next = catalog_copy(vm->catalog);
     g_free(next->name);
     next->name = g_strdup(vm->name);
-    if (!save_locked(vm, next, error))
+    if (!save_locked(vm, next, false, error))
         return false;
     swap_locked(vm, g_steal_pointer(&next), read_text(vm));
     return true;
@@ -264,14 +288,18 @@ static bool save_journal_locked(Operation *op, GError **error)
 bool ledger_open_journal(Operation *op, Plan *plan, GError **error)
 {
     Vm *vm = op->vm;
+    g_autoptr(GError) cause = NULL;
 
     g_mutex_lock(&vm->lock);
     g_clear_pointer(&op->journal, journal_free);
     op->journal = journal_new(plan, op->name);
-    bool saved = save_journal_locked(op, error);
+    bool saved = save_journal_locked(op, &cause) ||
+                 (spend_locked(vm, plan->commit == 0, &cause) && save_journal_locked(op, &cause));
     g_mutex_unlock(&vm->lock);
+    room_tell(vm, &cause);
     if (!saved)
-        g_prefix_error(error, "The journal of VM %s could not be written: ", op->vm_name);
+        g_propagate_prefixed_error(error, g_steal_pointer(&cause),
+                                   "The journal of VM %s could not be written: ", op->vm_name);
     return saved;
 }
 
@@ -334,8 +362,11 @@ bool ledger_clear_journal(Operation *op, GError **error)
 
     g_mutex_lock(&vm->lock);
     bool cleared = store_clear_journal(vm->world->files, vm->home, vm->uuid, error);
-    if (cleared)
+    if (cleared) {
         g_clear_pointer(&op->journal, journal_free);
+        if (vm->catalog->generation > 0)
+            store_keep_reserve(vm->world->files, vm->home, vm->uuid);
+    }
     g_mutex_unlock(&vm->lock);
     return cleared;
 }

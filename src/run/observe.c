@@ -138,14 +138,13 @@ static void observe_space(const World *world, Observation *observation)
     g_hash_table_iter_init(&iter, observation->files);
     while (g_hash_table_iter_next(&iter, &path, NULL)) {
         g_autofree char *directory = g_path_get_dirname(path);
-        uint64_t bytes;
+        FreeSpace space;
 
         if (g_hash_table_contains(observation->free_space, directory) ||
-            !world->images->ops->free_space(world->images, directory, &bytes, NULL))
+            !world->images->ops->free_space(world->images, directory, &space, NULL))
             continue;
-        guint64 *value = g_new(guint64, 1);
-        *value = bytes;
-        g_hash_table_insert(observation->free_space, g_steal_pointer(&directory), value);
+        g_hash_table_insert(observation->free_space, g_steal_pointer(&directory),
+                            g_memdup2(&space, sizeof(space)));
     }
 }
 

@@ -5,6 +5,7 @@
 #include "run/ledger.h"
 #include "run/locate.h"
 #include "run/restore.h"
+#include "run/room.h"
 #include "run/users.h"
 #include "model/names.h"
 
@@ -192,9 +193,14 @@ static bool apply_label_locked(Vm *vm, LabelPlanner planner, const Label *label,
 
 static bool apply_label(Vm *vm, LabelPlanner planner, const Label *label, GError **error)
 {
+    g_autoptr(GError) cause = NULL;
+
     g_mutex_lock(&vm->lock);
-    bool applied = apply_label_locked(vm, planner, label, error);
+    bool applied = apply_label_locked(vm, planner, label, &cause);
     g_mutex_unlock(&vm->lock);
+    room_tell(vm, &cause);
+    if (!applied)
+        g_propagate_error(error, g_steal_pointer(&cause));
     return applied;
 }
 

@@ -155,6 +155,27 @@ bool store_save_journal(Files *files, const char *home, const char *uuid, Journa
            files->ops->replace(files, path, text, -1, error);
 }
 
+/* Of catalog and journal together, as they are before they take the place of the old ones. */
+#define RESERVE_BYTES (256 * 1024)
+
+void store_keep_reserve(Files *files, const char *home, const char *uuid)
+{
+    g_autofree char *path = file_path(home, uuid, "reserve");
+    g_autofree char *zeros = NULL;
+
+    if (files->ops->exists(files, path))
+        return;
+    zeros = g_malloc0(RESERVE_BYTES);
+    (void)files->ops->replace(files, path, zeros, RESERVE_BYTES, NULL);
+}
+
+bool store_spend_reserve(Files *files, const char *home, const char *uuid)
+{
+    g_autofree char *path = file_path(home, uuid, "reserve");
+
+    return files->ops->exists(files, path) && files->ops->remove(files, path, NULL);
+}
+
 bool store_clear_journal(Files *files, const char *home, const char *uuid, GError **error)
 {
     g_autofree char *path = file_path(home, uuid, "journal.yaml");
@@ -187,7 +208,8 @@ static bool remove_below(Files *files, const char *path, unsigned depth, GError 
 
 bool store_forget(Files *files, const char *home, const char *uuid, GError **error)
 {
-    static const char *const names[] = {"catalog.yaml", "vars", "tpm", "lock", "journal.yaml", ""};
+    static const char *const names[] = {"catalog.yaml", "vars",         "tpm", "lock",
+                                        "reserve",      "journal.yaml", ""};
 
     for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autofree char *path =

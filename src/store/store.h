@@ -43,6 +43,11 @@ bool store_save_catalog(Files *files, const char *home, Catalog *catalog, GBytes
                         GError **error);
 bool store_save_journal(Files *files, const char *home, const char *uuid, Journal *journal,
                         GError **error);
+/* Room that is ours when there is none: a file `reserve`, made durable where it is missing (what
+ * keeps it from that is no error), and given up so that one more catalog or journal can be written.
+ * False: there was none. */
+void store_keep_reserve(Files *files, const char *home, const char *uuid);
+bool store_spend_reserve(Files *files, const char *home, const char *uuid);
 bool store_clear_journal(Files *files, const char *home, const char *uuid, GError **error);
 /* Remove all that is kept of a VM without snapshots; the journal goes last, so that it is not lost
  * what was begun. Under the store's lock. */

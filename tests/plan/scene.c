@@ -21,14 +21,14 @@ static Domain *parse(const char *disks)
 Scene *scene_new(void)
 {
     Scene *scene = g_new0(Scene, 1);
-    guint64 *bytes = g_new(guint64, 1);
+    FreeSpace *space = g_new0(FreeSpace, 1);
 
     scene->seen = observation_new();
     scene->seen->persistent = true;
     scene->seen->inactive = parse("");
     scene->catalog = catalog_new(scene->seen->inactive->uuid, "web01");
-    *bytes = 100 * SCENE_GIB;
-    g_hash_table_insert(scene->seen->free_space, g_strdup("/images"), bytes);
+    space->bytes = 100 * SCENE_GIB;
+    g_hash_table_insert(scene->seen->free_space, g_strdup("/images"), space);
     return scene;
 }
 

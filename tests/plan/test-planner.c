@@ -169,10 +169,10 @@ static void state_other_chain(Scene *scene)
 
 static void set_room(Scene *scene, uint64_t room)
 {
-    guint64 *bytes = g_new(guint64, 1);
+    FreeSpace *space = g_new0(FreeSpace, 1);
 
-    *bytes = room;
-    g_hash_table_replace(scene->seen->free_space, g_strdup("/images"), bytes);
+    space->bytes = room;
+    g_hash_table_replace(scene->seen->free_space, g_strdup("/images"), space);
 }
 
 static void fill(Scene *scene)
@@ -793,6 +793,49 @@ static void the_room_of_a_pass_is_that_of_all_its_layers_W27(void **state)
     }
 }
 
+/* Two directories may be one file system, and one too small for both. */
+static void the_room_of_a_plan_is_that_of_all_directories_of_a_file_system_W27(void **state)
+{
+    static const struct {
+        uint64_t device, bytes;
+        bool fits;
+    } cases[] = {{0, 1536 * 1024, false}, {1, 1536 * 1024, true}, {0, 2048 * 1024, true}};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Scene) scene = one_disk();
+        g_autoptr(GError) error = NULL;
+        FreeSpace *other = g_new0(FreeSpace, 1);
+        DomainDisk *disk;
+
+        scene_add_disk(scene, "vdb", "qcow2");
+        disk = scene_disk(scene, "vdb");
+        str_set(&disk->path, "/others/vdb.qcow2");
+        scene_file(scene, disk->path);
+        *other = (FreeSpace){cases[i].device, cases[i].bytes};
+        g_hash_table_insert(scene->seen->free_space, g_strdup("/others"), other);
+        set_room(scene, cases[i].bytes);
+        g_autoptr(Plan) plan = scene_plan_create(scene, "new", &error);
+        assert_int_equal(plan != NULL, cases[i].fits);
+        assert_true(plan || strstr(error->message, "1.5 MiB free, and this may need 2.0 MiB"));
+    }
+}
+
+/* What was taken just before the room went can go without any. */
+static void an_overlay_that_nothing_was_written_to_is_merged_without_room_W27(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autoptr(GError) error = NULL;
+
+    scene_create(scene, "s1");
+    set_room(scene, 0);
+    active_file(scene)->allocation = 196 * 1024;
+    g_autoptr(Plan) plan = scene_plan_remove(scene, "s1", &error);
+    assert_non_null(plan);
+    active_file(scene)->allocation = 324 * 1024; /* one cluster of data, and its table */
+    assert_null(scene_plan_remove(scene, "s1", &error));
+    assert_true(error_is(error, ERR_NO_SPACE));
+}
+
 static void a_removal_that_cannot_go_on_does_not_hold_up_the_others(void **state)
 {
     g_autoptr(Scene) scene = one_disk();
@@ -1044,6 +1087,8 @@ int main(void)
         cmocka_unit_test(a_foreign_golden_image_below_stays_out_of_the_catalog),
         cmocka_unit_test(a_failed_removal_can_be_removed_again),
         cmocka_unit_test(the_room_of_a_pass_is_that_of_all_its_layers_W27),
+        cmocka_unit_test(the_room_of_a_plan_is_that_of_all_directories_of_a_file_system_W27),
+        cmocka_unit_test(an_overlay_that_nothing_was_written_to_is_merged_without_room_W27),
         cmocka_unit_test(a_removal_that_cannot_go_on_does_not_hold_up_the_others),
         cmocka_unit_test(relabelled_and_detached_disks_are_recorded_without_drift),
         cmocka_unit_test(a_creation_cut_anywhere_is_recovered),

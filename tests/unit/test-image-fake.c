@@ -211,11 +211,11 @@ static void free_space_is_what_the_host_has(void **state)
 {
     g_autoptr(SimHost) host = make_host();
     g_autoptr(Images) images = image_fake(host);
-    uint64_t bytes = 0;
+    FreeSpace space = {0};
 
     simhost_set_free(host, 12345);
-    assert_true(images->ops->free_space(images, "/i", &bytes, NULL));
-    assert_int_equal(bytes, 12345);
+    assert_true(images->ops->free_space(images, "/i", &space, NULL));
+    assert_int_equal(space.bytes, 12345);
 }
 
 /* --- what fails on purpose: calls are 1 commit, 2 its half --- */
@@ -272,13 +272,13 @@ static void a_dead_program_sees_nothing_but_lets_go(void **state)
     g_autoptr(Images) inner = image_fake(host);
     Fault *fault = fault_new();
     g_autoptr(Images) images = image_faulty(inner, fault);
-    uint64_t bytes = 0;
+    FreeSpace space;
 
     fault_arm(fault, FAULT_CUT_BEFORE, 2);
     ImageLock *lock = images->ops->lock(images, "/i/top", 0, NULL);
     assert_non_null(lock);
     assert_false(images->ops->create_overlay(images, "/i/n", "/i/top", "qcow2", SIZE, NULL));
-    assert_false(images->ops->free_space(images, "/i", &bytes, NULL));
+    assert_false(images->ops->free_space(images, "/i", &space, NULL));
     ImageFacts *facts = images->ops->inspect(images, "/i/top");
     assert_false(facts->exists);
     assert_non_null(facts->error);

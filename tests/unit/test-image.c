@@ -343,7 +343,7 @@ static void a_full_file_system_is_no_space_and_loses_nothing(void **state)
     const char *base = bench_path(bench, "small/base"), *top = bench_path(bench, "top");
     const char *filler = bench_path(bench, "small/filler");
     g_autofree char *zeros = g_malloc0(11 * MIB);
-    uint64_t free_bytes = 0;
+    FreeSpace space = {0};
 
     assert_int_equal(g_mkdir(small, 0755), 0);
     if (!mount_small(small)) {
@@ -355,8 +355,8 @@ static void a_full_file_system_is_no_space_and_loses_nothing(void **state)
     for (unsigned mib = 0; mib < 4; mib++)
         image_write(top, "qcow2", mib, 7);
     assert_true(g_file_set_contents(filler, zeros, (gssize)(9 * MIB), NULL));
-    assert_true(bench->images->ops->free_space(bench->images, small, &free_bytes, NULL));
-    assert_true(free_bytes < 4 * MIB);
+    assert_true(bench->images->ops->free_space(bench->images, small, &space, NULL));
+    assert_true(space.bytes < 4 * MIB);
     check_merge_refused(bench, top, base, "qcow2", ERR_NO_SPACE);
     assert_true(image_holds(top, "qcow2", 3, 7));
     assert_int_equal(unlink(filler), 0);

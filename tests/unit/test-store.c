@@ -838,6 +838,25 @@ static void a_journal_is_saved_read_and_cleared(void **state)
     assert_null(store_load_journal(files, HOME, UUID, NULL));
 }
 
+static void the_reserve_is_there_once_it_was_made_and_goes_with_the_rest(void **state)
+{
+    g_autoptr(Files) files = files_memory();
+    g_autofree char *directory = store_directory(HOME, UUID);
+    g_autofree char *path = g_build_filename(directory, "reserve", NULL);
+
+    store_keep_reserve(files, HOME, UUID); /* no directory yet: no reserve, no error */
+    assert_false(store_spend_reserve(files, HOME, UUID));
+    assert_true(files->ops->make_directory(files, directory, NULL));
+    store_keep_reserve(files, HOME, UUID);
+    store_keep_reserve(files, HOME, UUID);
+    assert_true(files->ops->exists(files, path));
+    assert_true(store_spend_reserve(files, HOME, UUID));
+    assert_false(store_spend_reserve(files, HOME, UUID));
+    store_keep_reserve(files, HOME, UUID);
+    assert_true(store_forget(files, HOME, UUID, NULL));
+    assert_false(files->ops->exists(files, path));
+}
+
 static void two_writers_do_not_hold_the_lock_together(void **state)
 {
     g_autoptr(Files) files = files_memory();
@@ -886,6 +905,7 @@ int main(void)
         cmocka_unit_test(a_catalog_that_breaks_a_rule_is_not_saved),
         cmocka_unit_test(a_journal_says_each_mark_and_each_changed_value),
         cmocka_unit_test(a_journal_is_saved_read_and_cleared),
+        cmocka_unit_test(the_reserve_is_there_once_it_was_made_and_goes_with_the_rest),
         cmocka_unit_test(two_writers_do_not_hold_the_lock_together),
     };
 
