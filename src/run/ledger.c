@@ -205,11 +205,21 @@ void ledger_note_name(Vm *vm)
 
 /* ---- home and lock ---- */
 
+static void unlock_locked(Vm *vm)
+{
+    if (vm->store_lock)
+        vm->world->files->ops->unlock(vm->world->files, g_steal_pointer(&vm->store_lock));
+}
+
 static bool lock_locked(Vm *vm, GError **error)
 {
     if (!vm->home || vm->store_lock)
         return true;
     vm->store_lock = store_lock(vm->world->files, vm->home, vm->uuid, error);
+    if (vm->store_lock && !vm->settled)
+        vm->settled = store_settle(vm->world->files, vm->home, vm->uuid, error);
+    if (!vm->settled)
+        unlock_locked(vm);
     return vm->store_lock != NULL;
 }
 
@@ -224,8 +234,7 @@ bool ledger_lock(Vm *vm, GError **error)
 void ledger_unlock(Vm *vm)
 {
     g_mutex_lock(&vm->lock);
-    if (vm->store_lock)
-        vm->world->files->ops->unlock(vm->world->files, g_steal_pointer(&vm->store_lock));
+    unlock_locked(vm);
     g_mutex_unlock(&vm->lock);
 }
 
@@ -273,6 +282,7 @@ void ledger_forget(Vm *vm)
     g_clear_pointer(&vm->home, g_free);
     g_clear_pointer(&vm->problem, g_free);
     vm->loaded = false;
+    vm->settled = false;
     g_mutex_unlock(&vm->lock);
 }
 

@@ -25,6 +25,7 @@ struct Vm {
     GBytes *text;          /* of catalog.yaml when it said what `catalog` says; NULL: to be read */
     char *problem;         /* why the catalog cannot be used; NULL if it can */
     bool loaded;           /* the home was looked for, and the catalog there (if any) was read */
+    bool settled;          /* what the program before this one left in the home is durable */
     Config *config;        /* never NULL */
     FilesLock *store_lock; /* held by the operation that has the turn */
 };

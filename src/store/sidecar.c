@@ -215,8 +215,8 @@ bool sidecar_remove(Files *files, const char *home, const char *uuid, const char
     g_autofree char *vars = sidecar_vars_path(home, uuid, id);
     g_autofree char *tpm = sidecar_tpm_path(home, uuid, id);
 
-    return (!files->ops->exists(files, vars) || files->ops->remove(files, vars, error)) &&
-           (!files->ops->exists(files, tpm) || remove_directory(files, tpm, error));
+    /* Also what is gone already, perhaps by a program that died before that was durable. */
+    return files->ops->remove(files, vars, error) && remove_directory(files, tpm, error);
 }
 
 uint64_t sidecar_size(Files *files, const char *home, const char *uuid, const char *id)

@@ -190,6 +190,14 @@ FilesLock *store_lock(Files *files, const char *home, const char *uuid, GError *
     return make_directory(files, home, uuid, error) ? files->ops->lock(files, path, error) : NULL;
 }
 
+bool store_settle(Files *files, const char *home, const char *uuid, GError **error)
+{
+    g_autofree char *directory = store_directory(home, uuid);
+    g_autofree char *outer = g_path_get_dirname(directory);
+
+    return files->ops->sync(files, directory, error) && files->ops->sync(files, outer, error);
+}
+
 /* ---- forgetting ---- */
 
 /* Below vars/ and tpm/ lie directories of files, not more. */

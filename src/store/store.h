@@ -52,5 +52,9 @@ bool store_clear_journal(Files *files, const char *home, const char *uuid, GErro
 /* Remove all that is kept of a VM without snapshots; the journal goes last, so that it is not lost
  * what was begun. Under the store's lock. */
 bool store_forget(Files *files, const char *home, const char *uuid, GError **error);
+/* What a program that died had written by name, and can be read, may not be durable yet. Whoever
+ * takes up what it left does this first, under the lock: else he acts on, and tells, what a power
+ * loss takes back. */
+bool store_settle(Files *files, const char *home, const char *uuid, GError **error);
 /* One writer at a time over all hosts; ERR_BUSY names the holder. */
 FilesLock *store_lock(Files *files, const char *home, const char *uuid, GError **error);
