@@ -8,6 +8,8 @@ struct Fault {
     bool dead;
     GThread *hit; /* who made the armed call; lanes run side by side, so its answer is told apart by
                      thread */
+    FaultWatch watch;
+    void *watch_data;
 };
 
 Fault *fault_new(void)
@@ -51,6 +53,12 @@ bool fault_is_dead(Fault *fault)
     return fault->dead;
 }
 
+void fault_watch(Fault *fault, FaultWatch watch, void *data)
+{
+    fault->watch = watch;
+    fault->watch_data = data;
+}
+
 static bool fail_dead(const char *what, GError **error)
 {
     g_set_error(error, VMSNAPFS_ERROR, ERR_INTERRUPTED, "The program is dead and cannot call %s",
@@ -58,8 +66,15 @@ static bool fail_dead(const char *what, GError **error)
     return false;
 }
 
+static void tell_watch(const Fault *fault)
+{
+    if (fault->watch)
+        fault->watch(fault->watch_data);
+}
+
 bool fault_before(Fault *fault, const char *what, GError **error)
 {
+    tell_watch(fault);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fault->lock);
 
     if (fault->dead)

@@ -21,6 +21,10 @@ void fault_arm(Fault *fault, FaultMode mode,
                unsigned call);      /* calls are numbered from 1 after arming */
 unsigned fault_calls(Fault *fault); /* effect calls since arming */
 bool fault_is_dead(Fault *fault);   /* a cut happened */
+/* Called right before each effect, by whoever makes it; NULL: nobody. Set while no effect is made.
+ */
+typedef void (*FaultWatch)(void *data);
+void fault_watch(Fault *fault, FaultWatch watch, void *data);
 /* For decorators. Before the effect: false with @error set if it must not happen. After: false with
  * @error set if the answer is lost. */
 bool fault_before(Fault *fault, const char *what, GError **error);

@@ -197,9 +197,31 @@ static void programs_inherit_no_descriptor_and_speak_plain_english(void **state)
     assert_string_equal(result->out, "012C\n");
 }
 
+static void count_effect(void *data)
+{
+    ++*(unsigned *)data;
+}
+
+static void a_watch_sees_each_effect_before_it_happens(void **state)
+{
+    Fault *fault = fault_new();
+    unsigned seen = 0;
+
+    fault_watch(fault, count_effect, &seen);
+    assert_true(fault_before(fault, "one", NULL));
+    assert_int_equal(seen, 1);
+    assert_true(fault_after(fault, "one", NULL));
+    assert_int_equal(seen, 1);
+    fault_watch(fault, NULL, NULL);
+    assert_true(fault_before(fault, "two", NULL));
+    assert_int_equal(seen, 1);
+    fault_free(fault);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_watch_sees_each_effect_before_it_happens),
         cmocka_unit_test(the_second_call_goes_wrong_as_armed),
         cmocka_unit_test(arming_again_counts_from_one_and_revives),
         cmocka_unit_test(the_lost_answer_is_that_of_the_lane_that_called),
