@@ -87,6 +87,11 @@ static void drop_message(const char *domain, GLogLevelFlags level, const char *m
 
 Lab *lab_new(unsigned disks, uint64_t seed)
 {
+    return lab_new_on(files_memory(), disks, seed);
+}
+
+Lab *lab_new_on(Files *files, unsigned disks, uint64_t seed)
+{
     Lab *lab = g_new0(Lab, 1);
 
     g_log_set_handler(NULL, G_LOG_LEVEL_MESSAGE, drop_message, NULL);
@@ -95,7 +100,7 @@ Lab *lab_new(unsigned disks, uint64_t seed)
     lab->seed = seed;
     lab->clock = G_GINT64_CONSTANT(1700000000) * G_USEC_PER_SEC;
     lab->host = simhost_new();
-    lab->memory = files_memory();
+    lab->memory = files;
     lab->fault = fault_new();
     lab->hv = hv_fake_new(lab->host);
     lab->images = image_fake(lab->host);
@@ -147,6 +152,27 @@ void lab_restart(Lab *lab)
 {
     vm_free(lab->vm);
     fault_arm(lab->fault, FAULT_NONE, 0);
+    lab->vm = vm_new(&lab->world, LAB_UUID, "web01");
+}
+
+/* What qemu-img and the program had locked; locks of running VMs are none of these. */
+static void drop_locks(Lab *lab)
+{
+    g_autoptr(GPtrArray) images = simhost_images(lab->host);
+
+    for (guint i = 0; i < images->len; i++)
+        simhost_unlock(lab->host, images->pdata[i]);
+}
+
+void lab_abandon(Lab *lab)
+{
+    drop_locks(lab);
+    images_free(lab->faulty_images);
+    images_free(lab->images);
+    lab->images = image_fake(lab->host);
+    lab->faulty_images = image_faulty(lab->images, lab->fault);
+    lab->world.images = lab->faulty_images;
+    lab->world.users = users_new();
     lab->vm = vm_new(&lab->world, LAB_UUID, "web01");
 }
 

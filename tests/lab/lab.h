@@ -42,12 +42,17 @@ typedef struct {
 } Lab;
 
 Lab *lab_new(unsigned disks, uint64_t seed);
+/* Its own files are in @files, which is the lab's. */
+Lab *lab_new_on(Files *files, unsigned disks, uint64_t seed);
 void lab_free(Lab *lab);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Lab, lab_free)
 
 uint64_t lab_random(Lab *lab);
 /* The program ends and starts again: a new Vm on the same host and files. The fault is disarmed. */
 void lab_restart(Lab *lab);
+/* The same in the midst of an operation of this very thread, which never goes on: what it holds is
+ * lost, and what its tables held is let go. For a process that ends soon. */
+void lab_abandon(Lab *lab);
 void lab_write(Lab *lab);
 bool lab_start(Lab *lab); /* false: the VM cannot start */
 void lab_stop(Lab *lab);
