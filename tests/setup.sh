@@ -12,7 +12,7 @@ packages=(
     fuse3 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system mount ovmf procps qemu-system-x86 qemu-utils
 )
 [[ ${1:-} == build ]] || packages+=(
-    acl ansible-core attr "busybox|busybox-static" clang-format dash e2fsprogs file git groff-base psmisc python3 python3-yaml rsync swtpm swtpm-tools systemd
+    acl ansible-core attr "busybox|busybox-static" clang clang-format dash e2fsprogs file git groff-base libclang-rt-dev psmisc python3 python3-yaml rsync swtpm swtpm-tools systemd
     tree util-linux vim
 )
 

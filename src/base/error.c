@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 
 G_DEFINE_QUARK(vmsnapfs - error - quark, vmsnapfs_error)
 
@@ -13,6 +14,37 @@ gboolean error_is(const GError *error, ErrorCode code)
 ErrorCode error_code(const GError *error)
 {
     return error && error->domain == VMSNAPFS_ERROR ? (ErrorCode)error->code : ERR_IO;
+}
+
+char *error_line(const char *text)
+{
+    GString *line = g_string_new(NULL);
+
+    while (*text) {
+        gunichar c = g_utf8_get_char_validated(text, -1);
+        bool broken = c == (gunichar)-1 || c == (gunichar)-2;
+        gsize length = broken ? 1 : (gsize)(g_utf8_next_char(text) - text);
+
+        if (broken || g_unichar_iscntrl(c)) {
+            for (gsize i = 0; i < length; i++)
+                g_string_append_printf(line, "\\%03o", (unsigned char)text[i]);
+        } else {
+            g_string_append_len(line, text, (gssize)length);
+        }
+        text += length;
+    }
+    return g_string_free(line, FALSE);
+}
+
+void error_set(GError **error, ErrorCode code, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_autofree char *line = error_line(text);
+    g_set_error_literal(error, VMSNAPFS_ERROR, (int)code, line);
 }
 
 static ErrorCode code_of_errno(int err)

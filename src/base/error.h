@@ -37,6 +37,12 @@ gboolean error_is(const GError *error, ErrorCode code);
 /* The code of @error; ERR_IO for a foreign domain. */
 ErrorCode error_code(const GError *error);
 
+/* @text as one line of UTF-8 that no terminal obeys: control characters, and bytes that are not
+ * UTF-8, become octal escapes. New string. */
+char *error_line(const char *text);
+/* Set @error to the formatted sentence, as such a line, whatever was quoted in it. */
+void error_set(GError **error, ErrorCode code, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
 /* Set @error from errno value @err, with the code that fits (ENOSPC and EDQUOT → ERR_NO_SPACE,
  * ENOENT → ERR_NOT_FOUND, EROFS → ERR_READ_ONLY, EACCES and EPERM → ERR_ACCESS, EEXIST →
  * ERR_EXISTS, EAGAIN and EBUSY → ERR_BUSY, else ERR_IO). The sentence is the formatted text, ": "

@@ -10,8 +10,7 @@ static bool set_error(const YamlNode *node, ErrorCode code, GError **error, cons
 {
     g_autofree char *what = g_strdup_vprintf(format, args);
 
-    g_set_error(error, VMSNAPFS_ERROR, (int)code, "line %u, column %u: %s", node->line,
-                node->column, what);
+    error_set(error, code, "line %u, column %u: %s", node->line, node->column, what);
     return false;
 }
 

@@ -29,9 +29,10 @@ static bool read_object(JsonObject *object, bool *out_frozen, GError **error)
         return complain(error, "it answers with an error");
     if (!word)
         return complain(error, "its answer has no word");
+    if (!g_str_equal(word, "frozen") && !g_str_equal(word, "thawed"))
+        return complain(error, "its word is neither frozen nor thawed");
     *out_frozen = g_str_equal(word, "frozen");
-    return *out_frozen || g_str_equal(word, "thawed") ||
-           complain(error, "its word is neither frozen nor thawed");
+    return true;
 }
 
 bool agent_reply_frozen(const char *reply, bool *out_frozen, GError **error)

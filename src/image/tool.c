@@ -22,7 +22,10 @@ static bool watch_progress(const char *piece, void *data)
     if (number) {
         double percent = g_ascii_strtod(number + 1, NULL);
 
-        watch->done = (uint64_t)(CLAMP(percent, 0.0, 100.0) / 100.0 * (double)watch->total);
+        if (percent >= 0.0 && percent < 100.0) /* no number at all is neither */
+            watch->done = (uint64_t)(percent / 100.0 * (double)watch->total);
+        else if (percent >= 100.0)
+            watch->done = watch->total;
     }
     return !watch->progress || watch->progress(watch->done, watch->total, watch->data);
 }
@@ -67,15 +70,14 @@ static bool run_once(const char *const *argv, const char *what, Watch *watch, GE
     if (result->status == 0)
         return true;
     if (result->stopped) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INTERRUPTED, "Asked to stop, did not finish to %s",
-                    what);
+        error_set(error, ERR_INTERRUPTED, "Asked to stop, did not finish to %s", what);
         return false;
     }
     complaint = join_lines(result->err);
     last_line = subprocess_last_line(result->err);
-    g_set_error(error, VMSNAPFS_ERROR, (int)code_of_complaint(result->err, last_line),
-                "Cannot %s: qemu-img ended with status %d and says \"%s\"", what, result->status,
-                complaint);
+    error_set(error, code_of_complaint(result->err, last_line),
+              "Cannot %s: qemu-img ended with status %d and says \"%s\"", what, result->status,
+              complaint);
     return false;
 }
 

@@ -34,8 +34,7 @@ static bool wrong(const Check *check, const char *format, ...)
     va_start(args, format);
     g_autofree char *what = g_strdup_vprintf(format, args);
     va_end(args);
-    g_autofree char *shown = g_utf8_make_valid(what, -1);
-    g_set_error(check->error, VMSNAPFS_ERROR, ERR_INVALID, "the catalog is damaged: %s", shown);
+    error_set(check->error, ERR_INVALID, "the catalog is damaged: %s", what);
     return false;
 }
 

@@ -18,21 +18,20 @@ static xmlNode *find_disk(const xmlNode *root, const char *target)
 static bool check_switch(const DiskSwitch *change, const xmlNode *disk, GError **error)
 {
     if (!disk) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "the definition has no disk \"%s\"",
-                    change->target);
+        error_set(error, ERR_NOT_FOUND, "the definition has no disk \"%s\"", change->target);
         return false;
     }
     if (!xml_can_hold(change->path) || !xml_can_hold(change->format)) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "the new path of disk \"%s\" cannot be written in XML: it is not UTF-8 or has "
-                    "control characters",
-                    change->target);
+        error_set(error, ERR_INVALID,
+                  "the new path of disk \"%s\" cannot be written in XML: it is not UTF-8 or has "
+                  "control characters",
+                  change->target);
         return false;
     }
     if (!xml_child(disk, "source") || !xml_attribute_is(disk, "type", "file")) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "disk \"%s\" of the definition is no file, so it cannot be switched to %s",
-                    change->target, change->path);
+        error_set(error, ERR_INVALID,
+                  "disk \"%s\" of the definition is no file, so it cannot be switched to %s",
+                  change->target, change->path);
         return false;
     }
     return true;
@@ -112,8 +111,8 @@ static bool differ(const xmlNode *node, GError **error, const char *format, ...)
     va_start(args, format);
     g_autofree char *what = g_strdup_vprintf(format, args);
     va_end(args);
-    g_set_error(error, VMSNAPFS_ERROR, ERR_DRIFT, "the definition differs at %s: %s",
-                where ? (const char *)where : "?", what);
+    error_set(error, ERR_DRIFT, "the definition differs at %s: %s",
+              where ? (const char *)where : "?", what);
     xmlFree(where);
     return false;
 }

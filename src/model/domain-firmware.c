@@ -163,13 +163,12 @@ static bool check_movable(const xmlNode *domain, const char *path, GError **erro
 
     firmware_free(firmware);
     if (!is_file)
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "the definition keeps no UEFI variables in a file, so %s cannot become it",
-                    path);
+        error_set(error, ERR_INVALID,
+                  "the definition keeps no UEFI variables in a file, so %s cannot become it", path);
     else if (!xml_can_hold(path))
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "the new path of the UEFI variables cannot be written in XML: it is not UTF-8 "
-                    "or has control characters");
+        error_set(error, ERR_INVALID,
+                  "the new path of the UEFI variables cannot be written in XML: it is not UTF-8 "
+                  "or has control characters");
     return is_file && xml_can_hold(path);
 }
 

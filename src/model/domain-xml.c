@@ -89,14 +89,14 @@ static DomainDisk *read_disk(const xmlNode *element)
 static bool check_target(const Domain *domain, const DomainDisk *disk, GError **error)
 {
     if (!disk->target || !*disk->target) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "the definition of \"%s\" has a disk without a target", domain->name);
+        error_set(error, ERR_INVALID, "the definition of \"%s\" has a disk without a target",
+                  domain->name);
         return false;
     }
     if (domain_disk(domain, disk->target)) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "the definition of \"%s\" has two disks with the target \"%s\"", domain->name,
-                    disk->target);
+        error_set(error, ERR_INVALID,
+                  "the definition of \"%s\" has two disks with the target \"%s\"", domain->name,
+                  disk->target);
         return false;
     }
     return true;
@@ -125,12 +125,11 @@ static bool read_identity(const xmlNode *root, Domain *domain, GError **error)
     domain->name = xml_content(xml_child(root, "name"));
     domain->uuid = uuid ? g_ascii_strdown(g_strstrip(uuid), -1) : NULL;
     if (!domain->name || !*domain->name) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "a domain definition has no <name>");
+        error_set(error, ERR_INVALID, "a domain definition has no <name>");
         return false;
     }
     if (!domain->uuid || !g_uuid_string_is_valid(domain->uuid)) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "the definition of \"%s\" has no <uuid>",
-                    domain->name);
+        error_set(error, ERR_INVALID, "the definition of \"%s\" has no <uuid>", domain->name);
         return false;
     }
     return true;

@@ -9,8 +9,8 @@ static void set_parse_error(xmlParserCtxt *parser, const char *root, GError **er
     const xmlError *last = xmlCtxtGetLastError(parser);
     g_autofree char *what = g_strdup(last && last->message ? last->message : "not XML");
 
-    g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "the <%s> document cannot be read: line %d: %s",
-                root, last ? last->line : 1, g_strchomp(what));
+    error_set(error, ERR_INVALID, "the <%s> document cannot be read: line %d: %s", root,
+              last ? last->line : 1, g_strchomp(what));
 }
 
 /* A document type could declare entities; libvirt never writes one. */
@@ -20,10 +20,10 @@ static bool check_document(xmlDoc *doc, const char *root, GError **error)
 
     if (!doc->intSubset && !doc->extSubset && node && xml_is(node, root))
         return true;
-    g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                doc->intSubset ? "the <%s> document has a document type, which is not taken"
-                               : "the document is no <%s>",
-                root);
+    error_set(error, ERR_INVALID,
+              doc->intSubset ? "the <%s> document has a document type, which is not taken"
+                             : "the document is no <%s>",
+              root);
     return false;
 }
 
@@ -35,7 +35,7 @@ xmlDoc *xml_read(const char *text, const char *root, GError **error)
     g_autoptr(xmlDoc) doc = NULL;
 
     if (strlen(text) > G_MAXINT) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "the <%s> document is too long", root);
+        error_set(error, ERR_INVALID, "the <%s> document is too long", root);
         return NULL;
     }
     parser = xmlNewParserCtxt();

@@ -41,6 +41,8 @@ typedef struct {
 
 /* Never NULL for a kind of the enum. */
 const StepInfo *step_info(StepKind kind);
+/* What a kind says of @key, with its suffix if it has one; NULL: it has no such key. */
+const StepKey *step_key(StepKind kind, const char *key);
 /* The kind of a word; false if there is none. */
 bool step_kind_of(const char *word, StepKind *out_kind);
 const char *plan_kind_name(PlanKind kind);

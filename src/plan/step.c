@@ -364,19 +364,27 @@ static bool step_find(const Step *step, const char *key, unsigned *out_index)
     return false;
 }
 
+/* What people read may name a file, whose name may be any bytes; a plan with it must be read again.
+ */
+static char *value_of(const Step *step, const char *key, const char *value)
+{
+    const StepKey *known = step_key(step->kind, key);
+
+    return known && known->type == VALUE_TEXT ? g_utf8_make_valid(value, -1) : g_strdup(value);
+}
+
 void step_set(Step *step, const char *key, const char *value)
 {
+    char *copy = value_of(step, key, value);
     unsigned index;
 
     if (step_find(step, key, &index)) {
-        char *copy = g_strdup(value);
-
         g_free(step->values->pdata[index]);
         step->values->pdata[index] = copy;
         return;
     }
     g_ptr_array_add(step->keys, g_strdup(key));
-    g_ptr_array_add(step->values, g_strdup(value));
+    g_ptr_array_add(step->values, copy);
 }
 
 void step_set_number(Step *step, const char *key, uint64_t value)

@@ -154,8 +154,9 @@ static bool suffix_fits(SuffixType type, const char *suffix)
     return false;
 }
 
-static const StepKey *find_key(const StepInfo *info, const char *key)
+const StepKey *step_key(StepKind kind, const char *key)
 {
+    const StepInfo *info = step_info(kind);
     const char *dot = strchr(key, '.');
     size_t length = dot ? (size_t)(dot - key) : strlen(key);
 
@@ -177,21 +178,20 @@ static bool split_pair(const char *word, char **out_key, char **out_value, GErro
     g_autofree char *value = NULL;
 
     if (!equals || equals == word) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "\"%.40s\" is not of the form key=value",
-                    word);
+        error_set(error, ERR_INVALID, "\"%.40s\" is not of the form key=value", word);
         return false;
     }
     raw_key = g_strndup(word, (size_t)(equals - word));
     key = text_unescape(raw_key);
     value = text_unescape(equals + 1);
     if (!key || !value) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "\"%.40s\" has a malformed escape", word);
+        error_set(error, ERR_INVALID, "\"%.40s\" has a malformed escape", word);
         return false;
     }
     if (strlen(value) > VALUE_MAX || strlen(key) > VALUE_MAX || !g_utf8_validate(value, -1, NULL) ||
         !g_utf8_validate(key, -1, NULL)) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "the value of \"%.40s\" is too long or is not UTF-8", raw_key);
+        error_set(error, ERR_INVALID, "the value of \"%.40s\" is too long or is not UTF-8",
+                  raw_key);
         return false;
     }
     *out_key = g_steal_pointer(&key);
@@ -202,17 +202,17 @@ static bool split_pair(const char *word, char **out_key, char **out_value, GErro
 static bool add_pair(Step *step, GHashTable *seen, const char *key, const char *value,
                      GError **error)
 {
-    const StepKey *known = find_key(step_info(step->kind), key);
+    const StepKey *known = step_key(step->kind, key);
 
     if (!known) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "%s has no parameter \"%.40s\"",
-                    step_kind_name(step->kind), key);
+        error_set(error, ERR_INVALID, "%s has no parameter \"%.40s\"", step_kind_name(step->kind),
+                  key);
         return false;
     }
     if (!value_fits(known->type, value)) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "\"%.40s\" is no legal value for the parameter \"%.40s\" of %s", value, key,
-                    step_kind_name(step->kind));
+        error_set(error, ERR_INVALID,
+                  "\"%.40s\" is no legal value for the parameter \"%.40s\" of %s", value, key,
+                  step_kind_name(step->kind));
         return false;
     }
     g_ptr_array_add(step->keys, g_strdup(key));
@@ -230,15 +230,13 @@ static bool parse_pair(Step *step, GHashTable *seen, GHashTable *full, const cha
     if (!split_pair(word, &key, &value, error))
         return false;
     if (!g_hash_table_add(full, g_strdup(key))) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "the parameter \"%.40s\" stands twice",
-                    key);
+        error_set(error, ERR_INVALID, "the parameter \"%.40s\" stands twice", key);
         return false;
     }
     if (!g_str_equal(key, "lane"))
         return add_pair(step, seen, key, value, error);
     if (!is_word(value)) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "the lane \"%.40s\" is not a disk id",
-                    value);
+        error_set(error, ERR_INVALID, "the lane \"%.40s\" is not a disk id", value);
         return false;
     }
     step->lane = g_steal_pointer(&value);
@@ -249,8 +247,8 @@ static bool has_required(const Step *step, GHashTable *seen, GError **error)
 {
     for (const StepKey *key = step_info(step->kind)->keys; key->name; key++)
         if (!key->optional && !g_hash_table_contains(seen, key->name)) {
-            g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "%s lacks the parameter \"%s\"",
-                        step_kind_name(step->kind), key->name);
+            error_set(error, ERR_INVALID, "%s lacks the parameter \"%s\"",
+                      step_kind_name(step->kind), key->name);
             return false;
         }
     return true;
@@ -265,8 +263,7 @@ static bool parse_step(Plan *plan, const char *line, GError **error)
     Step *step;
 
     if (!words[0] || !step_kind_of(words[0], &kind)) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "\"%.40s\" is no kind of step",
-                    words[0] ? words[0] : "");
+        error_set(error, ERR_INVALID, "\"%.40s\" is no kind of step", words[0] ? words[0] : "");
         return false;
     }
     step = plan_add(plan, kind);
@@ -286,15 +283,14 @@ static Plan *parse_header(const char *line, GError **error)
 
     if (count < 2 || count > 3 || !g_str_equal(words[0], "plan") ||
         !plan_kind_of(words[1], &kind)) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "\"%.40s\" is no header of the form \"plan KIND\"", line);
+        error_set(error, ERR_INVALID, "\"%.40s\" is no header of the form \"plan KIND\"", line);
         return NULL;
     }
     if (count == 3 && !split_pair(words[2], &key, &value, error))
         return NULL;
     if (key && (!g_str_equal(key, "snapshot") || !is_word(value))) {
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "\"%.40s\" is no parameter of the form \"snapshot=ID\"", words[2]);
+        error_set(error, ERR_INVALID, "\"%.40s\" is no parameter of the form \"snapshot=ID\"",
+                  words[2]);
         return NULL;
     }
     return plan_new(kind, value);
@@ -328,8 +324,8 @@ static bool parse_lines(Plan *plan, char **lines, GError **error)
     }
     if (separated)
         return true;
-    g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                "line %u of the plan is wrong: the line \"--\" is missing", number);
+    error_set(error, ERR_INVALID, "line %u of the plan is wrong: the line \"--\" is missing",
+              number);
     return false;
 }
 

@@ -418,8 +418,6 @@ GPtrArray *events_between(const VmView *before, const VmView *after);
 Errors *errors_new(void);
 void errors_free(Errors *errors);
 const char *errors_name(const GError *error); /* "EBUSY" */
-/* Bytes that would break a line become octal escapes. */
-char *errors_line_text(const char *text);
 /* The next number of an operation; a failure's line goes into both rings. */
 uint64_t errors_add(Errors *errors, const char *vm_uuid, uid_t uid, pid_t pid,
                     const char *operation, const GError *error);

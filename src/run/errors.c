@@ -60,26 +60,6 @@ void errors_free(Errors *errors)
     g_free(errors);
 }
 
-char *errors_line_text(const char *text)
-{
-    GString *line = g_string_new(NULL);
-
-    while (*text) {
-        gunichar c = g_utf8_get_char_validated(text, -1);
-        bool broken = c == (gunichar)-1 || c == (gunichar)-2;
-        gsize length = broken ? 1 : (gsize)(g_utf8_next_char(text) - text);
-
-        if (broken || g_unichar_iscntrl(c)) {
-            for (gsize i = 0; i < length; i++)
-                g_string_append_printf(line, "\\%03o", (unsigned char)text[i]);
-        } else {
-            g_string_append_len(line, text, (gssize)length);
-        }
-        text += length;
-    }
-    return g_string_free(line, FALSE);
-}
-
 static void ring_add(Ring *ring, uint64_t sequence, const char *line)
 {
     g_queue_push_tail(&ring->lines, g_strdup(line));
@@ -104,8 +84,8 @@ uint64_t errors_add(Errors *errors, const char *vm_uuid, uid_t uid, pid_t pid,
                     const char *operation, const GError *error)
 {
     g_autofree char *time = time_format(g_get_real_time());
-    g_autofree char *what = errors_line_text(operation);
-    g_autofree char *sentence = errors_line_text(error ? error->message : "");
+    g_autofree char *what = error_line(operation);
+    g_autofree char *sentence = error_line(error ? error->message : "");
 
     g_mutex_lock(&errors->lock);
     uint64_t sequence = ++errors->sequence;
@@ -149,7 +129,7 @@ static void log_operation(uint64_t sequence, const char *operation, const GError
         g_strdup_printf("%" G_GUINT64_FORMAT " %s %s%s%s  %" G_GINT64_FORMAT " ms", sequence,
                         operation, error ? errors_name(error) : "ok", error ? ": " : "",
                         error ? error->message : "", (g_get_monotonic_time() - since) / 1000);
-    g_autofree char *line = errors_line_text(text);
+    g_autofree char *line = error_line(text);
 
     g_log_structured("vmsnapfs", error ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE, "MESSAGE", "%s",
                      line);

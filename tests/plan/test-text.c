@@ -279,6 +279,40 @@ static void mutated_text_gives_a_plan_or_an_error(void **state)
     assert_true(accepted > 100);
 }
 
+/* A revert's warning names the image that uses a file, and an image's name may be any bytes. */
+static void texts_for_people_are_read_again_whatever_they_quote(void **state)
+{
+    Plan *plan = plan_new(PLAN_REVERT, ID);
+    Step *step = plan_add(plan, STEP_RECORD_WARNING);
+
+    step_set(step, "snapshot", ID);
+    step_set(step, "text", "it is used by image /i/\xff\xc3.qcow2");
+    g_autofree char *text = plan_print(plan);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Plan) again = plan_parse(text, &error);
+
+    assert_null(error);
+    assert_non_null(again);
+    plan_free(plan);
+}
+
+static void a_complaint_about_a_plan_is_one_line_of_utf8(void **state)
+{
+    static const char *const texts[] = {"plan merge\n--\nun\033link path=/a\n",
+                                        "plan merge\n--\nunlink "
+                                        "pxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\303\251\n",
+                                        "plan \xff\n"};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_autoptr(GError) error = NULL;
+
+        assert_null(plan_parse(texts[i], &error));
+        assert_true(g_utf8_validate(error->message, -1, NULL));
+        for (const char *c = error->message; *c; c++)
+            assert_false(g_ascii_iscntrl(*c));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +323,8 @@ int main(void)
         cmocka_unit_test(an_overlay_is_undone_by_its_unlink),
         cmocka_unit_test(hostile_text_is_refused_with_its_line),
         cmocka_unit_test(a_value_over_64_kib_is_refused),
+        cmocka_unit_test(texts_for_people_are_read_again_whatever_they_quote),
+        cmocka_unit_test(a_complaint_about_a_plan_is_one_line_of_utf8),
         cmocka_unit_test(mutated_text_gives_a_plan_or_an_error),
     };
 

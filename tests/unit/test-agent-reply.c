@@ -22,10 +22,11 @@ static void the_two_words_are_understood(void **state)
 static void refuse(const char *reply)
 {
     g_autoptr(GError) error = NULL;
-    bool frozen = false;
+    bool frozen = true;
 
     if (agent_reply_frozen(reply, &frozen, &error))
         fail_msg("taken for an answer: %s", reply);
+    assert_true(frozen); /* written on success only */
     assert_true(error_is(error, ERR_IO));
     assert_true(strlen(error->message) > 40);
 }

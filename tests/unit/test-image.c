@@ -264,12 +264,13 @@ static void merge_repoint_unlink_keeps_what_the_guest_sees(void **state)
 static void check_merge_refused(Bench *bench, const char *top, const char *base, const char *format,
                                 ErrorCode code)
 {
+    g_autofree char *shown = error_line(top);
     g_autoptr(GError) error = NULL;
 
     assert_false(bench->images->ops->commit(bench->images, top, "qcow2", base, format, 0, NULL,
                                             NULL, &error));
     assert_int_equal(error_code(error), code);
-    assert_non_null(strstr(error->message, top));
+    assert_true(strstr(error->message, shown) || strstr(error->message, top));
 }
 
 static void merging_into_what_the_header_does_not_say_is_refused(void **state)
