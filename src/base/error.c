@@ -4,7 +4,15 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-G_DEFINE_QUARK(vmsnapfs - error - quark, vmsnapfs_error)
+/* Not by G_DEFINE_QUARK, whose variable is read and written by all threads without an order. */
+GQuark vmsnapfs_error_quark(void)
+{
+    static gsize quark;
+
+    if (g_once_init_enter(&quark))
+        g_once_init_leave(&quark, g_quark_from_static_string("vmsnapfs-error-quark"));
+    return (GQuark)quark;
+}
 
 gboolean error_is(const GError *error, ErrorCode code)
 {

@@ -1,0 +1,303 @@
+#!/usr/bin/env python3
+"""load.py NAME PROGRAM URI MOUNTPOINT SCRATCH [-s SECONDS] [-r ROUNDS] [-w WORKERS] [--seed N] [--memory]: mounts, loads, looks on, unmounts.
+
+A run has rounds. In each the tree is mounted, workers (work.py) do what they like, and it is unmounted under their hands: by SIGTERM,
+`umount -l`, `fusermount3 -uz`; the last round ends in peace, and all that was left is looked at. --memory: one round, in which the daemon's
+memory, files and threads have to stay what they are. Prints `ok`, `not ok` and one line of numbers; exit status 1 if something was wrong."""
+import argparse
+import collections
+import glob
+import multiprocessing
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import work
+
+PATIENCE = 90
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    for name in ("name", "program", "uri", "mnt", "scratch"):
+        parser.add_argument(name)
+    parser.add_argument("-s", "--seconds", type=float, default=40)
+    parser.add_argument("-w", "--workers", type=int, default=12)
+    parser.add_argument("-r", "--rounds", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=20261122)
+    parser.add_argument("--fixed", type=int, default=0, help="so many snapshots of one VM are there all the time, and are listed")
+    parser.add_argument("--churn", help="that VM")
+    parser.add_argument("--sanitizer", default="/nowhere/", help="what the names of its files begin with")
+    parser.add_argument("--memory", action="store_true")
+    return parser.parse_args()
+
+
+class Failures(list):
+    def expect(self, good, why):
+        if not good:
+            self.append(why)
+        return good
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()
+
+
+def until(what, failures, condition):
+    """Polls @condition; the failure says @what."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            failures.append("waited %d s in vain until %s" % (PATIENCE, what))
+            return False
+        time.sleep(0.05)
+    return True
+
+
+# ---- the daemon ----
+
+class Daemon:
+    def __init__(self, args, failures):
+        self.args, self.failures, self.samples = args, failures, []
+        with open(args.scratch + "/config.yaml", "a"), open(args.scratch + "/daemon.log", "a") as log:
+            self.process = subprocess.Popen([args.program, "-f", "-o", "config=" + args.scratch + "/config.yaml", args.uri, args.mnt],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        until("the tree is mounted", failures, lambda: self.process.poll() is not None or os.path.exists(args.mnt + "/README"))
+        failures.expect(self.process.poll() is None, "the daemon ended with %s at its start" % self.process.poll())
+
+    def sample(self):
+        """KiB, threads, open files: now."""
+        pid = self.process.pid
+        try:
+            status = read("/proc/%d/status" % pid)
+            files = len(os.listdir("/proc/%d/fd" % pid))
+        except OSError:
+            return
+        number = lambda key: int(re.search(key + r":\s*(\d+)", status).group(1))
+        self.samples.append((number("VmRSS"), number("Threads"), files))
+
+    def stats(self):
+        return {line.split()[0]: int(line.split()[1]) for line in read(self.args.mnt + "/.vmsnapfs/stats").splitlines()}
+
+    def end(self, how):
+        """Unmounts; the daemon has to end by itself, with success."""
+        if how == "SIGTERM":
+            self.process.send_signal(signal.SIGTERM)
+        else:
+            if how != "umount": # under load it is nearly always refused, as the tree is in use; nothing may come of that
+                subprocess.run(["umount", self.args.mnt], stderr=subprocess.DEVNULL, check=False)
+            until("%s succeeds" % how, self.failures, lambda: self.gone() or subprocess.run(
+                how.split() + [self.args.mnt], stderr=subprocess.DEVNULL, check=False).returncode == 0)
+        try:
+            status = self.process.wait(PATIENCE)
+            self.failures.expect(status == 0, "after %s the daemon ended with %d" % (how, status))
+        except subprocess.TimeoutExpired:
+            self.failures.append("after %s the daemon did not end in %d s: %s" % (how, PATIENCE, self.threads()))
+            self.process.kill()
+            self.process.wait()
+        self.failures.expect(not os.path.ismount(self.args.mnt), "after %s the tree is still mounted" % how)
+
+    def gone(self):
+        return self.process.poll() is not None
+
+    def threads(self):
+        return "; ".join("%s: %s" % (read(path + "/comm").strip(), work.where(int(os.path.basename(path))))
+                         for path in glob.glob("/proc/%d/task/*" % self.process.pid))
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        subprocess.run(["umount", "-l", self.args.mnt], stderr=subprocess.DEVNULL, check=False)
+
+
+# ---- a round ----
+
+def names_of_vms(args):
+    return sorted(name for name in os.listdir(args.mnt) if name != "README" and not name.startswith("."))
+
+
+def start_workers(args, vms, seed, over, seconds, listing, results):
+    options = {"move": 0 if args.name.startswith("real") else 1, "churn": args.churn, "fixed": fixed_names(args)}
+    kinds = [work.Worker] * args.workers + ([work.Lister] * 2 + [work.Churner] * 2 if listing else [])
+    processes = []
+    for number, kind in enumerate(kinds):
+        worker = kind(args.mnt, [vm for vm in vms if vm != args.churn], seed + number, options)
+        processes.append(multiprocessing.Process(target=run_worker, args=(worker, over, seconds, results), daemon=True))
+        processes[-1].start()
+    return processes
+
+
+def run_worker(worker, over, seconds, results):
+    os.setpgid(0, 0)
+    try:
+        worker.run(over.is_set, seconds)
+    except Exception as error:  # pylint: disable=broad-except
+        worker.wrong.append("%s: %r" % (type(worker).__name__, error))
+    results.put((worker.done, worker.refused, worker.wrong, worker.slowest))
+
+
+def fixed_names(args):
+    return ["%03d-%s" % (i, "n" * 150) for i in range(args.fixed)]
+
+
+def make_fixed(args, failures):
+    """A long listing, in two branches, as a chain may have 200 images."""
+    vm = "%s/%s" % (args.mnt, args.churn)
+    names = fixed_names(args)
+    with open(vm + "/policy/max_depth", "w") as file:
+        file.write("200")
+    for i, name in enumerate(names):
+        if i == len(names) // 2:
+            subprocess.run(["ln", "-sfn", "snapshots/" + names[0], vm + "/current"], check=True)
+        os.mkdir("%s/snapshots/%s" % (vm, name))
+    listed = sorted(os.listdir(vm + "/snapshots"))
+    failures.expect(listed == names, "%d of %d are listed" % (len(listed), len(names)))
+
+
+def look_on(args, daemon, seconds, failures):
+    """While the workers work: samples, a reload now and then, and whoever asks is answered at once."""
+    end, reload_at, longest = time.monotonic() + seconds, time.monotonic() + 2, 0
+    while time.monotonic() < end and daemon.process.poll() is None:
+        daemon.sample()
+        if time.monotonic() > reload_at:
+            daemon.process.send_signal(signal.SIGHUP)
+            reload_at = time.monotonic() + 2
+        began = time.monotonic()
+        os.listdir(args.mnt)
+        daemon.stats()
+        longest = max(longest, time.monotonic() - began)
+        time.sleep(0.2)
+    failures.expect(longest < 10, "ls and stats took %.1f s" % longest)
+
+
+def one_round(args, seed, how, seconds, totals, failures):
+    random.seed(seed)
+    daemon = Daemon(args, failures)
+    try:
+        if failures:
+            return
+        vms = names_of_vms(args)
+        failures.expect(not args.name.startswith("fake") or len(vms) >= 50, "%d VMs are listed" % len(vms))
+        if args.churn and how == "umount" and not failures:
+            make_fixed(args, failures)
+        over, results = multiprocessing.Event(), multiprocessing.Queue()
+        # Where the end comes under load, they go on until they see it.
+        processes = start_workers(args, vms, seed, over, seconds if how == "umount" else seconds + PATIENCE, how == "umount" and args.churn, results)
+        look_on(args, daemon, seconds, failures)
+        if how != "umount":
+            over.set()
+            daemon.end(how)
+        collect(processes, results, totals, failures)
+        if how == "umount":
+            settle(args, daemon, vms, failures)
+            daemon.end(how)
+        totals["samples"] = daemon.samples
+    finally:
+        daemon.kill()
+
+
+def collect(processes, results, totals, failures):
+    for _ in processes:
+        try:
+            done, refused, wrong, slowest = results.get(timeout=3 * PATIENCE)
+        except Exception:  # pylint: disable=broad-except
+            failures.append("a worker never ended")
+            break
+        totals["done"].update(done)
+        totals["refused"] += refused
+        totals["slowest"] = max(totals["slowest"], slowest)
+        failures += wrong
+    for process in processes:
+        process.join(5)
+        if process.is_alive():
+            process.kill()
+
+
+# ---- peace ----
+
+def settle(args, daemon, vms, failures):
+    """Nobody asks any more: nothing waits, every VM comes to rest and is consistent, and then to nothing but itself."""
+    until("nothing waits", failures, lambda: daemon.stats()["requests_waiting"] == 0)
+    for vm in names_of_vms(args):
+        subprocess.run(["timeout", str(PATIENCE), "cat", "%s/%s/wait" % (args.mnt, vm)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    stats = daemon.stats()
+    failures.expect(stats["jobs_running"] == 0, "jobs run on")
+    now = names_of_vms(args)
+    failures.expect(len(now) == len(vms), "of %d VMs %d are left: %s" % (len(vms), len(now), now))
+    for vm in now:
+        consistent(args.mnt, vm, failures)
+    failures.expect(not os.listdir(args.mnt + "/.vmsnapfs/orphans"), "orphans: %s" % os.listdir(args.mnt + "/.vmsnapfs/orphans"))
+
+
+def consistent(mnt, vm, failures):
+    path = "%s/%s" % (mnt, vm)
+    if not failures.expect(os.path.isdir(path), "%s is gone" % vm):
+        return
+    status = dict(line.split(" ", 1) for line in read(path + "/status").splitlines() if " " in line)
+    for key in ("read_only", "stale", "frozen", "jobs"):
+        failures.expect(status[key].strip() == "0", "%s: %s is %s: %s" % (vm, key, status[key], status.get("problem")))
+    failures.expect(not read(path + "/drift"), "%s drifts: %s" % (vm, read(path + "/drift")))
+    listed = os.listdir(path + "/snapshots")
+    hidden = os.listdir(path + "/hidden") if os.path.isdir(path + "/hidden") else []
+    failures.expect(read(path + "/tree").count("○") == len(listed) + len(hidden), "%s: the tree and the listing differ" % vm)
+    for name in listed:
+        state = read("%s/snapshots/%s/state" % (path, name)).strip()
+        failures.expect(state in ("ready", "failed"), "%s/snapshots/%s is %s" % (vm, name, state))
+
+
+# ---- what came out ----
+
+def reports(args):
+    """What the sanitizers wrote, and what GLib had to say."""
+    found = []
+    for path in sorted(glob.glob(args.sanitizer + ".*")):
+        found += re.findall(r"^(?:==\d+==)?\s*((?:ERROR|WARNING): \w+Sanitizer.*|.*runtime error:.*|SUMMARY: .*)", read(path), re.M)
+    found += re.findall(r".*(?:CRITICAL|GLib|misuse|Sanitizer|runtime error).*", read(args.scratch + "/daemon.log"))
+    return found
+
+
+def flat(samples, failures):
+    """The second quarter against the last: what is kept for ten minutes (jobs, lines of errors) has come to its number by then."""
+    def mean(part, what):
+        return sum(sample[what] for sample in part) / len(part)
+    quarter = max(1, len(samples) // 4)
+    second, last = samples[quarter:2 * quarter], samples[-quarter:]
+    for what, name, room in ((0, "RSS in KiB", 8192), (1, "threads", 8), (2, "open files", 8)):
+        before, after = mean(second, what), mean(last, what)
+        failures.expect(after <= before * 1.1 + room, "%s grew from %d to %d" % (name, before, after))
+    return "rss %.1f MiB then %.1f MiB, threads %d then %d, files %d then %d" % (
+        mean(second, 0) / 1024, mean(last, 0) / 1024, mean(second, 1), mean(last, 1), mean(second, 2), mean(last, 2))
+
+
+def main():
+    args = arguments()
+    totals = {"done": collections.Counter(), "refused": 0, "slowest": (0, ""), "samples": []}
+    failures = Failures()
+    hows = ["umount"] if args.memory else ["SIGTERM", "umount -l", "fusermount3 -uz"][:max(0, args.rounds - 1)] + ["umount"]
+    for number, how in enumerate(hows):
+        one_round(args, args.seed + 1000 * number, how, args.seconds / len(hows), totals, failures)
+        if failures:
+            failures[0] = "seed %d, round %d (%s): %s" % (args.seed, number + 1, how, failures[0])
+            break
+    found = reports(args)
+    failures.expect(not found, "%d reports, in %s: %s" % (len(found), args.scratch, found[:1]))
+    count = sum(totals["done"].values())
+    failures.expect(count >= args.seconds, "only %d operations" % count)
+    more = flat(totals["samples"], failures) if args.memory and totals["samples"] else "rss %.1f MiB at most" % (max([s[0] for s in totals["samples"]] or [0]) / 1024)
+    print("# load %s: %d operations (%s), %d refused, slowest %.1f s (%s), ends %s, reports %d, %s" % (
+        args.name, count, ", ".join("%s %d" % item for item in sorted(totals["done"].items())), totals["refused"], *totals["slowest"],
+        ", ".join(hows), len(found), more))
+    for failure in failures[:20]:
+        print("# " + failure)
+    print("not ok load %s - %s" % (args.name, failures[0].replace("\n", " ")[:400]) if failures else "ok load %s" % args.name)
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+# real.sh NAME PROGRAM SECONDS SEED: load on eight real VMs, QEMU under the embedded driver, four of them running; environment: what the daemon
+# runs in. Every VM has two snapshots (kept-1, kept-2) whose names the workers do not know; no guest writes meanwhile, so that whatever a
+# snapshot or a VM holds afterwards must be what one of the two had. Afterwards each file is looked at by qemu-img check, nothing is
+# left that nothing refers to, and the VMs go back and come to an end.
+. "$(dirname "$0")/../host/lib.sh"
+LOAD=$(cd "$(dirname "$0")" && pwd)
+name=$1 program=$2 seconds=$3 seed=$4
+VMS=(one two three four five six seven eight)
+STATE_OF=$WORK/state
+mkdir -p "$STATE_OF"
+
+prepare() { # two snapshots of each, other contents each, made by the daemon as it is
+    local vm i=0
+    mount_tree || return
+    for vm in "${VMS[@]}"; do
+        i=$((i + 1))
+        scribble "$vm" $i && snap "$vm" kept-1 && scribble "$vm" $((i + 20)) && snap "$vm" kept-2 && chmod u-w "$MNT/$vm"/snapshots/kept-? || return
+        ((i % 2)) || start "$vm" || return
+    done
+    umount_tree
+}
+
+# one_of_two VM FORMAT FILE TARGET: it holds what the VM had at one of the two snapshots.
+one_of_two() {
+    local kept
+    for kept in kept-1 kept-2; do
+        qemu-img compare -q -U -f raw -F "$2" "file:$WORK/expect/$1/snapshots/$kept.$4" "file:$3" && return
+    done
+    fail "$3 of $1 holds what it never held"
+}
+
+whole() { # VM: contents of all that is listed, and the files that there are
+    local vm=$1 target entry file known=$WORK/known
+    : > "$known"
+    for target in $(ls "$MNT/$vm/disks"); do
+        file=$(cat "$MNT/$vm/disks/$target/source")
+        one_of_two "$vm" "$(cat "$MNT/$vm/disks/$target/format")" "$file" "$target" || return
+        cat "$MNT/$vm/disks/$target/chain" >> "$known"
+    done
+    for entry in "$MNT/$vm"/snapshots/* "$MNT/$vm"/hidden/*; do
+        [[ -d $entry ]] || continue
+        for target in $(awk '{print $1}' "$entry/disks"); do
+            file=$(disk_field "$entry" "$target" file)
+            echo "$file" >> "$known"
+            [[ $(cat "$entry/state") == failed ]] || one_of_two "$vm" "$(disk_field "$entry" "$target" format)" "$file" "$target" || return
+            [[ $entry != */kept-? ]] || same "$WORK/expect/$vm/snapshots/$(basename "$entry").$target" "$(disk_field "$entry" "$target" format)" "$file" || return
+        done
+    done
+    sort -u -o "$known" "$known"
+    find "$IMAGES" -maxdepth 1 -type f -name "$vm-vd*" | sort > "$WORK/seen"
+    diff "$known" "$WORK/seen" > "$WORK/diff" || { fail "files of $vm: $(tr '\n' ' ' < "$WORK/diff")"; return 1; }
+    while read -r file; do
+        qemu-img check -q -U "$file" > "$WORK/checked" 2>&1 || { fail "$file: $(head -n 1 "$WORK/checked")"; return 1; }
+    done < "$known"
+}
+
+afterwards() { # the next mount finds all of it, and a user can go on
+    local vm entry
+    mount_tree || return
+    for vm in "${VMS[@]}"; do
+        timeout "$PATIENCE" cat "$MNT/$vm/wait" > "$WORK/waited" 2>&1
+        [[ $? != 124 ]] || { fail "$vm does not come to rest"; return 1; }
+        whole "$vm" && stop "$vm" && ln -sfn snapshots/kept-1 "$MNT/$vm/current" && whole "$vm" || { fail "$vm afterwards"; return 1; }
+        chmod u+w "$MNT/$vm"/snapshots/*
+        for entry in "$MNT/$vm"/snapshots/*; do rmdir "$entry" || { fail "rmdir $entry"; return 1; }; done
+        idle "$vm" && whole "$vm" && listed "$vm" "" && hidden "$vm" 0 && files "$vm" "$(ls "$MNT/$vm/disks" | wc -l)" || return
+    done
+    umount_tree
+}
+
+load() {
+    env "${DAEMON_ENVIRONMENT[@]}" python3 "$LOAD/load.py" "$name" "$program" "$URI" "$MNT" "$WORK/run" --seed "$seed" -s "$seconds" -w 8 --sanitizer "$WORK/run/sanitizer" || failed=1
+}
+
+failed=0
+mapfile -t DAEMON_ENVIRONMENT <<< "${DAEMON_SAYS//@LOG/$WORK/run/sanitizer}"
+for i in "${!VMS[@]}"; do vm_make "${VMS[i]}" $((1 + i % 2)) qcow2 16M; done
+case_run "load $name: VMs" prepare
+load
+case_run "load $name: afterwards" afterwards
+[[ $failed == 0 && -z $FAILED ]]
