@@ -59,19 +59,35 @@ static bool is_named_for(const char *path, const char *below)
            expected[strlen(expected) - strlen(name) - 1] == '/';
 }
 
+static bool is_there(const OrphanLook *look, const char *path)
+{
+    Images *images = look->world->images;
+    ImageFacts *facts = images->ops->inspect(images, path);
+    bool there = facts->exists;
+
+    image_facts_free(facts);
+    return there;
+}
+
+/* What is judged by its name alone may have been removed, or become something else, since the
+ * directories were listed; of the rest there would be nothing to read. */
 static bool is_overlay(const OrphanLook *look, const char *path)
 {
     g_autofree char *below = NULL;
 
     if (overlay_is_temporary(path))
-        return true;
+        return is_there(look, path);
     below = below_of(look, path);
     return below && is_named_for(path, below) && ends_in_a_layer(look, below);
 }
 
 static bool is_sidecar(const OrphanLook *look, const char *path)
 {
-    return g_hash_table_contains(look->sidecars, path);
+    const OrphanSidecar *sidecar = g_hash_table_lookup(look->sidecars, path);
+    g_autoptr(GPtrArray) left =
+        sidecar ? sidecar_list(look->world->files, sidecar->home, sidecar->uuid) : NULL;
+
+    return left && g_ptr_array_find_with_equal_func(left, sidecar->id, g_str_equal, NULL);
 }
 
 /* By its name, and by what a firmware wrote into it. */

@@ -2,6 +2,7 @@
 #include "engine-bench.h"
 
 #include "base/str.h"
+#include "image/overlay.h"
 #include "store/sidecar.h"
 #include "store/store.h"
 
@@ -343,6 +344,38 @@ static void a_sidecar_that_is_being_made_is_none(void **state)
 }
 
 /* Nobody can tell which of them its snapshots need. */
+/* What an operation that ended during the look removed: its journal and the snapshot are gone, too.
+ */
+static Bench *removing;
+static GPtrArray *(*plain_list)(Hypervisor *hv, GError **error);
+
+static GPtrArray *list_and_remove(Hypervisor *hv, GError **error)
+{
+    Images *images = removing->images;
+    g_autofree char *temporary = overlay_temporary_path(ORPHAN);
+
+    assert_true(sidecar_remove(removing->files, "/images", WEB, GONE_ID, NULL));
+    assert_true(images->ops->unlink(images, temporary, NULL, NULL));
+    return plain_list(hv, error);
+}
+
+static void what_goes_during_the_look_is_none(void **state)
+{
+    Bench *bench = with_snapshots();
+    g_autofree char *temporary = overlay_temporary_path(ORPHAN);
+
+    put_sidecar(bench, GONE_ID, true, false);
+    put(bench, temporary, NULL);
+    removing = bench;
+    plain_list = bench->hv_ops.list;
+    bench->hv_ops.list = list_and_remove;
+    look(bench);
+    bench->hv_ops.list = plain_list;
+    assert_true(orphans_are(bench, ""));
+    assert_true(problem_says(bench, ""));
+    bench_free(bench);
+}
+
 static void a_sidecar_without_a_catalog_is_none(void **state)
 {
     Bench *bench = with_firmware();
@@ -596,6 +629,7 @@ int main(void)
         cmocka_unit_test(nothing_is_one_while_something_cannot_be_seen),
         cmocka_unit_test(a_sidecar_of_no_snapshot_is_listed_and_freed_NV_16),
         cmocka_unit_test(a_sidecar_that_is_being_made_is_none),
+        cmocka_unit_test(what_goes_during_the_look_is_none),
         cmocka_unit_test(a_sidecar_without_a_catalog_is_none),
         cmocka_unit_test(of_several_stores_the_one_of_the_definition_counts_NV_14),
         cmocka_unit_test(a_store_that_another_vm_names_is_none),
