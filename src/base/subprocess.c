@@ -1,5 +1,8 @@
 #include "base/subprocess.h"
 
+#include "base/confine.h"
+#include "base/fd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
@@ -44,27 +47,41 @@ char *subprocess_last_line(const char *text)
     return g_strdup("");
 }
 
+typedef struct {
+    pid_t parent;
+    int rules; /* confine_new() */
+} Bounds;
+
 /* Between fork and exec: async-signal-safe calls only. The parent may have died before the prctl.
  */
-static void die_with_parent(gpointer data)
+static void enter_bounds(gpointer data)
 {
-    pid_t parent = GPOINTER_TO_INT(data);
+    const Bounds *bounds = data;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
+    if (getppid() != bounds->parent || (bounds->rules >= 0 && !confine_apply(bounds->rules)))
         _exit(127);
 }
 
-static bool child_start(Child *child, const char *const *argv, GError **error)
+/* What else is in ours is for us, or for libvirt. */
+static char **plain_environment(void)
 {
-    g_auto(GStrv) environment = g_environ_setenv(g_get_environ(), "LC_ALL", "C", TRUE);
+    char **environment = g_environ_setenv(NULL, "LC_ALL", "C", TRUE);
+    const char *path = g_getenv("PATH");
+
+    return path ? g_environ_setenv(environment, "PATH", path, TRUE) : environment;
+}
+
+static bool child_start(Child *child, const char *const *argv, int rules, GError **error)
+{
+    g_auto(GStrv) environment = plain_environment();
+    Bounds bounds = {.parent = getpid(), .rules = rules};
     g_autoptr(GError) reason = NULL;
 
-    if (!g_spawn_async_with_pipes(NULL, (char **)argv, environment,
-                                  G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD |
-                                      G_SPAWN_CLOEXEC_PIPES,
-                                  die_with_parent, GINT_TO_POINTER(getpid()), &child->pid, NULL,
-                                  &child->out.fd, &child->err.fd, &reason)) {
+    if (!g_spawn_async_with_pipes(
+            NULL, (char **)argv, environment,
+            G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_CLOEXEC_PIPES, enter_bounds,
+            &bounds, &child->pid, NULL, &child->out.fd, &child->err.fd, &reason)) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_IO, "Cannot run %s: %s; is its package installed?",
                     argv[0], reason->message);
         return false;
@@ -184,8 +201,8 @@ static void child_clear(Child *child)
     g_free(child->piece);
 }
 
-SubprocessResult *subprocess_run(const char *const *argv, SubprocessWatch watch, void *data,
-                                 GError **error)
+static SubprocessResult *run_in_bounds(const char *const *argv, int rules, SubprocessWatch watch,
+                                       void *data, GError **error)
 {
     Child child = {.pidfd = -1,
                    .out = {-1, g_string_new(NULL)},
@@ -193,7 +210,7 @@ SubprocessResult *subprocess_run(const char *const *argv, SubprocessWatch watch,
                    .line = g_string_new(NULL)};
     SubprocessResult *result = NULL;
 
-    if (child_start(&child, argv, error)) {
+    if (child_start(&child, argv, rules, error)) {
         child.pidfd = pidfd_open(child.pid, 0);
         if (child.pidfd >= 0 && g_unix_set_fd_nonblocking(child.out.fd, TRUE, NULL) &&
             g_unix_set_fd_nonblocking(child.err.fd, TRUE, NULL)) {
@@ -206,4 +223,16 @@ SubprocessResult *subprocess_run(const char *const *argv, SubprocessWatch watch,
     }
     child_clear(&child);
     return result;
+}
+
+SubprocessResult *subprocess_run(const char *const *argv, const int *writable,
+                                 SubprocessWatch watch, void *data, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    g_auto(Descriptor) rules = writable ? confine_new(writable, &reason) : -1;
+
+    if (!reason)
+        return run_in_bounds(argv, rules, watch, data, error);
+    g_propagate_error(error, g_steal_pointer(&reason));
+    return NULL;
 }

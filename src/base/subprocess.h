@@ -1,9 +1,9 @@
 /* Run one program to its end and keep what it printed. Never through a shell: arguments are passed
  * as they are.
  *
- * The program runs in the C locale with an empty standard input, inherits no descriptor, and is
- * killed when this process dies, so that nothing goes on writing to an image that nobody watches.
- */
+ * The program runs in the C locale with an empty standard input, inherits no descriptor and of the
+ * environment only PATH, and is killed when this process dies, so that nothing goes on writing to
+ * an image that nobody watches. */
 #pragma once
 
 #include "base/error.h"
@@ -24,11 +24,12 @@ typedef struct {
     char *err;    /* standard error, likewise */
 } SubprocessResult;
 
-/* Run @argv (NULL-terminated; argv[0] is looked up in PATH) and wait for it. @watch may be NULL.
- * NULL with @error only if the program could not be started; how it ended is in the result, which
- * is the caller's. */
-SubprocessResult *subprocess_run(const char *const *argv, SubprocessWatch watch, void *data,
-                                 GError **error);
+/* Run @argv (NULL-terminated; argv[0] is looked up in PATH) and wait for it. @writable:
+ * descriptors, ended by -1, of the files that it may write (base/confine.h); NULL: what it likes.
+ * @watch may be NULL. NULL with @error only if the program could not be started; how it ended is in
+ * the result, which is the caller's. */
+SubprocessResult *subprocess_run(const char *const *argv, const int *writable,
+                                 SubprocessWatch watch, void *data, GError **error);
 void subprocess_result_free(SubprocessResult *result);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SubprocessResult, subprocess_result_free)
 

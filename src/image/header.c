@@ -4,6 +4,7 @@
 #include "image/header.h"
 
 #include "image/lock.h"
+#include "image/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -220,9 +221,18 @@ static void inspect_open(ImageFacts *facts, const char *path, int fd, uint64_t f
         facts->capacity = file_length;
 }
 
+static void note_file(ImageFacts *facts, const struct stat *status)
+{
+    facts->exists = true;
+    facts->device = status->st_dev;
+    facts->inode = status->st_ino;
+    facts->allocation = (uint64_t)status->st_blocks * 512;
+}
+
 ImageFacts *header_inspect(const char *path)
 {
     ImageFacts *facts = image_facts_new();
+    g_autoptr(GError) reason = NULL;
     struct stat status;
     int fd;
 
@@ -232,21 +242,16 @@ ImageFacts *header_inspect(const char *path)
             facts->error = g_strdup_printf("Cannot look at %s: %s", path, g_strerror(errno));
         return facts;
     }
-    facts->exists = true;
-    facts->device = status.st_dev;
-    facts->inode = status.st_ino;
-    facts->allocation = (uint64_t)status.st_blocks * 512;
-    if (!S_ISREG(status.st_mode)) {
-        facts->error = g_strdup_printf("%s is not a regular file", path);
-        return facts;
+    note_file(facts, &status);
+    fd = trust_open(path, O_RDONLY, &reason);
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        facts->error = g_strdup(reason ? reason->message : g_strerror(errno));
+    } else {
+        note_file(facts, &status);
+        inspect_open(facts, path, fd, (uint64_t)status.st_size);
+        facts->written = lock_is_written(fd);
     }
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) {
-        facts->error = g_strdup_printf("Cannot open %s: %s", path, g_strerror(errno));
-        return facts;
-    }
-    inspect_open(facts, path, fd, (uint64_t)status.st_size);
-    facts->written = lock_is_written(fd);
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     return facts;
 }

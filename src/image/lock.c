@@ -1,6 +1,7 @@
 #include "image/lock.h"
 
 #include "image/holders.h"
+#include "image/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,23 +35,6 @@ static bool still_opens(int fd, const char *path)
     struct stat ours, named;
 
     return fstat(fd, &ours) == 0 && stat(path, &named) == 0 && same_file(&ours, &named);
-}
-
-static int open_image(const char *path, GError **error)
-{
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat status;
-
-    if (fd < 0) {
-        error_set_errno(error, errno, "Cannot open %s to lock it", path);
-        return -1;
-    }
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-        return fd;
-    g_set_error(error, VMSNAPFS_ERROR, ERR_UNSUPPORTED, "Cannot lock %s: it is not a regular file",
-                path);
-    close(fd);
-    return -1;
 }
 
 bool lock_is_written(int fd)
@@ -100,7 +84,7 @@ static bool wait_for_lock(int fd, const char *path, unsigned wait_ms, GError **e
 
 ImageLock *lock_take(const char *path, unsigned wait_ms, GError **error)
 {
-    int fd = open_image(path, error);
+    int fd = trust_open(path, O_RDWR, error);
     ImageLock *lock;
 
     if (fd < 0)

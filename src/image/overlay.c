@@ -6,6 +6,7 @@
 #include "image/header.h"
 #include "image/looks.h"
 #include "image/tool.h"
+#include "image/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,10 +79,10 @@ bool overlay_check_header(const char *path, const char *backing, const char *bac
 
 static bool copy_looks(const char *backing, int to, GError **error)
 {
-    int from = open(backing, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int from = trust_open(backing, O_RDONLY, error);
     bool done = from >= 0 && looks_copy(from, to, 0777);
 
-    if (!done)
+    if (from >= 0 && !done)
         error_set_errno(error, errno, "Cannot give an overlay the owner, mode and label of %s",
                         backing);
     if (from >= 0)
@@ -104,7 +105,7 @@ static bool fill(int fd, const char *temporary, const char *backing, const char 
     /* QEMU counts in sectors. */
     uint64_t rounded = (capacity + SECTOR - 1) / SECTOR * SECTOR;
 
-    if (!tool_create(temporary, backing, backing_format, rounded, error) ||
+    if (!tool_create(fd, temporary, backing, backing_format, rounded, error) ||
         !copy_looks(backing, fd, error))
         return false;
     if (!is_at(fd, temporary)) {

@@ -1,11 +1,13 @@
 /* Images on disk: qemu-img for what only it can do, and our own calls for the rest. */
 #include "image/image.h"
+#include "base/fd.h"
 #include "image/header.h"
 #include "image/holders.h"
 #include "image/lock.h"
 #include "image/overlay.h"
 #include "image/state.h"
 #include "image/tool.h"
+#include "image/trust.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -68,16 +70,12 @@ static bool real_create_overlay(Images *images, const char *path, const char *ba
     return overlay_create(path, backing, backing_format, capacity, error);
 }
 
-static bool sync_file(const char *path, GError **error)
+static bool sync_file(int fd, const char *path, GError **error)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool synced = fd >= 0 && fsync(fd) == 0;
-
-    if (!synced)
-        error_set_errno(error, errno, "Cannot make the change of %s durable", path);
-    if (fd >= 0)
-        close(fd);
-    return synced;
+    if (fsync(fd) == 0)
+        return true;
+    error_set_errno(error, errno, "Cannot make the change of %s durable", path);
+    return false;
 }
 
 static bool check_readable(const char *path, const ImageFacts *facts, GError **error)
@@ -86,7 +84,10 @@ static bool check_readable(const char *path, const ImageFacts *facts, GError **e
         g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "%s does not exist", path);
     else if (facts->error)
         g_set_error_literal(error, VMSNAPFS_ERROR, ERR_IO, facts->error);
-    return facts->exists && !facts->error;
+    else if (facts->data_file)
+        g_set_error(error, VMSNAPFS_ERROR, ERR_UNSUPPORTED,
+                    "%s keeps its data in another file, which is not written to", path);
+    return facts->exists && !facts->error && !facts->data_file;
 }
 
 static bool is_same_file(const ImageFacts *a, const ImageFacts *b)
@@ -148,20 +149,24 @@ static bool real_commit(Images *images, const char *top, const char *top_format,
                         const char *base_format, uint64_t bandwidth, ImageProgress progress,
                         void *data, GError **error)
 {
+    g_auto(Descriptor) over = trust_open_to_write(top, error);
+    g_auto(Descriptor) under = over < 0 ? -1 : trust_open_to_write(base, error);
     uint64_t bytes;
 
-    return check_commit(top, base, base_format, &bytes, error) &&
-           tool_commit(top, top_format, base, bytes, bandwidth, progress, data, error) &&
-           sync_file(base, error);
+    return under >= 0 && check_commit(top, base, base_format, &bytes, error) &&
+           tool_commit(over, top, top_format, under, base, bytes, bandwidth, progress, data,
+                       error) &&
+           sync_file(under, base, error);
 }
 
 static bool real_repoint(Images *images, const char *path, const char *backing,
                          const char *backing_format, GError **error)
 {
+    g_auto(Descriptor) fd = trust_open_to_write(path, error);
     g_autoptr(ImageFacts) facts = header_inspect(path);
 
-    return check_readable(path, facts, error) &&
-           tool_rebase(path, backing, backing_format, error) && sync_file(path, error) &&
+    return fd >= 0 && check_readable(path, facts, error) &&
+           tool_rebase(fd, path, backing, backing_format, error) && sync_file(fd, path, error) &&
            overlay_check_header(path, backing, backing_format, 0, error);
 }
 

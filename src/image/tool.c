@@ -57,10 +57,11 @@ static char *join_lines(const char *text)
     return g_string_free(joined, FALSE);
 }
 
-static bool run_once(const char *const *argv, const char *what, Watch *watch, GError **error)
+static bool run_once(const char *const *argv, const int *written, const char *what, Watch *watch,
+                     GError **error)
 {
     g_autoptr(SubprocessResult) result =
-        subprocess_run(argv, watch ? watch_progress : NULL, watch, error);
+        subprocess_run(argv, written, watch ? watch_progress : NULL, watch, error);
     g_autofree char *complaint = NULL, *last_line = NULL;
 
     if (!result) {
@@ -81,12 +82,13 @@ static bool run_once(const char *const *argv, const char *what, Watch *watch, GE
     return false;
 }
 
-static bool run(const char *const *argv, const char *what, Watch *watch, GError **error)
+static bool run(const char *const *argv, const int *written, const char *what, Watch *watch,
+                GError **error)
 {
     for (unsigned try = 1;; try++) {
         g_autoptr(GError) reason = NULL;
 
-        if (run_once(argv, what, watch, &reason))
+        if (run_once(argv, written, what, watch, &reason))
             return true;
         if (try == BUSY_TRIES || !error_is(reason, ERR_BUSY) ||
             (watch && !watch_progress(NULL, watch))) {
@@ -97,7 +99,7 @@ static bool run(const char *const *argv, const char *what, Watch *watch, GError 
     }
 }
 
-bool tool_create(const char *path, const char *backing, const char *backing_format,
+bool tool_create(int fd, const char *path, const char *backing, const char *backing_format,
                  uint64_t capacity, GError **error)
 {
     g_autofree char *file = g_strconcat("file:", path, NULL);
@@ -106,20 +108,24 @@ bool tool_create(const char *path, const char *backing, const char *backing_form
     const char *argv[] = {"qemu-img", "create", "-q",           "-u", "-f", "qcow2", "-b",
                           backing,    "-F",     backing_format, "--", file, size,    NULL};
 
-    return run(argv, what, NULL, error);
+    const int written[] = {fd, -1};
+
+    return run(argv, written, what, NULL, error);
 }
 
-bool tool_commit(const char *top, const char *top_format, const char *base, uint64_t total,
-                 uint64_t bandwidth, ImageProgress progress, void *data, GError **error)
+bool tool_commit(int top_fd, const char *top, const char *top_format, int base_fd, const char *base,
+                 uint64_t total, uint64_t bandwidth, ImageProgress progress, void *data,
+                 GError **error)
 {
     g_autofree char *file = g_strconcat("file:", top, NULL);
     g_autofree char *what = g_strdup_printf("merge %s down into %s", top, base);
     g_autofree char *rate = g_strdup_printf("%" PRIu64, bandwidth);
     const char *argv[] = {"qemu-img", "commit", "-p", "-d", "-r", rate, "-f",
                           top_format, "-b",     base, "--", file, NULL};
+    const int written[] = {top_fd, base_fd, -1};
     Watch watch = {.total = total, .progress = progress, .data = data};
 
-    if (!run(argv, what, &watch, error))
+    if (!run(argv, written, what, &watch, error))
         return false;
     if (progress)
         progress(total, total,
@@ -127,12 +133,15 @@ bool tool_commit(const char *top, const char *top_format, const char *base, uint
     return true;
 }
 
-bool tool_rebase(const char *path, const char *backing, const char *backing_format, GError **error)
+bool tool_rebase(int fd, const char *path, const char *backing, const char *backing_format,
+                 GError **error)
 {
     g_autofree char *file = g_strconcat("file:", path, NULL);
     g_autofree char *what = g_strdup_printf("point %s at %s", path, backing);
     const char *argv[] = {"qemu-img", "rebase", "-q",           "-u", "-f", "qcow2", "-b",
                           backing,    "-F",     backing_format, "--", file, NULL};
 
-    return run(argv, what, NULL, error);
+    const int written[] = {fd, -1};
+
+    return run(argv, written, what, NULL, error);
 }

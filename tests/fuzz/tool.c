@@ -5,8 +5,8 @@
 #include "fuzz.h"
 #include <string.h>
 
-static SubprocessResult *fuzz_run(const char *const *argv, SubprocessWatch watch, void *data,
-                                  GError **error);
+static SubprocessResult *fuzz_run(const char *const *argv, const int *writable,
+                                  SubprocessWatch watch, void *data, GError **error);
 
 /* It runs what the input says instead of qemu-img. */
 #define subprocess_run fuzz_run
@@ -16,8 +16,8 @@ static SubprocessResult *fuzz_run(const char *const *argv, SubprocessWatch watch
 static const uint8_t *input;
 static size_t input_size;
 
-static SubprocessResult *fuzz_run(const char *const *argv, SubprocessWatch watch, void *data,
-                                  GError **error)
+static SubprocessResult *fuzz_run(const char *const *argv, const int *writable,
+                                  SubprocessWatch watch, void *data, GError **error)
 {
     SubprocessResult *result = g_new0(SubprocessResult, 1);
     g_autofree char *text = fuzz_text(input + 1, input_size - 1);
@@ -62,10 +62,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     input = data;
     input_size = size;
-    bool committed = tool_commit("/i/top", "qcow2", "/i/base", (uint64_t)1 << 60, 0, see_progress,
-                                 &seen, &commit);
-    bool created = tool_create("/i/new", "/i/base", "qcow2", 4096, &create);
-    bool rebased = tool_rebase("/i/top", "/i/base", "qcow2", &rebase);
+    bool committed = tool_commit(-1, "/i/top", "qcow2", -1, "/i/base", (uint64_t)1 << 60, 0,
+                                 see_progress, &seen, &commit);
+    bool created = tool_create(-1, "/i/new", "/i/base", "qcow2", 4096, &create);
+    bool rebased = tool_rebase(-1, "/i/top", "/i/base", "qcow2", &rebase);
     check(committed, commit);
     check(created, create);
     check(rebased, rebase);

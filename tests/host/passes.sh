@@ -84,14 +84,26 @@ cancelled() { # who cancels one of a run ends the pass; all of it comes back, an
     echo 0 > "$MNT/$vm/policy/bandwidth" && rmdir "$MNT/$vm"/snapshots/s* && idle $vm && listed $vm "" && check $vm && files $vm 2
 }
 
+# A qemu-img that waits, and tells of each commit. It can write nothing but images, so somebody listens.
 mkdir "$WORK/bin"
 : > "$WORK/calls"
+python3 -c 'import socket, sys
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+listener.bind(sys.argv[1])
+while True:
+    call = listener.recv(4096)
+    with open(sys.argv[2], "ab") as calls:
+        calls.write(call + b"\n")' "$WORK/told" "$WORK/calls" < /dev/null &
+LISTENER=$!
+trap 'kill "$LISTENER"; end' EXIT
 cat > "$WORK/bin/qemu-img" <<Q
 #!/bin/sh
-[ "\$1" = commit ] && echo "\$*" >> "$WORK/calls" && while [ -e "$WORK/hold" ]; do sleep 0.05; done
+[ "\$1" = commit ] && python3 -c 'import socket, sys
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(sys.argv[2].encode(), sys.argv[1])' "$WORK/told" "\$*" && while [ -e "$WORK/hold" ]; do sleep 0.05; done
 exec $(command -v qemu-img) "\$@"
 Q
 chmod +x "$WORK/bin/qemu-img"
+wait_for test -S "$WORK/told" || exit 1
 libvirtd_begin || { echo "not ok libvirtd: a private one - $(cat "$WORK/lv/holder.log")"; exit 1; }
 vm_make pass 2 qcow2 64M
 libvirtd_start && define pass 2 || exit 1

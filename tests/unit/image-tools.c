@@ -58,7 +58,7 @@ static int run(const char *program, const char *const *arguments, char **out_tex
     while (*arguments)
         g_ptr_array_add(argv, (char *)*arguments++);
     g_ptr_array_add(argv, NULL);
-    result = subprocess_run((const char *const *)argv->pdata, NULL, NULL, NULL);
+    result = subprocess_run((const char *const *)argv->pdata, NULL, NULL, NULL, NULL);
     assert_non_null(result);
     if (result->status)
         print_message("# %s %s: %s%s", program, *(char **)&argv->pdata[1], result->out,

@@ -1,6 +1,9 @@
+#include "base/confine.h"
 #include "base/fault.h"
 #include "base/subprocess.h"
+#include "scratch.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +11,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <string.h>
+#include <unistd.h>
 
 /* One call of something decorated: "refused", "lost", "done", or "dead" when the program is. */
 static const char *call(Fault *fault, int *effects)
@@ -99,7 +103,7 @@ static void arguments_reach_a_program_as_they_are(void **state)
 {
     static const char *const argv[] = {"printf", "%s|", "a b",  "$HOME", "`id`",
                                        "\"'",    "-n",  "x\ny", NULL};
-    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, NULL, NULL);
+    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, NULL, NULL, NULL);
 
     assert_non_null(result);
     assert_int_equal(result->status, 0);
@@ -110,7 +114,7 @@ static void status_output_and_complaint_are_kept_apart(void **state)
 {
     static const char *const argv[] = {"sh", "-c",
                                        "echo out; echo first >&2; echo last >&2; exit 7", NULL};
-    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, NULL, NULL);
+    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, NULL, NULL, NULL);
     g_autofree char *last = subprocess_last_line(result->err);
 
     assert_int_equal(result->status, 7);
@@ -124,7 +128,7 @@ static void a_program_that_is_not_there_is_named(void **state)
     static const char *const argv[] = {"no-such-program-anywhere", NULL};
     g_autoptr(GError) error = NULL;
 
-    assert_null(subprocess_run(argv, NULL, NULL, &error));
+    assert_null(subprocess_run(argv, NULL, NULL, NULL, &error));
     assert_true(error_is(error, ERR_IO));
     assert_non_null(strstr(error->message, "no-such-program-anywhere"));
 }
@@ -137,7 +141,7 @@ static bool never(const char *piece, void *data)
 static void a_program_is_killed_when_the_watch_says_so(void **state)
 {
     static const char *const argv[] = {"sleep", "600", NULL};
-    g_autoptr(SubprocessResult) result = subprocess_run(argv, never, NULL, NULL);
+    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, never, NULL, NULL);
 
     assert_true(result->stopped);
     assert_int_equal(result->status, 128 + SIGKILL);
@@ -159,7 +163,7 @@ static void progress_is_what_a_carriage_return_ended(void **state)
     static const char *const argv[] = {"printf",
                                        "    (50.00/100%%)\\r    (100.00/100%%)\\runfinished", NULL};
     g_autofree char *last = NULL;
-    g_autoptr(SubprocessResult) result = subprocess_run(argv, keep_last, &last, NULL);
+    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, keep_last, &last, NULL);
 
     assert_int_equal(result->status, 0);
     assert_string_equal(last, "    (100.00/100%)");
@@ -169,7 +173,7 @@ static void endless_output_is_kept_in_bounds(void **state)
 {
     static const char *const argv[] = {"sh", "-c", "yes 0123456789 | head -c 1000000; printf END",
                                        NULL};
-    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, NULL, NULL);
+    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, NULL, NULL, NULL);
 
     assert_int_equal(strlen(result->out), SUBPROCESS_KEPT);
     assert_true(g_str_has_suffix(result->out, "END"));
@@ -178,7 +182,7 @@ static void endless_output_is_kept_in_bounds(void **state)
 static void the_end_of_a_program_does_not_wait_for_what_it_left_behind(void **state)
 {
     static const char *const argv[] = {"sh", "-c", "sleep 600 & echo $!", NULL};
-    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, NULL, NULL);
+    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, NULL, NULL, NULL);
     pid_t left = (pid_t)g_ascii_strtoll(result->out, NULL, 10);
 
     assert_true(left > 1);
@@ -192,7 +196,7 @@ static void programs_inherit_no_descriptor_and_speak_plain_english(void **state)
         "sh", "-c",
         "for n in 0 1 2 3 4 5 6 7 8 9; do [ ! -e /proc/$$/fd/$n ] || printf $n; done; echo $LC_ALL",
         NULL};
-    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, NULL, NULL);
+    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, NULL, NULL, NULL);
 
     assert_string_equal(result->out, "012C\n");
 }
@@ -218,6 +222,51 @@ static void a_watch_sees_each_effect_before_it_happens(void **state)
     fault_free(fault);
 }
 
+static void programs_have_nothing_of_our_environment_but_the_path(void **state)
+{
+    static const char *const argv[] = {"env", NULL};
+    g_autofree char *expected = g_strdup_printf("LC_ALL=C\nPATH=%s\n", g_getenv("PATH"));
+
+    g_setenv("LD_BIND_NOW", "1", TRUE);
+    g_autoptr(SubprocessResult) result = subprocess_run(argv, NULL, NULL, NULL, NULL);
+    g_unsetenv("LD_BIND_NOW");
+    assert_string_equal(result->out, expected);
+}
+
+static void attack_a_program_writes_only_what_it_may(void **state)
+{
+    g_autofree char *scratch = g_dir_make_tmp("vmsnapfs-confine-XXXXXX", NULL);
+    g_autofree char *mine = g_build_filename(scratch, "mine", NULL);
+    g_autofree char *other = g_build_filename(scratch, "other", NULL);
+    g_autofree char *made = g_build_filename(scratch, "made", NULL);
+    g_autofree char *text = NULL;
+    const char *const argv[] = {"sh",
+                                "-c",
+                                "echo a > $1; (echo b >> $2); (: > $2); (echo c > $3); rm $2; "
+                                "mv $2 $3; ln $2 $3; mkdir $3; cat $1 $2",
+                                "-",
+                                mine,
+                                other,
+                                made,
+                                NULL};
+
+    assert_true(g_file_set_contents(mine, "", -1, NULL));
+    assert_true(g_file_set_contents(other, "other", -1, NULL));
+    int fds[] = {open(mine, O_RDONLY | O_CLOEXEC), -1};
+    int rules = confine_new(fds, NULL);
+    g_autoptr(SubprocessResult) result = subprocess_run(argv, fds, NULL, NULL, NULL);
+    close(fds[0]);
+    assert_true(g_file_get_contents(other, &text, NULL, NULL));
+    bool was_made = g_file_test(made, G_FILE_TEST_EXISTS);
+    remove_tree(scratch);
+    if (rules < 0)
+        skip(); /* a kernel without Landlock */
+    close(rules);
+    assert_string_equal(result->out, "a\nother");
+    assert_string_equal(text, "other");
+    assert_false(was_made);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +282,8 @@ int main(void)
         cmocka_unit_test(endless_output_is_kept_in_bounds),
         cmocka_unit_test(the_end_of_a_program_does_not_wait_for_what_it_left_behind),
         cmocka_unit_test(programs_inherit_no_descriptor_and_speak_plain_english),
+        cmocka_unit_test(programs_have_nothing_of_our_environment_but_the_path),
+        cmocka_unit_test(attack_a_program_writes_only_what_it_may),
     };
 
     return cmocka_run_group_tests_name("fault", tests, NULL, NULL);

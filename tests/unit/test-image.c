@@ -568,7 +568,7 @@ static void what_is_no_regular_file_is_not_touched(void **state)
     assert_false(bench->images->ops->unlink(bench->images, fifo, NULL, NULL));
     assert_false(bench->images->ops->unlink(bench->images, bench->directory, NULL, NULL));
     assert_null(bench->images->ops->lock(bench->images, fifo, 0, NULL));
-    check_merge_refused(bench, fifo, disk, "raw", ERR_IO);
+    check_merge_refused(bench, fifo, disk, "raw", ERR_UNSUPPORTED);
     assert_int_equal(files_in(bench->directory), 3);
 }
 
