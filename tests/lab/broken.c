@@ -1,6 +1,14 @@
+/* A case is broken in hundreds of places, and what leads up to each of them is the same: it is done
+ * once, and every break happens in a copy of the process, which tells what came of it. */
 #include "broken.h"
 
 #include "run/vm-thaw.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static const char *const mode_names[] = {"none", "fail", "lost", "cut-before", "cut-after"};
 static unsigned runs_made;
@@ -110,16 +118,11 @@ static bool recover_at_last(Lab *lab, GError **error)
     return false;
 }
 
-char *broken_run(const BrokenRun *run, unsigned *out_recovery)
+static char *break_once(Lab *lab, const BrokenRun *run, unsigned *out_recovery)
 {
-    char *wrong = NULL;
     const char *stuck = NULL;
-    g_autoptr(Lab) lab = prepare(run, &wrong);
     g_autoptr(GError) error = NULL;
 
-    if (wrong)
-        return wrong;
-    runs_made++;
     fault_arm(lab->fault, run->mode, run->call);
     lab_do(lab, run->word, NULL);
     if (broken_is_cut(run->mode))
@@ -137,18 +140,103 @@ char *broken_run(const BrokenRun *run, unsigned *out_recovery)
     return check_result(lab, run);
 }
 
-char *broken_count(const BrokenRun *run, unsigned *out_effects)
+static char *break_nothing(Lab *lab, const BrokenRun *run, unsigned *out_effects)
 {
-    char *wrong = NULL;
-    g_autoptr(Lab) lab = prepare(run, &wrong);
     g_autoptr(GError) error = NULL;
 
-    if (wrong)
-        return wrong;
     fault_arm(lab->fault, FAULT_NONE, 0);
     if (!lab_do(lab, run->word, &error))
         return blame(lab, run, error->message);
     *out_effects = fault_calls(lab->fault);
     g_autofree char *why = lab_broken_law(lab);
     return why ? blame(lab, run, why) : NULL;
+}
+
+/* ---- in a copy of the process ---- */
+
+typedef char *(*Work)(Lab *lab, const BrokenRun *run, unsigned *out_count);
+
+/* The lab at the end of @run's script; borrowed until the next one. */
+static Lab *lab_before(const BrokenRun *run, char **wrong)
+{
+    static Lab *last;
+    static char *script;
+    static unsigned disks, speed;
+
+    if (last && strcmp(script, run->before) == 0 && disks == run->disks && speed == run->speed)
+        return last;
+    lab_free(last);
+    g_free(script);
+    last = prepare(run, wrong);
+    if (*wrong)
+        g_clear_pointer(&last, lab_free);
+    script = g_strdup(run->before);
+    disks = run->disks;
+    speed = run->speed;
+    return last;
+}
+
+/* What went wrong, or "", and the count before it. */
+static _Noreturn void work_and_tell(Work work, Lab *lab, const BrokenRun *run, int out)
+{
+    unsigned count = 0;
+    char *wrong = work(lab, run, &count);
+    g_autofree char *said = g_strdup_printf("%u %s", count, wrong ? wrong : "");
+    const char *left = said;
+
+    while (*left) {
+        ssize_t written = write(out, left, strlen(left));
+
+        if (written < 0)
+            _exit(EXIT_FAILURE);
+        left += written;
+    }
+    _exit(EXIT_SUCCESS);
+}
+
+static GString *read_all(int in)
+{
+    GString *said = g_string_new(NULL);
+    char part[4096];
+    ssize_t length;
+
+    while ((length = read(in, part, sizeof(part))) > 0)
+        g_string_append_len(said, part, length);
+    return said;
+}
+
+static char *work_in_a_copy(Work work, const BrokenRun *run, unsigned *out_count)
+{
+    char *wrong = NULL, *end;
+    Lab *lab = lab_before(run, &wrong);
+    int ends[2], status = 0;
+    pid_t pid;
+
+    if (wrong)
+        return wrong;
+    if (pipe(ends) < 0 || (pid = fork()) < 0)
+        g_error("no copy of the process can be made: %s", g_strerror(errno));
+    if (pid == 0)
+        work_and_tell(work, lab, run, ends[1]);
+    close(ends[1]);
+    g_autoptr(GString) said = read_all(ends[0]);
+    close(ends[0]);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    *out_count = (unsigned)strtoul(said->str, &end, 10);
+    if (status != 0 || *end != ' ')
+        return g_strdup_printf("[%s | %s] %s at %u: the program ended with status %d", run->before,
+                               run->word, mode_names[run->mode], run->call, status);
+    return end[1] ? g_strdup(end + 1) : NULL;
+}
+
+char *broken_run(const BrokenRun *run, unsigned *out_recovery)
+{
+    runs_made++;
+    return work_in_a_copy(break_once, run, out_recovery);
+}
+
+char *broken_count(const BrokenRun *run, unsigned *out_effects)
+{
+    return work_in_a_copy(break_nothing, run, out_effects);
 }
