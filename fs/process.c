@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static char *read_proc(pid_t pid, const char *file)
 {
@@ -53,6 +54,14 @@ static bool start_time(pid_t pid, uint64_t *out)
     return true;
 }
 
+static uint64_t program_of(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/exe", (int)pid);
+    struct stat status;
+
+    return stat(path, &status) == 0 ? status.st_ino : 0;
+}
+
 bool process_key(pid_t thread, ProcessKey *out_key)
 {
     g_autofree char *status = read_proc(thread, "status");
@@ -61,6 +70,7 @@ bool process_key(pid_t thread, ProcessKey *out_key)
     if (!status || !status_number(status, "\nTgid:", 10, &group) || group == 0 ||
         !start_time((pid_t)group, &started))
         return false;
-    *out_key = (ProcessKey){.group = (pid_t)group, .started = started};
+    *out_key = (ProcessKey){
+        .group = (pid_t)group, .started = started, .program = program_of((pid_t)group)};
     return true;
 }

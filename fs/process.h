@@ -16,5 +16,6 @@ bool process_wants_out(pid_t thread);
 typedef struct {
     pid_t group;
     uint64_t started; /* clock ticks after boot */
+    uint64_t program; /* inode of what it runs since its last exec; 0: not known */
 } ProcessKey;
 bool process_key(pid_t thread, ProcessKey *out_key);

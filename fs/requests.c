@@ -86,29 +86,47 @@ Request *request_mode(const Place *place, mode_t mode)
     return request;
 }
 
-static char *last_component(const char *target)
+static bool is_here(const char *component)
 {
-    g_autofree char *text = g_strdup(target);
-    size_t length = strlen(text);
+    return !component[0] || !strcmp(component, ".");
+}
 
-    while (length > 0 && text[length - 1] == '/')
-        text[--length] = '\0';
-    const char *slash = strrchr(text, '/');
-    return g_strdup(slash ? slash + 1 : text);
+/* The components of a link's target, last one first. */
+static GPtrArray *components_of(const char *target)
+{
+    g_auto(GStrv) parts = g_strsplit(target, "/", -1);
+    GPtrArray *components = g_ptr_array_new_with_free_func(g_free);
+
+    for (guint i = g_strv_length(parts); i-- > 0;)
+        if (!is_here(parts[i]))
+            g_ptr_array_add(components, g_strdup(parts[i]));
+    return components;
+}
+
+/* NAME, snapshots/NAME, and either after what may lead to this VM's directory: what was pasted from
+ * another VM names no snapshot of this one, though the last component may. */
+static bool leads_here(const Place *vm, const GPtrArray *components)
+{
+    const char *above = components->len > 2 ? components->pdata[2] : "..";
+
+    if (components->len < 2)
+        return components->len == 1;
+    return !strcmp(components->pdata[1], "snapshots") &&
+           (!strcmp(above, "..") || !strcmp(above, vm->vm->name) || !strcmp(above, vm->vm->uuid));
 }
 
 Request *request_revert(const Place *vm, const char *target, GError **error)
 {
-    g_autofree char *name = last_component(target);
+    g_autoptr(GPtrArray) components = components_of(target);
 
-    if (!name[0]) {
+    if (!leads_here(vm, components)) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND,
                     "\"%s\" names no snapshot of \"%s\": link to snapshots/NAME", target,
                     vm->vm->name);
         return NULL;
     }
     Request *request = request_at(vm, REQUEST_REVERT);
-    str_set(&request->name, name);
+    str_set(&request->name, components->pdata[0]);
     return request;
 }
 

@@ -18,7 +18,7 @@ typedef struct {
 
 struct Sweep {
     GMutex lock;
-    GHashTable *sweepers; /* "pid GROUP STARTED" or "uid UID" → Sweeper */
+    GHashTable *sweepers; /* "pid GROUP STARTED PROGRAM" or "uid UID" → Sweeper */
 };
 
 static GHashTable *times_new(void)
@@ -102,7 +102,10 @@ static Sweeper *sweep_lock(Sweep *sweep, Caller caller)
     g_autofree char *name = NULL;
 
     if (process_key(caller.pid, &process))
-        name = g_strdup_printf("pid %d %" G_GUINT64_FORMAT, (int)process.group, process.started);
+        /* Another program is another one, in whatever process: "sh -c 'rm -rf snapshots/x*'" is the
+         * shell that looks the names up, and then rm. */
+        name = g_strdup_printf("pid %d %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT,
+                               (int)process.group, process.started, process.program);
     else
         name = g_strdup_printf("uid %u", (unsigned)caller.uid);
     g_mutex_lock(&sweep->lock);
