@@ -1,6 +1,6 @@
-/* Each effect asks before and after. Reading asks nothing but whether the program is dead (an
- * answer without an armed call), and is not counted; except a look at a block job that is there, so
- * that the program can also die while a job is half done. */
+/* Each effect asks before and after. Reading is a question, which is not counted among the effects;
+ * except a look at a block job that is there, so that the program can also die while a job is half
+ * done. */
 #include "hv/faulty.h"
 
 typedef struct {
@@ -28,24 +28,24 @@ static bool after(Hypervisor *hv, const char *what, bool done, GError **error)
 
 static bool is_alive(Hypervisor *hv, const char *what, GError **error)
 {
-    return fault_after(((FaultyHypervisor *)hv)->fault, what, error);
+    return fault_question(((FaultyHypervisor *)hv)->fault, what, error);
 }
 
 /* One effect of the inner table, between the two questions. */
 #define EFFECT(name, ...)                                                                          \
-    (before(hv, #name, error) &&                                                                   \
-     after(hv, #name, inner_of(hv)->ops->name(inner_of(hv), __VA_ARGS__, error), error))
+    (before(hv, "hv." #name, error) &&                                                             \
+     after(hv, "hv." #name, inner_of(hv)->ops->name(inner_of(hv), __VA_ARGS__, error), error))
 
 static GPtrArray *faulty_list(Hypervisor *hv, GError **error)
 {
-    return is_alive(hv, "list", error) ? inner_of(hv)->ops->list(inner_of(hv), error) : NULL;
+    return is_alive(hv, "hv.list", error) ? inner_of(hv)->ops->list(inner_of(hv), error) : NULL;
 }
 
 static bool faulty_inspect(Hypervisor *hv, const char *uuid, HvDomain **out_domain, char **out_live,
                            char **out_inactive, char **out_foreign_job, unsigned *out_snapshots,
                            GError **error)
 {
-    return is_alive(hv, "inspect", error) &&
+    return is_alive(hv, "hv.inspect", error) &&
            inner_of(hv)->ops->inspect(inner_of(hv), uuid, out_domain, out_live, out_inactive,
                                       out_foreign_job, out_snapshots, error);
 }
@@ -53,14 +53,14 @@ static bool faulty_inspect(Hypervisor *hv, const char *uuid, HvDomain **out_doma
 static bool faulty_definitions(Hypervisor *hv, const char *uuid, char **out_live,
                                char **out_inactive, char **out_saved, GError **error)
 {
-    return is_alive(hv, "definitions", error) &&
+    return is_alive(hv, "hv.definitions", error) &&
            inner_of(hv)->ops->definitions(inner_of(hv), uuid, out_live, out_inactive, out_saved,
                                           error);
 }
 
 static Capabilities *faulty_capabilities(Hypervisor *hv, GError **error)
 {
-    if (!is_alive(hv, "capabilities", error))
+    if (!is_alive(hv, "hv.capabilities", error))
         return NULL;
     return inner_of(hv)->ops->capabilities(inner_of(hv), error);
 }
@@ -70,10 +70,10 @@ static bool faulty_block_job(Hypervisor *hv, const char *uuid, const char *targe
 {
     BlockJobFacts *job = NULL;
 
-    if (!is_alive(hv, "block_job", error) ||
+    if (!is_alive(hv, "hv.block_job", error) ||
         !inner_of(hv)->ops->block_job(inner_of(hv), uuid, target, &job, error))
         return false;
-    if (job && !(before(hv, "block_job", error) && after(hv, "block_job", true, error))) {
+    if (job && !(before(hv, "hv.block_job", error) && after(hv, "hv.block_job", true, error))) {
         block_job_facts_free(job);
         return false;
     }

@@ -1,6 +1,5 @@
-/* Each effect asks before and after. Reading asks nothing but whether the program is dead (an
- * answer without an armed call), and is not counted. Unlocking always works: a dead program holds
- * no lock. */
+/* Each effect asks before and after. Reading is a question, which is not counted among the effects.
+ * Unlocking always works: a dead program holds no lock. */
 #include "image/faulty.h"
 
 typedef struct {
@@ -26,10 +25,11 @@ static ImageFacts *faulty_inspect(Images *images, const char *path)
     const FaultyImages *faulty = faulty_of(images);
     g_autoptr(GError) dead = NULL;
 
-    if (fault_after(faulty->fault, "image inspect", &dead))
+    if (fault_question(faulty->fault, "images.inspect", &dead))
         return faulty->inner->ops->inspect(faulty->inner, path);
 
     ImageFacts *facts = image_facts_new();
+    facts->exists = !fault_is_dead(faulty->fault); /* it cannot be read */
     facts->error = g_strdup(dead->message);
     return facts;
 }
@@ -38,7 +38,7 @@ static bool faulty_identify(Images *images, const char *path, ImageIdentity *out
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    return fault_after(faulty->fault, "image identify", NULL) &&
+    return fault_question(faulty->fault, "images.identify", NULL) &&
            faulty->inner->ops->identify(faulty->inner, path, out_identity);
 }
 
@@ -46,7 +46,7 @@ static GPtrArray *faulty_list(Images *images, const char *directory, GError **er
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    return fault_after(faulty->fault, "image list", error)
+    return fault_question(faulty->fault, "images.list", error)
                ? faulty->inner->ops->list(faulty->inner, directory, error)
                : NULL;
 }
@@ -56,8 +56,8 @@ static bool faulty_create_overlay(Images *images, const char *path, const char *
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    return fault_before(faulty->fault, "create_overlay", error) &&
-           after(faulty, "create_overlay",
+    return fault_before(faulty->fault, "images.create_overlay", error) &&
+           after(faulty, "images.create_overlay",
                  faulty->inner->ops->create_overlay(faulty->inner, path, backing, backing_format,
                                                     capacity, error),
                  error);
@@ -79,7 +79,7 @@ static bool half_way(uint64_t done, uint64_t total, void *data)
 
     if (!way->half && done < total && done >= total / 2) {
         way->half = true;
-        if (!fault_before(way->fault, "commit half", &way->error))
+        if (!fault_before(way->fault, "images.commit half", &way->error))
             return false;
     }
     return !way->progress || way->progress(done, total, way->data);
@@ -93,7 +93,7 @@ static bool faulty_commit(Images *images, const char *top, const char *top_forma
     HalfWay way = {.fault = faulty->fault, .progress = progress, .data = data};
     g_autoptr(GError) failure = NULL;
 
-    if (!fault_before(faulty->fault, "commit", error))
+    if (!fault_before(faulty->fault, "images.commit", error))
         return false;
 
     bool done = faulty->inner->ops->commit(faulty->inner, top, top_format, base, base_format,
@@ -102,7 +102,7 @@ static bool faulty_commit(Images *images, const char *top, const char *top_forma
         g_propagate_error(error, way.error);
     else if (failure)
         g_propagate_error(error, g_steal_pointer(&failure));
-    return after(faulty, "commit", done, error);
+    return after(faulty, "images.commit", done, error);
 }
 
 static bool faulty_repoint(Images *images, const char *path, const char *backing,
@@ -110,8 +110,8 @@ static bool faulty_repoint(Images *images, const char *path, const char *backing
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    return fault_before(faulty->fault, "repoint", error) &&
-           after(faulty, "repoint",
+    return fault_before(faulty->fault, "images.repoint", error) &&
+           after(faulty, "images.repoint",
                  faulty->inner->ops->repoint(faulty->inner, path, backing, backing_format, error),
                  error);
 }
@@ -120,8 +120,8 @@ static bool faulty_unlink(Images *images, const char *path, const char *beside, 
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    return fault_before(faulty->fault, "image unlink", error) &&
-           after(faulty, "image unlink",
+    return fault_before(faulty->fault, "images.unlink", error) &&
+           after(faulty, "images.unlink",
                  faulty->inner->ops->unlink(faulty->inner, path, beside, error), error);
 }
 
@@ -129,11 +129,11 @@ static ImageLock *faulty_lock(Images *images, const char *path, unsigned wait_ms
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    if (!fault_before(faulty->fault, "image lock", error))
+    if (!fault_before(faulty->fault, "images.lock", error))
         return NULL;
 
     ImageLock *lock = faulty->inner->ops->lock(faulty->inner, path, wait_ms, error);
-    if (after(faulty, "image lock", lock != NULL, error))
+    if (after(faulty, "images.lock", lock != NULL, error))
         return lock;
     if (lock)
         faulty->inner->ops->unlock(faulty->inner, lock);
@@ -150,7 +150,7 @@ static bool faulty_free_space(Images *images, const char *directory, FreeSpace *
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    return fault_after(faulty->fault, "free_space", error) &&
+    return fault_question(faulty->fault, "images.free_space", error) &&
            faulty->inner->ops->free_space(faulty->inner, directory, out_space, error);
 }
 
@@ -158,7 +158,7 @@ static GBytes *faulty_read_state(Images *images, const char *path, GError **erro
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    return fault_after(faulty->fault, "read_state", error)
+    return fault_question(faulty->fault, "images.read_state", error)
                ? faulty->inner->ops->read_state(faulty->inner, path, error)
                : NULL;
 }
@@ -168,9 +168,9 @@ static bool faulty_write_state(Images *images, const char *path, GBytes *content
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    return fault_before(faulty->fault, "write_state", error) &&
+    return fault_before(faulty->fault, "images.write_state", error) &&
            after(
-               faulty, "write_state",
+               faulty, "images.write_state",
                faulty->inner->ops->write_state(faulty->inner, path, content, like, replace, error),
                error);
 }
@@ -179,7 +179,7 @@ static GPtrArray *faulty_read_state_directory(Images *images, const char *path, 
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    return fault_after(faulty->fault, "read_state_directory", error)
+    return fault_question(faulty->fault, "images.read_state_directory", error)
                ? faulty->inner->ops->read_state_directory(faulty->inner, path, error)
                : NULL;
 }
@@ -189,8 +189,8 @@ static bool faulty_write_state_directory(Images *images, const char *path, const
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    return fault_before(faulty->fault, "write_state_directory", error) &&
-           after(faulty, "write_state_directory",
+    return fault_before(faulty->fault, "images.write_state_directory", error) &&
+           after(faulty, "images.write_state_directory",
                  faulty->inner->ops->write_state_directory(faulty->inner, path, files, like, error),
                  error);
 }
@@ -199,17 +199,17 @@ static bool faulty_exchange(Images *images, const char *a, const char *b, GError
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    return fault_before(faulty->fault, "exchange", error) &&
-           after(faulty, "exchange", faulty->inner->ops->exchange(faulty->inner, a, b, error),
-                 error);
+    return fault_before(faulty->fault, "images.exchange", error) &&
+           after(faulty, "images.exchange",
+                 faulty->inner->ops->exchange(faulty->inner, a, b, error), error);
 }
 
 static bool faulty_remove_state_directory(Images *images, const char *path, GError **error)
 {
     const FaultyImages *faulty = faulty_of(images);
 
-    return fault_before(faulty->fault, "remove_state_directory", error) &&
-           after(faulty, "remove_state_directory",
+    return fault_before(faulty->fault, "images.remove_state_directory", error) &&
+           after(faulty, "images.remove_state_directory",
                  faulty->inner->ops->remove_state_directory(faulty->inner, path, error), error);
 }
 

@@ -51,6 +51,16 @@ static bool check_alone(const Adoption *adoption, const Disk *disk, const Domain
     return true;
 }
 
+/* What cannot be read now is not gone. */
+static bool check_readable(const Adoption *adoption, const DomainDisk *source, GError **error)
+{
+    const ImageFacts *facts = match_unreadable(adoption->observation, source);
+
+    return !facts ||
+           refuse(error, ERR_IO, "VM %s cannot adopt disk %s: %s; adopt it when that can be read",
+                  observation_name(adoption->observation), source->target, facts->error);
+}
+
 /* --- steps --- */
 
 static bool add_layers(Adoption *adoption, const FoundDisk *found, GError **error)
@@ -91,7 +101,8 @@ static bool look_at_disks(Adoption *adoption, GError **error)
             source = match_stranger(catalog, adoption->observation, domain, disk);
         if (!source)
             continue;
-        if (!check_alone(adoption, disk, source, error) ||
+        if (!check_readable(adoption, source, error) ||
+            !check_alone(adoption, disk, source, error) ||
             !(found = found_disk_new(catalog, adoption->observation, disk, source, &adoption->ids,
                                      error)))
             return false;

@@ -73,6 +73,21 @@ static bool touches(const Observation *observation, const DomainDisk *source, co
     return false;
 }
 
+/* It has the label of @disk, and what it stands on cannot be read now. */
+static bool may_touch(const Observation *observation, const DomainDisk *source, const Disk *disk)
+{
+    return disk->attached && g_strcmp0(source->target, disk->target) == 0 &&
+           match_unreadable(observation, source);
+}
+
+const ImageFacts *match_unreadable(const Observation *observation, const DomainDisk *source)
+{
+    g_autoptr(GPtrArray) chain = observation_chain(observation, source->path);
+    const ImageFacts *last = observation_file(observation, chain->pdata[chain->len - 1]);
+
+    return last && last->error ? last : NULL;
+}
+
 const DomainDisk *match_stranger(const Catalog *catalog, const Observation *observation,
                                  const Domain *domain, const Disk *disk)
 {
@@ -80,7 +95,7 @@ const DomainDisk *match_stranger(const Catalog *catalog, const Observation *obse
         const DomainDisk *source = domain->disks->pdata[i];
 
         if (source->path && !is_disk(catalog, disk, source, NULL) &&
-            touches(observation, source, disk))
+            (touches(observation, source, disk) || may_touch(observation, source, disk)))
             return source;
     }
     return NULL;

@@ -19,7 +19,10 @@ const DomainDisk *match_in_domain(const Catalog *catalog, const Domain *domain, 
                                   bool *out_merged);
 /* The other way round. */
 Disk *match_in_catalog(const Catalog *catalog, const DomainDisk *source, bool *out_merged);
-/* Does the chain of any disk of @domain that is not @disk hold a layer of @disk? The first such
- * disk, or NULL. */
+/* The last image of the chain of @source, if it cannot be read, so that nobody knows whether the
+ * chain goes on; else NULL. */
+const ImageFacts *match_unreadable(const Observation *observation, const DomainDisk *source);
+/* Does the chain of any disk of @domain that is not @disk hold a layer of @disk, or may it, as far
+ * as it can be read? The first such disk, or NULL. */
 const DomainDisk *match_stranger(const Catalog *catalog, const Observation *observation,
                                  const Domain *domain, const Disk *disk);

@@ -284,7 +284,7 @@ static bool push_on(Operation *op, GError *failure, GError **error)
     }
     plan = plan_parse(text, NULL);
     bool settled = recover_own_plan(op, &cause);
-    bool recorded = plan && plan_is_recorded(op, plan);
+    bool recorded = plan && (plan->kind == PLAN_ADOPT ? settled : plan_is_recorded(op, plan));
     if (recorded)
         ledger_complain(op->vm, settled ? "went on after an error" : "its journal stays open",
                         settled ? failure : cause);

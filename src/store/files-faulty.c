@@ -1,3 +1,5 @@
+/* Each effect asks before and after; reading is a question. A file that cannot be looked at is not
+ * there. */
 #include "store/faulty.h"
 
 typedef struct {
@@ -9,16 +11,6 @@ typedef struct {
 static FaultyFiles *faulty_of(Files *files)
 {
     return (FaultyFiles *)files;
-}
-
-/* Reading is no effect and is not counted, but a dead program reads nothing either. */
-static bool alive(FaultyFiles *faulty, const char *what, GError **error)
-{
-    if (!fault_is_dead(faulty->fault))
-        return true;
-    g_set_error(error, VMSNAPFS_ERROR, ERR_INTERRUPTED, "The program is dead and cannot call %s",
-                what);
-    return false;
 }
 
 /* After an effect: @done and @error are its own. A call that failed by itself keeps its error, dead
@@ -34,7 +26,7 @@ static char *faulty_read(Files *files, const char *path, gsize *out_length, GErr
 {
     FaultyFiles *faulty = faulty_of(files);
 
-    return alive(faulty, "files.read", error)
+    return fault_question(faulty->fault, "files.read", error)
                ? faulty->inner->ops->read(faulty->inner, path, out_length, error)
                : NULL;
 }
@@ -90,15 +82,17 @@ static bool faulty_exists(Files *files, const char *path)
 {
     FaultyFiles *faulty = faulty_of(files);
 
-    return !fault_is_dead(faulty->fault) && faulty->inner->ops->exists(faulty->inner, path);
+    return fault_question(faulty->fault, "files.exists", NULL) &&
+           faulty->inner->ops->exists(faulty->inner, path);
 }
 
 static GPtrArray *faulty_list(Files *files, const char *directory)
 {
     FaultyFiles *faulty = faulty_of(files);
 
-    return fault_is_dead(faulty->fault) ? g_ptr_array_new_with_free_func(g_free)
-                                        : faulty->inner->ops->list(faulty->inner, directory);
+    return fault_question(faulty->fault, "files.list", NULL)
+               ? faulty->inner->ops->list(faulty->inner, directory)
+               : g_ptr_array_new_with_free_func(g_free);
 }
 
 /* An answer that is lost leaves no lock behind: the kernel takes a dead program's locks back, and a

@@ -10,7 +10,7 @@
 #include "run/users.h"
 #include "store/faulty.h"
 
-static const char *const targets[] = {"vda", "vdb"};
+static const char *const targets[] = {"vda", "vdb", "vdc"};
 
 /* ---- the world ---- */
 
@@ -80,6 +80,15 @@ static void add_disks(Lab *lab)
     }
 }
 
+/* A call that hangs lets all time pass that anybody has. */
+static void let_time_pass(void *data)
+{
+    Lab *lab = data;
+
+    lab->clock += G_TIME_SPAN_HOUR;
+    lab->hooks.answer_by = 1;
+}
+
 /* Broken operations complain in the log by the thousand. */
 static void drop_message(const char *domain, GLogLevelFlags level, const char *message, void *data)
 {
@@ -102,6 +111,7 @@ Lab *lab_new_on(Files *files, unsigned disks, uint64_t seed)
     lab->host = simhost_new();
     lab->memory = files;
     lab->fault = fault_new();
+    fault_on_hang(lab->fault, let_time_pass, lab);
     lab->hv = hv_fake_new(lab->host);
     lab->images = image_fake(lab->host);
     lab->faulty_hv = hv_faulty(lab->hv, lab->fault);
@@ -246,18 +256,18 @@ static void remember_reverted(Lab *lab, const char *name)
 static bool do_create(Lab *lab, const char *name, GError **error)
 {
     lab_firmware_take(lab);
-    if (!vm_create(lab->vm, name, "", 1000, 0750, "mkdir", NULL, error))
+    if (!vm_create(lab->vm, name, "", 1000, 0750, "mkdir", &lab->hooks, error))
         return false;
     remember_created(lab, name);
     return true;
 }
 
-static bool do_revert(Lab *lab, const char *name, GError **error)
+static bool do_revert(Lab *lab, const char *name, bool finish, GError **error)
 {
-    if (!vm_revert(lab->vm, name, "ln", NULL, error))
+    if (!vm_revert(lab->vm, name, "ln", &lab->hooks, error))
         return false;
     remember_reverted(lab, name);
-    return lab_finish(lab, error);
+    return !finish || lab_finish(lab, error);
 }
 
 static bool do_remove(Lab *lab, const char *name, bool finish, GError **error)
@@ -276,7 +286,8 @@ static bool do_on_snapshot(Lab *lab, const char *word, GError **error)
     case 'c':
         return do_create(lab, name, error);
     case 'r':
-        return do_revert(lab, name, error);
+    case 'R':
+        return do_revert(lab, name, word[0] == 'r', error);
     case 'd':
     case 'x':
         return do_remove(lab, name, word[0] == 'd', error);

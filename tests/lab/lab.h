@@ -2,11 +2,12 @@
  * every snapshot and the active layers must contain. Scripts drive it; laws (design 5) are checked
  * on it. Everything is deterministic.
  *
- * A script is words: c1 (create s1) · r1 (revert to it) · d1 (remove it and do all work) · x1
- * (accept its removal only) · f (do all work) · m1 (rename s1 to t1) · n1 (back) · e1 (describe) ·
- * h1, u1 (hold, release) · p (a policy) · w (the guest writes somewhere on each disk) · S, P
- * (start, pull the plug) · Z (its owner pauses it) · U, E (it has UEFI variables and a vTPM; of
- * firmware='efi') · A2 (the guest's agent is the second kind of SimAgent). */
+ * A script is words: c1 (create s1) · r1 (revert to it and do all work) · R1 (revert only) · d1
+ * (remove it and do all work) · x1 (accept its removal only) · f (do all work) · m1 (rename s1 to
+ * t1) · n1 (back) · e1 (describe) · h1, u1 (hold, release) · p (a policy) · w (the guest writes
+ * somewhere on each disk) · S, P (start, pull the plug) · Z (its owner pauses it) · U, E (it has
+ * UEFI variables and a vTPM; of firmware='efi') · A2 (the guest's agent is the second kind of
+ * SimAgent). */
 #pragma once
 #include "base/fault.h"
 #include "model/simhost.h"
@@ -25,9 +26,10 @@ typedef struct {
     Files *faulty_files;
     World world;
     Vm *vm;
+    VmHooks hooks; /* of operations; answer_by is over once a call has hung */
     unsigned disks;
     int64_t clock;
-    uint64_t seed, written;
+    uint64_t seed, written, limit;
     GHashTable *contents; /* snapshot id → GPtrArray of GArray of guint64, one a disk */
     GPtrArray *active;    /* of GArray: what the guest must read */
     bool firmware;        /* it has UEFI variables and a vTPM (firmware.h) */
