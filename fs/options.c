@@ -100,6 +100,14 @@ static bool is_ours(const char *directory)
     return access(version, F_OK) == 0;
 }
 
+/* Work on a file below it would wait for us, while we wait for the work. */
+static bool is_in_ours(const char *directory)
+{
+    g_autofree char *above = g_path_get_dirname(directory);
+
+    return is_ours(above) || (strcmp(above, directory) != 0 && is_in_ours(above));
+}
+
 /* Absolute, since the daemon's working directory is the root. */
 static bool find_mountpoint(Options *options, GError **error)
 {
@@ -127,6 +135,11 @@ static bool find_mountpoint(Options *options, GError **error)
     else if (is_ours(options->mountpoint))
         g_set_error(error, VMSNAPFS_ERROR, ERR_EXISTS,
                     "cannot mount on \"%s\": a tree is mounted there already; umount it first",
+                    given);
+    else if (is_in_ours(options->mountpoint))
+        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
+                    "cannot mount on \"%s\": it is inside a tree of vmsnapfs; take a directory "
+                    "outside of it",
                     given);
     else
         return true;

@@ -1,6 +1,7 @@
 #include "fs/place.h"
 
 #include "fs/templinks.h"
+#include "model/names.h"
 
 #include <limits.h>
 #include <string.h>
@@ -32,10 +33,13 @@ const char *place_uuid(const Place *place)
 
 /* ---- VMs ---- */
 
+/* What means something here, what a terminal would obey, and what could be taken for another VM. */
 const char *place_vm_name(const VmView *vm)
 {
     bool unusable = vm->name[0] == '.' || vm->name[0] == '\0' || strcmp(vm->name, "README") == 0 ||
-                    strchr(vm->name, '/') || strlen(vm->name) > NAME_MAX;
+                    strchr(vm->name, '/') || strlen(vm->name) > NAME_MAX ||
+                    !g_utf8_validate(vm->name, -1, NULL) || text_has_control(vm->name) ||
+                    g_uuid_string_is_valid(vm->name);
 
     return unusable ? vm->uuid : vm->name;
 }

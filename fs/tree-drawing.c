@@ -226,7 +226,7 @@ char *show_tree(const Place *place)
     g_autoptr(GHashTable) here = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func(row_free);
     Drawing drawing = {.vm = place->vm, .here = here, .rows = rows};
-    GString *out = g_string_new(place->vm->name);
+    GString *out = g_string_new(place_vm_name(place->vm));
 
     g_string_append_c(out, '\n');
     mark_way(&drawing);

@@ -16,7 +16,7 @@ static bool refuse_name(GError **error, const char *what, const char *name, cons
 }
 
 /* g_unichar_iscntrl knows the categories; U+0000…U+001F and U+007F…U+009F are Cc. */
-static bool has_control(const char *text)
+bool text_has_control(const char *text)
 {
     for (const char *c = text; *c; c = g_utf8_next_char(c))
         if (g_unichar_iscntrl(g_utf8_get_char(c)))
@@ -40,7 +40,7 @@ static bool check_name(const char *what, const char *name, GError **error)
         return refuse_name(error, what, name, "it may not contain \"/\"");
     if (!g_utf8_validate(name, -1, NULL))
         return refuse_name(error, what, name, "it is not UTF-8");
-    if (has_control(name))
+    if (text_has_control(name))
         return refuse_name(error, what, name, "it may not contain control characters");
     return true;
 }

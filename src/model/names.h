@@ -39,6 +39,8 @@ char *time_format(int64_t microseconds);
 char *size_format(uint64_t bytes);
 /* "50M", "1G", "4096", K M G T binary multiples. ERR_INVALID. */
 bool size_parse(const char *text, uint64_t *out_bytes, GError **error);
+/* Of valid UTF-8: has it any, U+0000…U+001F or U+007F…U+009F? */
+bool text_has_control(const char *text);
 /* Space, control characters, backslash and bytes that are not UTF-8 as octal escapes, as
  * /proc/mounts. So the result is always one UTF-8 word. New string. */
 char *text_escape(const char *text);

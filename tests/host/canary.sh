@@ -15,6 +15,7 @@ canaries_begin() {
         touch -d 2020-01-01 "$CANARIES/$name"
     done
     mapfile -t CANARY_FILES < <(find "$CANARIES" -mindepth 1 ! -name mark)
+    : > "$WORK/canary.log"
     python3 "$(dirname "${BASH_SOURCE[0]}")/canary.py" "$WORK/canary.log" "$CANARIES/mark" "${CANARY_FILES[@]}" < /dev/null 2> "$WORK/canary.err" &
     CANARY=$!
     wait_for grep -q '^watching' "$WORK/canary.log"
@@ -58,5 +59,7 @@ harmless() {
 # attacks_end LEAST: the line with the counts; fewer attacks than that mean that something did not run.
 attacks_end() {
     echo "# attacks $ATTACKS, refused $REFUSED, touched $TOUCHED"
-    [[ -n ${ONLY:-} || $ATTACKS -ge $1 ]] || echo "not ok attacks - there were $ATTACKS, not $1"
+    [[ -n ${ONLY:-} || $ATTACKS -ge $1 ]] && return
+    echo "not ok attacks - there were $ATTACKS, not $1"
+    FAILURES=$((${FAILURES:-0} + 1))
 }
