@@ -341,15 +341,6 @@ static void forget_disks(Catalog *catalog)
             g_ptr_array_remove_index(catalog->disks, i - 1);
 }
 
-static bool has_keys(const Step *step, GError **error)
-{
-    g_autofree char *line = step_print(step);
-    g_autofree char *text = g_strdup_printf("plan recover\n--\n%s\n", line);
-    g_autoptr(Plan) parsed = plan_parse(text, error);
-
-    return parsed != NULL;
-}
-
 bool step_apply(const Step *step, Catalog *catalog, GError **error)
 {
     g_autoptr(Catalog) copy = NULL;
@@ -357,7 +348,7 @@ bool step_apply(const Step *step, Catalog *catalog, GError **error)
 
     if (!applies[step->kind])
         return true;
-    if (!has_keys(step, error))
+    if (!step_check(step, error))
         return false;
     copy = catalog_copy(catalog);
     if (!applies[step->kind](step, copy, error))

@@ -127,6 +127,8 @@ char *step_print(const Step *step);
 /* Robust: any text gives a plan or ERR_INVALID with the line number. Every kind's required keys, no
  * unknown keys, numbers, ids, absolute paths are checked. */
 Plan *plan_parse(const char *text, GError **error);
+/* The same of a step that was made here: would its line be parsed? */
+bool step_check(const Step *step, GError **error);
 
 /* Apply a record step to @catalog in place (apply.c). Other kinds change nothing. ERR_INVALID if it
  * does not fit (nothing changed then). Afterwards disks of which only an attached active layer is

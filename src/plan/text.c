@@ -169,6 +169,11 @@ const StepKey *step_key(StepKind kind, const char *key)
 
 /* --- parsing --- */
 
+static bool is_text(const char *text)
+{
+    return strlen(text) <= VALUE_MAX && g_utf8_validate(text, -1, NULL);
+}
+
 /* One word "key=value" into its unescaped halves. */
 static bool split_pair(const char *word, char **out_key, char **out_value, GError **error)
 {
@@ -188,8 +193,7 @@ static bool split_pair(const char *word, char **out_key, char **out_value, GErro
         error_set(error, ERR_INVALID, "\"%.40s\" has a malformed escape", word);
         return false;
     }
-    if (strlen(value) > VALUE_MAX || strlen(key) > VALUE_MAX || !g_utf8_validate(value, -1, NULL) ||
-        !g_utf8_validate(key, -1, NULL)) {
+    if (!is_text(key) || !is_text(value)) {
         error_set(error, ERR_INVALID, "the value of \"%.40s\" is too long or is not UTF-8",
                   raw_key);
         return false;
@@ -199,8 +203,7 @@ static bool split_pair(const char *word, char **out_key, char **out_value, GErro
     return true;
 }
 
-static bool add_pair(Step *step, GHashTable *seen, const char *key, const char *value,
-                     GError **error)
+static bool check_pair(const Step *step, const char *key, const char *value, GError **error)
 {
     const StepKey *known = step_key(step->kind, key);
 
@@ -215,38 +218,59 @@ static bool add_pair(Step *step, GHashTable *seen, const char *key, const char *
                   step_kind_name(step->kind));
         return false;
     }
-    g_ptr_array_add(step->keys, g_strdup(key));
-    g_ptr_array_add(step->values, g_strdup(value));
-    g_hash_table_add(seen, g_strdup(known->name));
     return true;
 }
 
-static bool parse_pair(Step *step, GHashTable *seen, GHashTable *full, const char *word,
-                       GError **error)
+static bool check_lane(const char *lane, GError **error)
+{
+    if (is_word(lane))
+        return true;
+    error_set(error, ERR_INVALID, "the lane \"%.40s\" is not a disk id", lane);
+    return false;
+}
+
+static bool parse_pair(Step *step, const char *word, GError **error)
 {
     g_autofree char *key = NULL;
     g_autofree char *value = NULL;
+    bool is_lane;
 
     if (!split_pair(word, &key, &value, error))
         return false;
-    if (!g_hash_table_add(full, g_strdup(key))) {
+    is_lane = g_str_equal(key, "lane");
+    if (is_lane ? step->lane != NULL : step_get(step, key) != NULL) {
         error_set(error, ERR_INVALID, "the parameter \"%.40s\" stands twice", key);
         return false;
     }
-    if (!g_str_equal(key, "lane"))
-        return add_pair(step, seen, key, value, error);
-    if (!is_word(value)) {
-        error_set(error, ERR_INVALID, "the lane \"%.40s\" is not a disk id", value);
+    if (is_lane ? !check_lane(value, error) : !check_pair(step, key, value, error))
         return false;
+    if (is_lane) {
+        step->lane = g_steal_pointer(&value);
+        return true;
     }
-    step->lane = g_steal_pointer(&value);
+    g_ptr_array_add(step->keys, g_steal_pointer(&key));
+    g_ptr_array_add(step->values, g_steal_pointer(&value));
     return true;
 }
 
-static bool has_required(const Step *step, GHashTable *seen, GError **error)
+/* With any suffix. */
+static bool has_key(const Step *step, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (unsigned i = 0; i < step->keys->len; i++) {
+        const char *key = step->keys->pdata[i];
+
+        if (strncmp(key, name, length) == 0 && (key[length] == '\0' || key[length] == '.'))
+            return true;
+    }
+    return false;
+}
+
+static bool has_required(const Step *step, GError **error)
 {
     for (const StepKey *key = step_info(step->kind)->keys; key->name; key++)
-        if (!key->optional && !g_hash_table_contains(seen, key->name)) {
+        if (!key->optional && !has_key(step, key->name)) {
             error_set(error, ERR_INVALID, "%s lacks the parameter \"%s\"",
                       step_kind_name(step->kind), key->name);
             return false;
@@ -254,11 +278,25 @@ static bool has_required(const Step *step, GHashTable *seen, GError **error)
     return true;
 }
 
+bool step_check(const Step *step, GError **error)
+{
+    if (step->lane && !check_lane(step->lane, error))
+        return false;
+    for (unsigned i = 0; i < step->keys->len; i++) {
+        if (!is_text(step->values->pdata[i])) {
+            error_set(error, ERR_INVALID, "the value of \"%.40s\" is too long or is not UTF-8",
+                      (char *)step->keys->pdata[i]);
+            return false;
+        }
+        if (!check_pair(step, step->keys->pdata[i], step->values->pdata[i], error))
+            return false;
+    }
+    return has_required(step, error);
+}
+
 static bool parse_step(Plan *plan, const char *line, GError **error)
 {
     g_auto(GStrv) words = g_strsplit(line, " ", -1);
-    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_autoptr(GHashTable) full = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     StepKind kind;
     Step *step;
 
@@ -268,9 +306,9 @@ static bool parse_step(Plan *plan, const char *line, GError **error)
     }
     step = plan_add(plan, kind);
     for (char **word = words + 1; *word; word++)
-        if (!parse_pair(step, seen, full, *word, error))
+        if (!parse_pair(step, *word, error))
             return false;
-    return has_required(step, seen, error);
+    return has_required(step, error);
 }
 
 static Plan *parse_header(const char *line, GError **error)
