@@ -36,7 +36,14 @@ bool yaml_error_code(const YamlNode *node, ErrorCode code, GError **error, const
 
 const YamlNode *yaml_get(const YamlNode *map, const char *key)
 {
-    return map && map->kind == YAML_IS_MAP ? g_hash_table_lookup(map->index, key) : NULL;
+    if (!map || map->kind != YAML_IS_MAP)
+        return NULL;
+    if (map->index)
+        return g_hash_table_lookup(map->index, key);
+    for (guint i = 0; i < map->keys->len; i++)
+        if (strcmp(((YamlNode *)map->keys->pdata[i])->text, key) == 0)
+            return map->items->pdata[i];
+    return NULL;
 }
 
 const YamlNode *yaml_need(const YamlNode *map, const char *key, GError **error)

@@ -9,6 +9,7 @@
 #define MAX_BYTES ((gsize)16 << 20)
 #define MAX_DEPTH 32
 #define MAX_NODES 1000000
+#define MANY_KEYS 16 /* from so many on a map has an index: fewer are found as fast without */
 
 typedef struct {
     yaml_parser_t parser;
@@ -91,10 +92,8 @@ static YamlNode *node_new(Builder *builder, const yaml_event_t *event, YamlKind 
     node->column = (unsigned)event->start_mark.column + 1;
     if (kind != YAML_IS_SCALAR)
         node->items = g_ptr_array_new_with_free_func(free_node);
-    if (kind == YAML_IS_MAP) {
+    if (kind == YAML_IS_MAP)
         node->keys = g_ptr_array_new_with_free_func(free_node);
-        node->index = g_hash_table_new(g_str_hash, g_str_equal);
-    }
     builder->nodes++;
     return node;
 }
@@ -104,9 +103,22 @@ static bool check_key(const YamlNode *map, const YamlNode *node, GError **error)
 {
     if (node->kind != YAML_IS_SCALAR)
         return yaml_error(node, error, "a key must be a single value");
-    if (g_hash_table_contains(map->index, node->text))
+    if (yaml_get(map, node->text))
         return yaml_error(node, error, "the key \"%s\" stands twice", node->text);
     return true;
+}
+
+static void add_entry(YamlNode *map, YamlNode *key, YamlNode *value)
+{
+    g_ptr_array_add(map->items, value);
+    g_ptr_array_add(map->keys, key);
+    if (map->keys->len < MANY_KEYS)
+        return;
+    if (!map->index)
+        map->index = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = g_hash_table_size(map->index); i < map->keys->len; i++)
+        g_hash_table_insert(map->index, ((YamlNode *)map->keys->pdata[i])->text,
+                            map->items->pdata[i]);
 }
 
 /* Puts @node (taken) where the document has it: a list's next element, a map's next key or value,
@@ -126,10 +138,7 @@ static bool place(Builder *builder, YamlNode *node, GError **error)
             return false;
         *pending = g_steal_pointer(&owned);
     } else {
-        g_ptr_array_add(parent->items, g_steal_pointer(&owned));
-        g_ptr_array_add(parent->keys, *pending);
-        g_hash_table_insert(parent->index, (*pending)->text, node);
-        *pending = NULL;
+        add_entry(parent, g_steal_pointer(pending), g_steal_pointer(&owned));
     }
     return true;
 }

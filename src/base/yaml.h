@@ -32,7 +32,7 @@ typedef struct {
     char *text;        /* scalar */
     GPtrArray *keys;   /* map: of YamlNode scalars, in document order */
     GPtrArray *items;  /* map: the values, parallel to keys; list: the elements. Of YamlNode */
-    GHashTable *index; /* map: key text → value; private */
+    GHashTable *index; /* map of many keys: key text → value; private */
     unsigned line, column; /* from 1 */
 } YamlNode;
 
