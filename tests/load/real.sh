@@ -1,5 +1,5 @@
-# real.sh NAME PROGRAM SECONDS SEED: load on eight real VMs, QEMU under the embedded driver, four of them running; environment: what the daemon
-# runs in. Every VM has two snapshots (kept-1, kept-2) whose names the workers do not know; no guest writes meanwhile, so that whatever a
+# real.sh NAME PROGRAM SECONDS SEED: load on eight real VMs, four of them running, under libvirt's embedded driver; with UNDER=libvirtd under a private
+# libvirtd. DAEMON_SAYS: the daemon's environment, a variable a line. Every VM has two snapshots (kept-1, kept-2) whose names the workers do not know; no guest writes meanwhile, so that whatever a
 # snapshot or a VM holds afterwards must be what one of the two had. Afterwards each file is looked at by qemu-img check, nothing is
 # left that nothing refers to, and the VMs go back and come to an end.
 . "$(dirname "$0")/../host/lib.sh"
@@ -75,6 +75,10 @@ load() {
 failed=0
 mapfile -t DAEMON_ENVIRONMENT <<< "${DAEMON_SAYS//@LOG/$WORK/run/sanitizer}"
 for i in "${!VMS[@]}"; do vm_make "${VMS[i]}" $((1 + i % 2)) qcow2 16M; done
+if [[ ${UNDER:-} == libvirtd ]]; then
+    libvirtd_begin && libvirtd_start > /dev/null || { echo "not ok load $name: VMs - no libvirtd: $(cat "$WORK/lv/holder.log")"; exit 1; }
+    for vm in "${VMS[@]}"; do v define "$EMBED/etc/qemu/$vm.xml" || exit 1; done
+fi
 case_run "load $name: VMs" prepare
 load
 case_run "load $name: afterwards" afterwards
