@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""filler.py STORE BALLAST N LEFT [new]: leave LEFT bytes free on STORE's file system right before the N-th file or directory there is opened.
-With `new`, what was there at the start does not count, but for our own directory.
+"""filler.py STORE BALLAST N LEFT [new|PROGRAM]: leave LEFT bytes free on STORE's file system right before the N-th file or directory there is opened.
+With `new`, what was there at the start does not count, but for our own directory; with PROGRAM, only what programs open whose names begin so.
 
 By then whoever opens it has looked how much room there is, and waits until the room is gone: so each write of an operation can be made the first
 one that finds no room. N = 0 fills at once. Prints `ready`, and at SIGTERM how many were opened and whether that was enough: `opened 17 filled 1`.
@@ -47,14 +47,24 @@ def watch(store):
 def events(fd):
     data = os.read(fd, 4096)
     while data:
-        length, _, _, _, _, opened, _ = EVENT.unpack_from(data)
-        yield opened
+        length, _, _, _, _, opened, pid = EVENT.unpack_from(data)
+        yield opened, pid
         data = data[length:]
+
+
+def command_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def main():
     store, path, n, left = os.path.realpath(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    old = set(os.listdir(store)) - {".vmsnapfs"} | {"."} if sys.argv[5:] else set()
+    only = (sys.argv[5:] or [""])[0]
+    old = set(os.listdir(store)) - {".vmsnapfs"} | {"."} if only == "new" else set()
+    program = "" if only == "new" else only
     ballast = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # before anything watches: we would wait for ourselves
     stop, wake = os.pipe()
     signal.signal(signal.SIGTERM, lambda *_: os.write(wake, b"x"))
@@ -73,9 +83,9 @@ def main():
             fill(ballast, left)
             filled = 1
             continue
-        for opened in events(fan):
+        for opened, pid in events(fan):
             name = os.path.relpath(os.readlink(f"/proc/self/fd/{opened}"), store).split("/")[0]
-            seen += name not in old
+            seen += name not in old and command_of(pid).startswith(program)
             if seen == n and not filled:
                 fill(ballast, left)
                 filled = 1

@@ -16,7 +16,7 @@ fill() {
 picture() {
     (cd "$MNT" && quick find . \( -name errors -o -name stats -o -path ./.vmsnapfs/status -o -path ./.vmsnapfs/by-uuid \) -prune -o -printf '%p %y %m %U %G %s %l %i\n' | sort && quick find */snapshots -mindepth 1 -printf '%p %T@\n' | sort && quick cat */info.yaml */tree */status */policy/* */snapshots/*/description)
 }
-type_line() { (cd "$V" && quick bash -c "$1" < /dev/null > "$WORK/said" 2>&1); }
+type_line() { (cd "$V" && quick bash -uc "$1" < /dev/null > "$WORK/said" 2>&1); }
 
 # Each line: what it must say (nothing: it succeeds; a dash: it fails, however), a bar, what is typed in the directory of web01.
 nothing_changes() {
