@@ -244,7 +244,8 @@ bool check_stated_chain(const Observation *observation, const DomainDisk *disk, 
         return true;
     return refuse(error, ERR_DRIFT,
                   "the definition of VM %s states another backing chain for disk %s than the "
-                  "headers of its images; correct it with virsh edit",
+                  "headers of its images; correct it with virsh edit, or, if libvirt was killed in "
+                  "a merge, let the VM be off once",
                   observation_name(observation), disk->target);
 }
 
