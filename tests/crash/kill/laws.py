@@ -97,6 +97,7 @@ class Recovery:
 
     def off_for(self, kind):
         self.tally.lost[kind] += 1
+        self.lossy |= kind == 2
         if kind == 1:
             refused(self.vm.path("snapshots", "refused"), errno.EUCLEAN)
         self.vm.power("off")
@@ -144,6 +145,9 @@ class Recovery:
                 os.rmdir(self.vm.path("jobs", job))
             except FileNotFoundError:
                 pass
+            except OSError as error: # it runs again by now
+                if error.errno != errno.EBUSY:
+                    raise
 
     def finished(self, name):
         """A removal that a crash broke comes back as failed at worst; rmdir always finishes it."""
@@ -156,6 +160,8 @@ class Recovery:
             if not snapshot or not (snapshot.removed or snapshot.doubt == "remove"):
                 raise Broken(f"{vm.name}/{name} is failed, and nobody removed it: {read(vm.path('snapshots', name, 'error'))}")
             snapshot.removed = True
+            if vm.running and "lost track" in read(vm.path("snapshots", name, "error")):
+                self.off_for(2)
             os.rmdir(vm.path("snapshots", name))
         except FileNotFoundError:
             pass
@@ -265,11 +271,11 @@ class Recovery:
                 raise Broken(f"{target} of {vm.name} is {self.images.chains[source]} by its headers, but shown as {chain}")
         if vm.current_is and seen == vm.current_is.content:
             return seen
-        if self.lossy:
-            return self.lossy_state(seen)
         known, full = vm.after(vm.known_writes()), vm.after(len(vm.log))
         for target in vm.targets: # the last write may have been cut
             known[target][:] = [f if o == f else k for o, f, k in zip(seen[target], full[target], known[target])]
+        if self.lossy and seen != known:
+            return self.lossy_state(seen)
         differ(f"{vm.name} now", seen, known)
         self.tally.compared += 1
         return seen
@@ -277,6 +283,7 @@ class Recovery:
     def lossy_state(self, seen):
         """A merge that was done again put back what the guest wrote over since the pivot."""
         vm = self.vm
+        self.tally.writes_lost += 1
         moments = [vm.after(count) for count in range(len(vm.log) + 1)]
         for target in vm.targets:
             for i, unit in enumerate(seen[target]):
