@@ -11,7 +11,7 @@ from disk import Broken
 
 WORK, MNT, IMAGES, URI, PROGRAM = (os.environ[key] for key in ("WORK", "MNT", "IMAGES", "URI", "PROGRAM"))
 HOLDER = os.environ["LIBVIRTD_HOLDER"]
-PATIENCE = 60  # seconds that anything may take
+PATIENCE = 150  # seconds that anything may take: a change that libvirt does not answer is given up after two minutes
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
