@@ -69,16 +69,6 @@ static bool apply_change(xmlNode *root, const DomainChange *change, GError **err
     return !change->nvram || firmware_move(root, change->nvram, error);
 }
 
-char *domain_xml_switch(const char *xml, const DomainChange *change, GError **error)
-{
-    g_autoptr(xmlDoc) doc = xml_read(xml, "domain", error);
-    xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
-
-    if (!root || !apply_change(root, change, error))
-        return NULL;
-    return xml_write(doc, root);
-}
-
 /* ---- comparing ---- */
 
 /* What libvirt or we may change between two readings: how it notes chains, and where our own
@@ -215,6 +205,33 @@ bool domain_xml_same(const char *before, const char *after, const DomainChange *
     drop_noise(xmlDocGetRootElement(old));
     drop_noise(xmlDocGetRootElement(new));
     return same_element(xmlDocGetRootElement(old), xmlDocGetRootElement(new), error);
+}
+
+/* libxml2 does not write everything so that it can be read again: names of namespaces are not
+ * escaped. */
+static bool is_written_back(const char *xml, const char *text, const DomainChange *change,
+                            GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (domain_xml_same(xml, text, change, &why))
+        return true;
+    error_set(error, ERR_UNSUPPORTED,
+              "the definition cannot be changed, since it cannot be written as it was read: %s",
+              why->message);
+    return false;
+}
+
+char *domain_xml_switch(const char *xml, const DomainChange *change, GError **error)
+{
+    g_autoptr(xmlDoc) doc = xml_read(xml, "domain", error);
+    xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
+    g_autofree char *text = NULL;
+
+    if (!root || !apply_change(root, change, error))
+        return NULL;
+    text = xml_write(doc, root);
+    return is_written_back(xml, text, change, error) ? g_steal_pointer(&text) : NULL;
 }
 
 /* ---- documents of ours ---- */

@@ -118,7 +118,8 @@ typedef struct {
 
 /* The inactive XML with each switched disk's source file and driver type replaced, <backingStore>
  * dropped from those disks, and the path of the variable store replaced or stated (rule 7). New
- * text, or NULL with ERR_INVALID / ERR_NOT_FOUND naming the target. */
+ * text, or NULL with ERR_INVALID / ERR_NOT_FOUND naming the target, ERR_UNSUPPORTED where the rest
+ * could not be written back as it was read. */
 char *domain_xml_switch(const char *xml, const DomainChange *change, GError **error);
 /* Are @before, once changed, and @after the same but for backingStore? ERR_DRIFT with the first
  * difference. libvirt's own normalisation of both texts is assumed (both were read from it). */

@@ -617,6 +617,18 @@ static void the_snapshot_document_lists_every_disk(void **state)
              "</disks></domainsnapshot>");
 }
 
+static void what_could_not_be_written_back_is_not_switched(void **state)
+{
+    g_autofree char *xml = with_devices(
+        "<metadata><a:b xmlns:a='https://example.com/a&#10;b'/></metadata>\n", FILE_DISK(""));
+    g_autoptr(GPtrArray) switches = one_switch("vda", "/d/b");
+    const DomainChange change = {.switches = switches};
+    g_autoptr(GError) error = NULL;
+
+    assert_null(domain_xml_switch(xml, &change, &error));
+    assert_true(error_is(error, ERR_UNSUPPORTED));
+}
+
 static void our_metadata_has_no_prefix(void **state)
 {
     g_autofree char *xml = domain_metadata_xml("/d/größe & \"x\"", 12);
@@ -655,6 +667,7 @@ int main(void)
         cmocka_unit_test(what_libvirt_normalises_is_the_same),
         cmocka_unit_test(any_other_difference_is_drift),
         cmocka_unit_test(the_snapshot_document_lists_every_disk),
+        cmocka_unit_test(what_could_not_be_written_back_is_not_switched),
         cmocka_unit_test(our_metadata_has_no_prefix),
         cmocka_unit_test(states_have_libvirts_names),
     };
