@@ -74,12 +74,24 @@ static void what_is_huge_or_deep_is_no_answer(void **state)
     refuse(long_word);
 }
 
+static void attack_a_hundred_megabytes_are_not_looked_at(void **state)
+{
+    g_autofree char *spaces = g_strnfill(100 * 1024 * 1024, ' ');
+    g_autofree char *reply = g_strdup_printf("{\"return\":\"frozen\"%s}", spaces);
+    gint64 before = g_get_monotonic_time();
+
+    for (unsigned i = 0; i < 1000; i++)
+        refuse(reply);
+    assert_true(g_get_monotonic_time() - before < 30 * G_USEC_PER_SEC);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_two_words_are_understood),
         cmocka_unit_test(u_19_u_21_anything_else_is_no_answer),
         cmocka_unit_test(what_is_huge_or_deep_is_no_answer),
+        cmocka_unit_test(attack_a_hundred_megabytes_are_not_looked_at),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
