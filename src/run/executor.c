@@ -42,6 +42,13 @@ static bool mark_done(Operation *op, const Plan *plan, guint index, GError **err
     return true;
 }
 
+/* In a recovery nobody tries to unlink an image once more. */
+static bool run_patiently(Operation *op, const Step *step, bool journalled, GError **error)
+{
+    return step_run(op, step, journalled || step->kind != STEP_UNLINK ? error : NULL) ||
+           (!journalled && step->kind == STEP_UNLINK && step_run(op, step, error));
+}
+
 /* A failure of an open plan is recovered from at once, which tries once more; what cannot be
  * removed then either stays. */
 static bool run_one(Operation *op, const Plan *plan, guint index, bool journalled, GError **error)
@@ -49,7 +56,7 @@ static bool run_one(Operation *op, const Plan *plan, guint index, bool journalle
     const Step *step = plan->steps->pdata[index];
     g_autoptr(GError) failure = NULL;
 
-    if (step_run(op, step, &failure))
+    if (run_patiently(op, step, journalled, &failure))
         return !journalled || mark_done(op, plan, index, error);
     if ((!journalled || plan->kind == PLAN_ADOPT) && restore_may_be_left(op, step, failure))
         return true;

@@ -214,13 +214,21 @@ bool restore_drop_sidecar(Operation *op, const Step *step, GError **error)
 
 /* ---- what is left behind ---- */
 
-/* Images are not among them: until they are gone, the work on their VM is not over. */
-static char *left_thing(const Step *step)
+/* An image that is in use, or of which libvirt cannot say whether it is, is tried again by the next
+ * operation; one that the storage does not let go would keep that from ending for ever. */
+static bool may_image_be_left(const GError *failure)
+{
+    return error_is(failure, ERR_IO) || error_is(failure, ERR_ACCESS) ||
+           error_is(failure, ERR_READ_ONLY);
+}
+
+static char *left_thing(const Step *step, const GError *failure)
 {
     if (step->kind == STEP_DROP_SIDECAR)
         return g_strdup_printf("the sidecar of the removed snapshot %s",
                                step_get(step, "snapshot"));
-    if (step->kind == STEP_DROP_STATE || (step->kind == STEP_UNLINK && step_get(step, "snapshot")))
+    if (step->kind == STEP_DROP_STATE ||
+        (step->kind == STEP_UNLINK && (step_get(step, "snapshot") || may_image_be_left(failure))))
         return g_strdup(step_get(step, "path"));
     return NULL;
 }
@@ -265,11 +273,23 @@ static void tell_left(Operation *op, const GError *failure, const char *text)
         hooks->trouble(trouble, hooks->data);
 }
 
+/* Without any nothing tells whose overlay an image was, and it would be no orphan. */
+static bool keeps_snapshots(Operation *op)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
+
+    for (guint i = 0; i < catalog->snapshots->len; i++)
+        if (((Snapshot *)catalog->snapshots->pdata[i])->state != SNAPSHOT_REMOVING)
+            return true;
+    return false;
+}
+
 bool restore_may_be_left(Operation *op, const Step *step, const GError *failure)
 {
-    g_autofree char *thing = left_thing(step), *text = NULL;
+    g_autofree char *thing = left_thing(step, failure), *text = NULL;
 
-    if (!thing || error_is(failure, ERR_INTERRUPTED) || error_is(failure, ERR_HOST_DOWN))
+    if (!thing || error_is(failure, ERR_INTERRUPTED) || error_is(failure, ERR_HOST_DOWN) ||
+        (step->kind == STEP_UNLINK && !step_get(step, "snapshot") && !keeps_snapshots(op)))
         return false;
     text = g_strdup_printf("%s could not be removed, and is in the way of nothing (%s); see "
                            ".vmsnapfs/orphans",

@@ -123,8 +123,9 @@ static char *do_again(Lab *lab, const FaultRun *run)
     return settle(lab, run->the);
 }
 
-/* What could not be removed is named there, and can be removed there. Images are not among it. */
-static char *free_orphans(Lab *lab)
+/* What could not be removed is named there, and can be removed there; *out_freed: so it was.
+ * @images: also they. */
+static char *free_some_orphans(Lab *lab, bool images, bool *out_freed)
 {
     g_autoptr(GPtrArray) vms = g_ptr_array_new();
     g_autoptr(GError) error = NULL;
@@ -134,10 +135,24 @@ static char *free_orphans(Lab *lab)
     for (guint i = 0; orphans && i < orphans->len; i++) {
         const char *path = ((OrphanView *)orphans->pdata[i])->path;
 
-        if (!g_str_has_suffix(path, ".qcow2"))
-            orphans_remove(&lab->world, vms, path, &error);
+        if ((images || !g_str_has_suffix(path, ".qcow2")) &&
+            orphans_remove(&lab->world, vms, path, &error))
+            *out_freed = true;
     }
     return error ? g_strdup(error->message) : NULL;
+}
+
+/* One may stand on another, and only the upper one is an orphan then. */
+static char *free_orphans(Lab *lab, bool images)
+{
+    char *why = NULL;
+    bool freed = true;
+
+    while (!why && freed) {
+        freed = false;
+        why = free_some_orphans(lab, images, &freed);
+    }
+    return why;
 }
 
 static char *check_end(Lab *lab, const FaultRun *run)
@@ -149,7 +164,7 @@ static char *check_end(Lab *lab, const FaultRun *run)
         return g_strdup_printf("at the end there is\n%snot\n%s", now, run->goal);
     if (run->the->gone)
         return NULL;
-    why = free_orphans(lab);
+    why = free_orphans(lab, run->target.stays);
     if (!why)
         why = lab_broken_law(lab);
     if (!why && !lab_start(lab))

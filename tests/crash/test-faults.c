@@ -34,6 +34,7 @@ typedef struct {
     bool hangs;
     unsigned tables;  /* bits of MemberTable */
     bool for_effects; /* no question is answered so */
+    bool stays;       /* until the operation has ended */
 } Way;
 
 #define HV     (1U << MEMBER_HV)
@@ -42,17 +43,18 @@ typedef struct {
 #define FILES  (1U << MEMBER_FILES)
 
 static const Way ways[] = {
-    {FAULT_FAIL, ERR_IO, false, HV | AGENT | IMAGES | FILES, false},
-    {FAULT_LOST, ERR_IO, false, HV | AGENT | IMAGES | FILES, true},
-    {FAULT_FAIL, ERR_HOST_DOWN, false, HV | AGENT, false},
-    {FAULT_LOST, ERR_HOST_DOWN, false, HV | AGENT, true},
-    {FAULT_FAIL, ERR_TIMEOUT, true, HV | AGENT, false},
-    {FAULT_LOST, ERR_TIMEOUT, true, HV | AGENT, true},
-    {FAULT_FAIL, ERR_BUSY, false, HV | IMAGES, true},
-    {FAULT_FAIL, ERR_UNSUPPORTED, false, AGENT, false},
-    {FAULT_FAIL, ERR_NO_SPACE, false, IMAGES | FILES, true},
-    {FAULT_FAIL, ERR_READ_ONLY, false, FILES, true},
-    {FAULT_SLOW, ERR_TIMEOUT, true, HV | IMAGES | FILES, false},
+    {FAULT_FAIL, ERR_IO, false, HV | AGENT | IMAGES | FILES, false, false},
+    {FAULT_LOST, ERR_IO, false, HV | AGENT | IMAGES | FILES, true, false},
+    {FAULT_FAIL, ERR_HOST_DOWN, false, HV | AGENT, false, false},
+    {FAULT_LOST, ERR_HOST_DOWN, false, HV | AGENT, true, false},
+    {FAULT_FAIL, ERR_TIMEOUT, true, HV | AGENT, false, false},
+    {FAULT_LOST, ERR_TIMEOUT, true, HV | AGENT, true, false},
+    {FAULT_FAIL, ERR_BUSY, false, HV | IMAGES, true, false},
+    {FAULT_FAIL, ERR_UNSUPPORTED, false, AGENT, false, false},
+    {FAULT_FAIL, ERR_NO_SPACE, false, IMAGES | FILES, true, false},
+    {FAULT_FAIL, ERR_READ_ONLY, false, FILES, true, false},
+    {FAULT_SLOW, ERR_TIMEOUT, true, HV | IMAGES | FILES, false, false},
+    {FAULT_FAIL, ERR_ACCESS, false, IMAGES, true, true},
 };
 
 static bool fits(const Way *way, const Member *member)
@@ -118,7 +120,8 @@ static void run_one(Subject *subject, guint index, const Way *way, unsigned call
                    .mode = way->mode,
                    .call = call,
                    .code = way->code,
-                   .hangs = way->hangs},
+                   .hangs = way->hangs,
+                   .stays = way->stays},
         .restart = restart,
         .from = subject->from,
         .done = subject->done,
