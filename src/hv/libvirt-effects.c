@@ -75,7 +75,7 @@ static bool run_define(LibvirtCall *call, GError **error)
     if (!domain || !check_uuid(call, error))
         return false;
     defined = virDomainDefineXMLFlags(call->connection, call->xml, 0);
-    return defined || libvirt_call_failed(call, error);
+    return defined ? libvirt_sync_definitions(call, error) : libvirt_call_failed(call, error);
 }
 
 bool libvirt_define(Hypervisor *hv, const char *uuid, const char *xml, GError **error)

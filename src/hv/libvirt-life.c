@@ -36,7 +36,8 @@ static bool run_rename(LibvirtCall *call, GError **error)
 
     if (!domain || !refuse_active(call, domain, error) || !refuse_checkpoints(call, domain, error))
         return false;
-    return virDomainRename(domain, call->new_name, 0) == 0 || libvirt_call_failed(call, error);
+    return virDomainRename(domain, call->new_name, 0) == 0 ? libvirt_sync_definitions(call, error)
+                                                           : libvirt_call_failed(call, error);
 }
 
 bool libvirt_rename(Hypervisor *hv, const char *uuid, const char *new_name, GError **error)
@@ -57,7 +58,8 @@ static bool run_undefine(LibvirtCall *call, GError **error)
 
     if (!domain || !refuse_active(call, domain, error))
         return false;
-    return virDomainUndefineFlags(domain, flags) == 0 || libvirt_call_failed(call, error);
+    return virDomainUndefineFlags(domain, flags) == 0 ? libvirt_sync_definitions(call, error)
+                                                      : libvirt_call_failed(call, error);
 }
 
 bool libvirt_undefine(Hypervisor *hv, const char *uuid, GError **error)

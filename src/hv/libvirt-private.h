@@ -236,6 +236,8 @@ bool libvirt_shutdown(Hypervisor *hv, const char *uuid, GError **error);
 bool libvirt_destroy(Hypervisor *hv, const char *uuid, GError **error);
 bool libvirt_suspend(Hypervisor *hv, const char *uuid, GError **error);
 bool libvirt_resume(Hypervisor *hv, const char *uuid, GError **error);
+/* For a LibvirtRun that changed a definition: a power loss does not take that back. */
+bool libvirt_sync_definitions(LibvirtCall *call, GError **error);
 bool libvirt_set_metadata(Hypervisor *hv, const char *uuid, const char *home, uint64_t generation,
                           GError **error);
 
