@@ -51,11 +51,19 @@ int __real_openat64(int from, const char *path, int flags, ...);
 int __wrap_openat64(int from, const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
 
+/* What is open already, by another descriptor. */
+static PowerNode *node_again(const char *path)
+{
+    int fd;
+
+    return sscanf(path, "/proc/self/fd/%d", &fd) == 1 ? node_of(fd) : NULL;
+}
+
 static int open_at(int from, const char *path, int flags, mode_t mode)
 {
     g_autofree char *real = power_real_path(path);
     g_auto(PowerPlace) place = place_at(from, path);
-    PowerNode *node = power_node(&place);
+    PowerNode *known = power_node(&place), *node = known ? known : node_again(path);
     bool makes = place.directory && !node && (flags & O_CREAT);
     int fd;
 

@@ -50,8 +50,6 @@ typedef struct {
     char *owned;
 } PowerPlace;
 
-/* @path as the kernel is to have it; yours. */
-char *power_real_path(const char *path);
 /* Of a path, relative to @from (NULL: must be absolute). */
 PowerPlace power_place(PowerNode *from, const char *path);
 PowerNode *power_node(const PowerPlace *place); /* NULL: there is none */

@@ -9,7 +9,8 @@
  * still not durable, and then the power goes.
  *
  * What the host does to images, variables, vTPM state and definitions is taken for durable when the
- * call returns. A VM that ran is off after a loss. */
+ * call returns: tests/crash/test-power-images.c and tests/unit/test-hv-libvirt.c show that the real
+ * tables see to that. A VM that ran is off after a loss. */
 #pragma once
 
 #include "lab.h"

@@ -79,6 +79,13 @@ static bool is_durable(const Effect *effect)
     return effect->durable[0] && effect->durable[1];
 }
 
+/* Who holds a lock is written into it for people. Nobody believes it after a loss, so it is not
+ * worth several states. */
+static bool is_for_people(const Effect *effect)
+{
+    return effect->kind == EFFECT_WRITE && g_str_has_suffix(effect->node->path, "/lock");
+}
+
 static bool is_last_write(guint index, const PowerNode *node)
 {
     for (guint i = index + 1; i < power_disk.log->len; i++) {
@@ -94,7 +101,7 @@ static Fate fate_of(guint index, const PowerState *state)
 {
     const Effect *effect = power_disk.log->pdata[index];
 
-    if (is_durable(effect))
+    if (is_durable(effect) || is_for_people(effect))
         return KEPT;
     for (guint i = 0; i < state->atoms->len; i++) {
         const Atom *atom = &g_array_index(state->atoms, Atom, i);
@@ -171,7 +178,8 @@ static GArray *find_atoms(void)
         Atom atom = {
             .node = data ? effect->node : NULL, .effect = i, .fates = data ? HALF + 1 : KEPT + 1};
 
-        if (!is_durable(effect) && (!data || g_hash_table_add(written, effect->node)))
+        if (!is_durable(effect) && !is_for_people(effect) &&
+            (!data || g_hash_table_add(written, effect->node)))
             g_array_append_val(atoms, atom);
     }
     return atoms;

@@ -20,6 +20,8 @@
 /* Paths below @root (absolute; it need not exist) are in a new directory below @scratch from now
  * on. */
 void power_begin(const char *root, const char *scratch);
+/* @path as the kernel is given it; yours. */
+char *power_real_path(const char *path);
 /* Nothing is left of it, also in @scratch. */
 void power_end(void);
 /* The system was idle for a while: all that was done is on the disk. */
