@@ -21,9 +21,9 @@ static uint64_t parent_of(const Run *run, const char *path, char **out_name)
 
     *out_name = g_strdup(last > 0 ? names[last - 1] : "");
     for (unsigned i = kept; i + 1 < last; i++)
-        if (*names[i] && kernel_lookup(node, names[i], &node) != 0)
+        if (*names[i] && (!kernel_is(node, S_IFDIR) || kernel_lookup(node, names[i], &node) != 0))
             return 0;
-    return node;
+    return kernel_is(node, S_IFDIR) ? node : 0;
 }
 
 uint64_t face_node(const Run *run, const char *path)
@@ -75,13 +75,15 @@ static void check_names(const GPtrArray *names)
 
 static int do_ls(Run *run, const char *path, const char *rest)
 {
-    int error = 0;
     uint64_t node = face_node(run, path);
-    g_autoptr(GPtrArray) names = node ? kernel_list(node, &error) : NULL;
+    g_autoptr(GPtrArray) names = NULL;
+    int error;
 
-    if (names)
-        check_names(names);
-    return node ? error : ENOENT;
+    if (!kernel_is(node, S_IFDIR))
+        return ENOTDIR;
+    names = kernel_list(node, &error);
+    check_names(names);
+    return error;
 }
 
 static int do_stat(Run *run, const char *path, const char *rest)
@@ -97,21 +99,17 @@ static int do_cat(Run *run, const char *path, const char *rest)
     uint64_t node = face_node(run, path);
     int error = ENOENT;
 
-    g_free(node ? kernel_read_text(node, &error) : NULL);
+    g_free(kernel_is(node, S_IFREG) ? kernel_read_text(node, &error) : NULL);
     return error;
 }
 
 static int do_readlink_of(Run *run, const char *path, const char *rest)
 {
     uint64_t node = face_node(run, path);
-    struct fuse_getattr_in in = {0};
-    struct fuse_attr_out attr;
-    const KernelPart part = {&in, sizeof(in)};
 
-    /* The kernel asks this of links only. */
-    if (!node || kernel_call(FUSE_GETATTR, node, &part, 1, &attr, sizeof(attr), NULL) != 0)
+    if (!node)
         return ENOENT;
-    return S_ISLNK(attr.attr.mode) ? kernel_ask(FUSE_READLINK, node, NULL, 0, NULL, NULL) : EINVAL;
+    return kernel_is(node, S_IFLNK) ? kernel_ask(FUSE_READLINK, node, NULL, 0, NULL, NULL) : EINVAL;
 }
 
 static int do_statfs_of(Run *run, const char *path, const char *rest)
@@ -125,7 +123,7 @@ static int write_at(const Run *run, const char *path, const char *text, uint64_t
     struct fuse_flush_in flush = {0};
     int error, flushed;
 
-    if (!node)
+    if (!kernel_is(node, S_IFREG))
         return ENOENT;
     handle = kernel_open(FUSE_OPEN, node, O_WRONLY | O_TRUNC, &error);
     if (error)

@@ -139,6 +139,7 @@ static void play(Engine *engine, const char *script)
     face_play(&run, script);
     check_laws(&run, engine);
     face_stop(face);
+    kernel_stop();
     face_clear(face);
     fuse_session_destroy(face->session);
     config_unref(options.config);

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@ static struct {
     struct fuse_session *session;
     GMutex lock;
     GCond answered;
+    GHashTable *modes;  /* node id → its mode */
     uint64_t unique;    /* of the request that waits */
     GByteArray *answer; /* NULL: not yet */
 } kernel;
@@ -111,9 +113,19 @@ int kernel_lookup(uint64_t parent, const char *name, uint64_t *out_node)
     struct fuse_entry_out entry;
     int error = kernel_call(FUSE_LOOKUP, parent, &part, 1, &entry, sizeof(entry), NULL);
 
-    if (error == 0)
+    if (error == 0) {
         *out_node = entry.nodeid;
+        g_hash_table_insert(kernel.modes, GSIZE_TO_POINTER(entry.nodeid),
+                            GUINT_TO_POINTER(entry.attr.mode));
+    }
     return error == 0 && entry.nodeid == 0 ? ENOENT : error;
+}
+
+bool kernel_is(uint64_t node, mode_t type)
+{
+    void *mode = g_hash_table_lookup(kernel.modes, GSIZE_TO_POINTER(node));
+
+    return (GPOINTER_TO_UINT(mode) & S_IFMT) == type;
 }
 
 void kernel_forget(uint64_t node, uint64_t count)
@@ -135,6 +147,8 @@ void kernel_start(struct fuse_session *session)
 
     kernel.session = session;
     kernel.unique = 0;
+    kernel.modes = g_hash_table_new(NULL, NULL);
+    g_hash_table_insert(kernel.modes, GSIZE_TO_POINTER(FUSE_ROOT_ID), GUINT_TO_POINTER(S_IFDIR));
     kernel_uid = 0;
     fuzz_check(fuse_session_custom_io(session, &io, open("/dev/null", O_RDWR | O_CLOEXEC)) == 0,
                "the session takes no custom io");
@@ -144,4 +158,5 @@ void kernel_start(struct fuse_session *session)
 void kernel_stop(void)
 {
     kernel.session = NULL;
+    g_clear_pointer(&kernel.modes, g_hash_table_unref);
 }

@@ -5,6 +5,7 @@
 
 #include <glib.h>
 #include <linux/fuse.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -28,6 +29,9 @@ int kernel_call(uint32_t opcode, uint64_t node, const KernelPart *parts, unsigne
                 size_t length, size_t *out_length);
 /* The node @name in @parent, or an errno. */
 int kernel_lookup(uint64_t parent, const char *name, uint64_t *out_node);
+/* Is @node, as it was when it was looked up, of that type (S_IFDIR …)? The real kernel asks of each
+ * type only what it can do. */
+bool kernel_is(uint64_t node, mode_t type);
 void kernel_forget(uint64_t node, uint64_t count);
 
 /* ---- what programs do with it (kernel-files.c) ---- */
