@@ -1,9 +1,22 @@
 #include "image/holders.h"
 
+#include <fcntl.h>
 #include <glib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
+
+/* Not asked of the file system anew: a descriptor may be of one whose server hangs, or is us, and
+ * we would wait for it. */
+static bool is_same(const char *link, const struct stat *file)
+{
+    struct statx seen;
+
+    return statx(AT_FDCWD, link, AT_STATX_DONT_SYNC, STATX_INO, &seen) == 0 &&
+           makedev(seen.stx_dev_major, seen.stx_dev_minor) == file->st_dev &&
+           seen.stx_ino == file->st_ino;
+}
 
 static bool has_open(const char *pid, const struct stat *file)
 {
@@ -13,10 +26,8 @@ static bool has_open(const char *pid, const struct stat *file)
 
     while (descriptors && (name = g_dir_read_name(descriptors))) {
         g_autofree char *link = g_build_filename(path, name, NULL);
-        struct stat status;
 
-        if (stat(link, &status) == 0 && status.st_dev == file->st_dev &&
-            status.st_ino == file->st_ino)
+        if (is_same(link, file))
             return true;
     }
     return false;
