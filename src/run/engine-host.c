@@ -255,7 +255,6 @@ void host_list_locked(Engine *engine, bool reopen)
 
 /* ---- opening ---- */
 
-/* A VM is listed when its snapshots are known, not before: who sees its directory sees them all. */
 static void show(EngineVm *vm)
 {
     Engine *engine = vm->engine;
@@ -326,6 +325,17 @@ static bool open_and_adopt(EngineVm *vm, GError **error)
     return vm->engine->remote || (open_again(vm, error) && merge_adopt(vm, error));
 }
 
+/* A VM is listed when its snapshots are known, not before: who sees its directory sees them all. If
+ * libvirt went away before they could be looked for, it is opened again when libvirt is back; it
+ * may be seen alive before that. */
+static bool is_to_be_shown(EngineVm *vm, const GError *error)
+{
+    g_mutex_lock(&vm->engine->lock);
+    bool shown = vm->shown;
+    g_mutex_unlock(&vm->engine->lock);
+    return shown || !error_is(error, ERR_HOST_DOWN);
+}
+
 void host_open_vm(EngineVm *vm)
 {
     Engine *engine = vm->engine;
@@ -337,7 +347,8 @@ void host_open_vm(EngineVm *vm)
     else
         host_open_failed(vm, error, since);
     thaw_watch(vm);
-    show(vm);
+    if (is_to_be_shown(vm, error))
+        show(vm);
     g_mutex_lock(&engine->lock);
     vm->opened = true;
     orphans_look_soon_locked(engine);

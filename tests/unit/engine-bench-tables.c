@@ -50,6 +50,23 @@ void bench_hang(Bench *bench, bool hangs)
     g_mutex_unlock(&bench->lock);
 }
 
+void bench_die_when_asked(Bench *bench)
+{
+    g_mutex_lock(&bench->lock);
+    bench->dies = true;
+    g_mutex_unlock(&bench->lock);
+}
+
+static void die_if_wanted(void)
+{
+    g_mutex_lock(&the_bench->lock);
+    bool dies = the_bench->dies;
+    the_bench->dies = false;
+    g_mutex_unlock(&the_bench->lock);
+    if (dies)
+        simhost_set_down(the_bench->host, true);
+}
+
 /* A question about a domain: waits while libvirt hangs; false if its answer is lost. */
 static bool ask(GError **error)
 {
@@ -58,6 +75,7 @@ static bool ask(GError **error)
         g_cond_wait(&the_bench->changed, &the_bench->lock);
     bool lost = ++the_bench->questions == the_bench->lost_question || the_bench->looks_fail;
     g_mutex_unlock(&the_bench->lock);
+    die_if_wanted();
     if (lost)
         g_set_error_literal(error, VMSNAPFS_ERROR, ERR_TIMEOUT, "libvirt does not answer");
     return !lost;

@@ -31,6 +31,7 @@ typedef struct {
     bool lists_fail, looks_fail;       /* libvirt answers with an error */
     unsigned questions, lost_question; /* about domains and jobs so far; the one not answered */
     bool hangs;                        /* libvirt does not answer at all, for now */
+    bool dies;                         /* libvirt goes down when it is asked about a domain */
     bool aborts_hang;                  /* libvirt does not answer when a block job is to end */
     bool late;                         /* the caller gives up in the middle of the commit point */
     bool events_at_commit;             /* libvirt tells of the VM in the middle of a snapshot */
@@ -73,6 +74,8 @@ void bench_break_disk(Bench *bench, const char *target);
 void bench_lose_events(Bench *bench);
 /* The @n-th question about a domain or its block jobs from now on is answered with an error. */
 void bench_lose_question(Bench *bench, unsigned n);
+/* The next question about a domain finds that libvirt is not there any more. */
+void bench_die_when_asked(Bench *bench);
 /* While @hangs, who asks about a domain or its block jobs waits. */
 void bench_hang(Bench *bench, bool hangs);
 /* From now on a snapshot or a definition makes the newest request's caller give up. */

@@ -62,11 +62,31 @@ static void libvirt_and_the_daemon_come_back(void **state)
     bench_free(bench);
 }
 
+/* The list was there, the VMs were not looked at: a directory without its snapshots is none. */
+static void libvirt_dies_when_the_daemon_has_seen_its_list(void **state)
+{
+    Bench *bench = bench_new();
+
+    bench_start(bench);
+    assert_string_equal(bench_create(bench, WEB, "s1"), "ok");
+    bench_die_when_asked(bench);
+    bench_restart(bench);
+    bench_wait(bench, is_not_listed, WEB);
+
+    simhost_set_down(bench->host, false);
+    bench_wait(bench, is_listed, WEB);
+    assert_listed(bench, WEB, "s1");
+    bench_wait(bench, is_fresh, WEB);
+    assert_listed(bench, WEB, "s1");
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(libvirt_comes_back_under_the_same_daemon),
         cmocka_unit_test(libvirt_and_the_daemon_come_back),
+        cmocka_unit_test(libvirt_dies_when_the_daemon_has_seen_its_list),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
