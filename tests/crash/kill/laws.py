@@ -1,5 +1,4 @@
 """What must hold after everything was started again."""
-import contextlib
 import errno
 import os
 import re
@@ -44,8 +43,6 @@ class Recovery:
         self.find_name()
         wait_for(f"{vm.name} is looked at", lambda: vm.status()["stale"] == "0" and len(os.listdir(vm.path("disks"))) == len(vm.targets))
         self.find_power()
-        with contextlib.suppress(OSError):  # what keeps it from that is told below
-            vm.write("drift", "rescan")
         self.settle()
         self.compare_all()
         if self.lost_track():
