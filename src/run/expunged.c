@@ -197,9 +197,9 @@ static bool is_expunged(const World *world, const Expunged *expunged)
 static void find_in(const World *world, const char *home, GPtrArray *all)
 {
     g_autofree char *directory = g_build_filename(home, ".vmsnapfs", NULL);
-    g_autoptr(GPtrArray) uuids = world->files->ops->list(world->files, directory);
+    g_autoptr(GPtrArray) uuids = world->files->ops->list(world->files, directory, NULL);
 
-    for (guint i = 0; i < uuids->len; i++) {
+    for (guint i = 0; uuids && i < uuids->len; i++) {
         Expunged *expunged = g_new0(Expunged, 1);
 
         expunged->home = g_strdup(home);

@@ -176,9 +176,9 @@ static void list_sidecars(OrphanLook *look, const char *home)
 {
     Files *files = look->world->files;
     g_autofree char *directory = g_build_filename(home, ".vmsnapfs", NULL);
-    g_autoptr(GPtrArray) uuids = files->ops->list(files, directory);
+    g_autoptr(GPtrArray) uuids = files->ops->list(files, directory, NULL);
 
-    for (guint i = 0; i < uuids->len; i++)
+    for (guint i = 0; uuids && i < uuids->len; i++)
         add_sidecars(look, home, uuids->pdata[i]);
 }
 

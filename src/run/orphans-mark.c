@@ -162,8 +162,10 @@ bool orphan_mark_ledgers(OrphanLook *look, GError **error)
     g_hash_table_iter_init(&iter, look->directories);
     while (g_hash_table_iter_next(&iter, &home, NULL)) {
         g_autofree char *directory = g_build_filename(home, ".vmsnapfs", NULL);
-        g_autoptr(GPtrArray) uuids = files->ops->list(files, directory);
+        g_autoptr(GPtrArray) uuids = files->ops->list(files, directory, error);
 
+        if (!uuids)
+            return false;
         for (guint i = 0; i < uuids->len; i++)
             if (!mark_ledger(look, home, uuids->pdata[i], error))
                 return false;

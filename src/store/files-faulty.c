@@ -86,13 +86,13 @@ static bool faulty_exists(Files *files, const char *path)
            faulty->inner->ops->exists(faulty->inner, path);
 }
 
-static GPtrArray *faulty_list(Files *files, const char *directory)
+static GPtrArray *faulty_list(Files *files, const char *directory, GError **error)
 {
     FaultyFiles *faulty = faulty_of(files);
 
-    return fault_question(faulty->fault, "files.list", NULL)
-               ? faulty->inner->ops->list(faulty->inner, directory)
-               : g_ptr_array_new_with_free_func(g_free);
+    return fault_question(faulty->fault, "files.list", error)
+               ? faulty->inner->ops->list(faulty->inner, directory, error)
+               : NULL;
 }
 
 /* An answer that is lost leaves no lock behind: the kernel takes a dead program's locks back, and a

@@ -155,7 +155,7 @@ static int compare_names(gconstpointer a, gconstpointer b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static GPtrArray *memory_list(Files *files, const char *directory)
+static GPtrArray *memory_list(Files *files, const char *directory, GError **error)
 {
     MemoryFiles *memory = memory_of(files);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&memory->lock);

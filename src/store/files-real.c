@@ -343,21 +343,55 @@ static bool real_exists(Files *files, const char *path)
            fstatat(directory, name_in_parent(path), &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static GPtrArray *real_list(Files *files, const char *directory)
+/* 0 or errno. */
+static int read_names(DIR *stream, GPtrArray *names)
 {
-    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
-    int fd = open_directory(directory);
-    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
 
-    if (!stream && fd >= 0)
-        close(fd);
-    while (stream && (entry = readdir(stream)))
+    errno = 0;
+    while ((entry = readdir(stream))) {
         if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
             g_ptr_array_add(names, g_strdup(entry->d_name));
+        errno = 0;
+    }
+    return errno;
+}
+
+/* 0 or errno. */
+static int list_names(const char *directory, GPtrArray *names)
+{
+    int fd = open_directory(directory);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    int err = stream ? read_names(stream, names) : errno;
+
     if (stream)
         closedir(stream);
-    return names;
+    else if (fd >= 0)
+        close(fd);
+    return err;
+}
+
+static bool is_plain_file(const char *path)
+{
+    g_auto(Descriptor) directory = open_parent(path);
+    struct stat status;
+
+    return directory >= 0 &&
+           fstatat(directory, name_in_parent(path), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(status.st_mode);
+}
+
+/* What cannot be looked at is not empty: it may hold what somebody needs. */
+static GPtrArray *real_list(Files *files, const char *directory, GError **error)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *inside = g_build_filename(directory, "*", NULL);
+    int err = list_names(directory, names);
+
+    if (err == 0 || err == ENOENT || (err == ENOTDIR && is_plain_file(directory)))
+        return g_steal_pointer(&names);
+    fail_open(inside, err, error);
+    return NULL;
 }
 
 /* The lock file may have been removed or replaced between our opening and our locking it. */

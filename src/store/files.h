@@ -28,8 +28,8 @@ typedef struct {
      * not a symlink, not writable by others) else ERR_ACCESS. */
     bool (*make_directory)(Files *files, const char *path, GError **error);
     bool (*exists)(Files *files, const char *path);
-    /* Names in a directory (char *), empty if it is absent. */
-    GPtrArray *(*list)(Files *files, const char *directory);
+    /* Names in a directory (char *), empty if it is absent, or a file. */
+    GPtrArray *(*list)(Files *files, const char *directory, GError **error);
     /* Exclusive OFD lock on @path (made if needed), with "host pid" written inside; ERR_BUSY names
      * the holder. */
     FilesLock *(*lock)(Files *files, const char *path, GError **error);

@@ -56,8 +56,8 @@ bool sidecar_put_vars(Files *files, const char *home, const char *uuid, const ch
 /* Everything in the directory at @path, and itself. */
 static bool remove_directory(Files *files, const char *path, GError **error)
 {
-    g_autoptr(GPtrArray) names = files->ops->list(files, path);
-    bool gone = true;
+    g_autoptr(GPtrArray) names = files->ops->list(files, path, error);
+    bool gone = names != NULL;
 
     for (unsigned i = 0; gone && i < names->len; i++) {
         g_autofree char *file = g_build_filename(path, names->pdata[i], NULL);
@@ -119,8 +119,8 @@ bool sidecar_put_tpm(Files *files, const char *home, const char *uuid, const cha
 
 static bool sync_directory(Files *files, const char *path, GError **error)
 {
-    g_autoptr(GPtrArray) names = files->ops->list(files, path);
-    bool synced = true;
+    g_autoptr(GPtrArray) names = files->ops->list(files, path, error);
+    bool synced = names != NULL;
 
     for (unsigned i = 0; synced && i < names->len; i++) {
         g_autofree char *file = g_build_filename(path, names->pdata[i], NULL);
@@ -175,10 +175,10 @@ GBytes *sidecar_read_vars(Files *files, const char *home, const char *uuid, cons
 
 static GPtrArray *read_directory(Files *files, const char *path, GError **error)
 {
-    g_autoptr(GPtrArray) names = files->ops->list(files, path);
+    g_autoptr(GPtrArray) names = files->ops->list(files, path, error);
     g_autoptr(GPtrArray) state = state_files_new();
 
-    for (unsigned i = 0; i < names->len; i++) {
+    for (unsigned i = 0; names && i < names->len; i++) {
         g_autofree char *file = g_build_filename(path, names->pdata[i], NULL);
         g_autoptr(GBytes) content = read_file(files, file, error);
 
@@ -187,7 +187,7 @@ static GPtrArray *read_directory(Files *files, const char *path, GError **error)
         g_ptr_array_add(state, state_file_new(names->pdata[i], content));
     }
     state_files_sort(state);
-    return g_steal_pointer(&state);
+    return names ? g_steal_pointer(&state) : NULL;
 }
 
 GPtrArray *sidecar_read_tpm(Files *files, const char *home, const char *uuid, const char *id,
@@ -233,9 +233,9 @@ static void add_ids(Files *files, const char *directory, const char *name, const
                     GPtrArray *ids)
 {
     g_autofree char *path = g_build_filename(directory, name, NULL);
-    g_autoptr(GPtrArray) names = files->ops->list(files, path);
+    g_autoptr(GPtrArray) names = files->ops->list(files, path, NULL);
 
-    for (unsigned i = 0; i < names->len; i++) {
+    for (unsigned i = 0; names && i < names->len; i++) {
         char *id = names->pdata[i];
 
         if (!g_str_has_suffix(id, suffix))

@@ -203,8 +203,10 @@ bool store_settle(Files *files, const char *home, const char *uuid, GError **err
 /* Below vars/ and tpm/ lie directories of files, not more. */
 static bool remove_below(Files *files, const char *path, unsigned depth, GError **error)
 {
-    g_autoptr(GPtrArray) names = files->ops->list(files, path);
+    g_autoptr(GPtrArray) names = files->ops->list(files, path, error);
 
+    if (!names)
+        return false;
     for (guint i = 0; depth > 0 && i < names->len; i++) {
         g_autofree char *child = g_build_filename(path, names->pdata[i], NULL);
 

@@ -336,7 +336,7 @@ static void describe_left(Lab *lab, GString *text)
 {
     g_autofree char *directory = store_directory(LAB_HOME, LAB_UUID);
     g_autoptr(GPtrArray) states = simhost_states(lab->host);
-    g_autoptr(GPtrArray) files = lab->memory->ops->list(lab->memory, directory);
+    g_autoptr(GPtrArray) files = lab->memory->ops->list(lab->memory, directory, NULL);
 
     g_string_append_printf(text, "gone, %u and %u files are left\n", states->len, files->len);
 }

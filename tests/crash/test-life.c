@@ -314,7 +314,7 @@ static void assert_nothing_left(Lab *lab)
 {
     g_autoptr(GPtrArray) states = simhost_states(lab->host);
     g_autoptr(GPtrArray) images = simhost_images(lab->host);
-    g_autoptr(GPtrArray) kept = lab->memory->ops->list(lab->memory, KEPT_OF_IT);
+    g_autoptr(GPtrArray) kept = lab->memory->ops->list(lab->memory, KEPT_OF_IT, NULL);
 
     assert_int_equal(states->len, 0);
     assert_int_equal(kept->len, 0);

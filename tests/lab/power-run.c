@@ -94,7 +94,7 @@ static char *clean_up(Lab *lab)
     }
     g_autoptr(GPtrArray) states = simhost_states(lab->host);
     g_autoptr(GPtrArray) kept =
-        lab->memory->ops->list(lab->memory, LAB_HOME "/.vmsnapfs/" LAB_UUID);
+        lab->memory->ops->list(lab->memory, LAB_HOME "/.vmsnapfs/" LAB_UUID, NULL);
     return states->len || kept->len ? g_strdup("something of the VM that is gone is left") : NULL;
 }
 

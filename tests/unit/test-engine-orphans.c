@@ -193,6 +193,35 @@ static void an_undefined_vm_keeps_its_files(void **state)
     bench_free(bench);
 }
 
+/* A directory of catalogs that cannot be looked at: chmod g+w, or no memory for it. */
+static FilesOps blind_ops;
+
+static GPtrArray *list_nothing(Files *files, const char *directory, GError **error)
+{
+    g_set_error(error, VMSNAPFS_ERROR, ERR_ACCESS, "%s is not believed", directory);
+    return NULL;
+}
+
+static void an_undefined_vm_whose_catalog_cannot_be_found_keeps_its_files(void **state)
+{
+    Bench *bench = with_snapshots();
+    const FilesOps *seeing = bench->files->ops;
+
+    put(bench, ORPHAN, "/images/web-a.qcow2");
+    blind_ops = *seeing;
+    blind_ops.list = list_nothing;
+    bench->files->ops = &blind_ops;
+    look(bench);
+    assert_true(orphans_are(bench, ""));
+    assert_true(problem_says(bench, "/images/.vmsnapfs is not believed"));
+    assert_string_equal(release(bench, ORPHAN), "EBUSY");
+    assert_true(simhost_image_exists(bench->host, ORPHAN));
+    bench->files->ops = seeing;
+    look(bench);
+    assert_true(orphans_are(bench, "web-a.k123456789.qcow2"));
+    bench_free(bench);
+}
+
 static void what_is_being_made_is_none(void **state)
 {
     Bench *bench = with_snapshots();
@@ -625,6 +654,7 @@ int main(void)
         cmocka_unit_test(of_a_chain_of_orphans_only_the_top_is_one),
         cmocka_unit_test(freeing_looks_again),
         cmocka_unit_test(an_undefined_vm_keeps_its_files),
+        cmocka_unit_test(an_undefined_vm_whose_catalog_cannot_be_found_keeps_its_files),
         cmocka_unit_test(what_is_being_made_is_none),
         cmocka_unit_test(nothing_is_one_while_something_cannot_be_seen),
         cmocka_unit_test(a_sidecar_of_no_snapshot_is_listed_and_freed_NV_16),
