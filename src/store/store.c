@@ -158,15 +158,27 @@ bool store_save_journal(Files *files, const char *home, const char *uuid, Journa
 /* Of catalog and journal together, as they are before they take the place of the old ones. */
 #define RESERVE_BYTES (256 * 1024)
 
+/* A file system that compresses keeps no room for zeros, and one that deduplicates none for what
+ * others have. */
+static char *make_filling(const char *uuid)
+{
+    g_autoptr(GRand) random = g_rand_new_with_seed(g_str_hash(uuid));
+    guint32 *words = g_new(guint32, RESERVE_BYTES / sizeof(guint32));
+
+    for (gsize i = 0; i < RESERVE_BYTES / sizeof(guint32); i++)
+        words[i] = g_rand_int(random);
+    return (char *)words;
+}
+
 void store_keep_reserve(Files *files, const char *home, const char *uuid)
 {
     g_autofree char *path = file_path(home, uuid, "reserve");
-    g_autofree char *zeros = NULL;
+    g_autofree char *filling = NULL;
 
     if (files->ops->exists(files, path))
         return;
-    zeros = g_malloc0(RESERVE_BYTES);
-    (void)files->ops->replace(files, path, zeros, RESERVE_BYTES, NULL);
+    filling = make_filling(uuid);
+    (void)files->ops->replace(files, path, filling, RESERVE_BYTES, NULL);
 }
 
 bool store_spend_reserve(Files *files, const char *home, const char *uuid)

@@ -6,6 +6,7 @@
 #include "base/yaml.h"
 #include "plan/step-table.h"
 #include "store/faulty.h"
+#include <gio/gio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -857,6 +858,25 @@ static void the_reserve_is_there_once_it_was_made_and_goes_with_the_rest(void **
     assert_false(files->ops->exists(files, path));
 }
 
+static void the_reserve_takes_room_also_where_files_are_compressed(void **state)
+{
+    g_autoptr(Files) files = files_memory();
+    g_autoptr(GZlibCompressor) zip = g_zlib_compressor_new(G_ZLIB_COMPRESSOR_FORMAT_RAW, -1);
+    g_autofree char *directory = store_directory(HOME, UUID), *packed = NULL, *text = NULL;
+    g_autofree char *path = g_build_filename(directory, "reserve", NULL);
+    gsize length = 0, taken = 0, made = 0;
+
+    assert_true(files->ops->make_directory(files, directory, NULL));
+    store_keep_reserve(files, HOME, UUID);
+    text = files->ops->read(files, path, &length, NULL);
+    assert_int_equal(length, 256 * 1024);
+    packed = g_malloc(2 * length);
+    assert_int_equal(g_converter_convert(G_CONVERTER(zip), text, length, packed, 2 * length,
+                                         G_CONVERTER_INPUT_AT_END, &taken, &made, NULL),
+                     G_CONVERTER_FINISHED);
+    assert_true(made > length / 10 * 9);
+}
+
 static void two_writers_do_not_hold_the_lock_together(void **state)
 {
     g_autoptr(Files) files = files_memory();
@@ -906,6 +926,7 @@ int main(void)
         cmocka_unit_test(a_journal_says_each_mark_and_each_changed_value),
         cmocka_unit_test(a_journal_is_saved_read_and_cleared),
         cmocka_unit_test(the_reserve_is_there_once_it_was_made_and_goes_with_the_rest),
+        cmocka_unit_test(the_reserve_takes_room_also_where_files_are_compressed),
         cmocka_unit_test(two_writers_do_not_hold_the_lock_together),
     };
 
