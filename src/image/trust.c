@@ -101,7 +101,8 @@ static bool leads_to(const char *path, const struct stat *file)
 static int find(const char *path, struct stat *out_status)
 {
     g_auto(Descriptor) file = open_without_links(path);
-    bool has_links = file < 0 && (errno == ELOOP || errno == ENOSYS);
+    /* Or it cannot be told so: an old kernel, or a container that forbids what it does not know. */
+    bool has_links = file < 0 && (errno == ELOOP || errno == ENOSYS || errno == EPERM);
 
     if (has_links)
         file = open(path, O_PATH | O_CLOEXEC);

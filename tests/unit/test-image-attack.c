@@ -2,11 +2,19 @@
  * are not his, also right before qemu-img opens what it is to write. */
 #include "base/confine.h"
 #include "image-tools.h"
+#include "image/trust.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define TENANT 4242
@@ -138,6 +146,41 @@ static void symlinks_of_root_and_of_the_owner_are_followed(void **state)
         assert_int_equal(unlink(scene->base), 0);
     }
     scene_free(scene);
+}
+
+/* As the container managers do whose lists of system calls are older than this one. */
+static void forbid_openat2(void)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = G_N_ELEMENTS(rules), .filter = rules};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        _exit(77);
+}
+
+static void images_are_opened_where_openat2_is_forbidden(void **state)
+{
+    Bench *bench = *state;
+    const char *path = bench_path(bench, "base");
+    int status = 0;
+
+    image_make(path, "raw", 8 * MIB, NULL, NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        forbid_openat2();
+        _exit(trust_open(path, O_RDONLY, NULL) >= 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip(); /* no filters here */
+    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void attack_another_name_of_a_foreign_file_is_not_written(void **state)
@@ -312,6 +355,7 @@ int main(void)
         ON_BENCH(attack_a_symlink_to_what_is_not_its_makers_is_not_followed),
         ON_BENCH(attack_a_symlinked_directory_is_not_followed_either),
         ON_BENCH(symlinks_of_root_and_of_the_owner_are_followed),
+        ON_BENCH(images_are_opened_where_openat2_is_forbidden),
         ON_BENCH(attack_another_name_of_a_foreign_file_is_not_written),
         ON_BENCH(attack_an_external_data_file_is_not_written),
         ON_BENCH(attack_what_takes_the_place_of_a_new_overlay_is_not_written),
