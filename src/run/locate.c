@@ -49,14 +49,27 @@ static char *search_configured(Vm *vm)
     return NULL;
 }
 
+/* It may be there and not be believed, or not be readable. */
+static char *why_missing(const Vm *vm, const char *home)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (g_path_is_absolute(home))
+        catalog_free(store_load_catalog(vm->world->files, home, vm->uuid, &cause));
+    return cause ? g_strdup_printf("the catalog of VM %s in %s cannot be used, so its snapshots "
+                                   "are read-only: %s",
+                                   vm->name, home, cause->message)
+                 : g_strdup_printf("the catalog of VM %s should be in %s and is not there, so its "
+                                   "snapshots are read-only; mount that storage or put the "
+                                   "directory .vmsnapfs back",
+                                   vm->name, home);
+}
+
 static bool refuse_missing(Vm *vm, const Domain *domain, GError **error)
 {
     g_mutex_lock(&vm->lock);
     g_free(vm->problem);
-    vm->problem = g_strdup_printf(
-        "the catalog of VM %s should be in %s and is not there, so its snapshots are read-only; "
-        "mount that storage or put the directory .vmsnapfs back",
-        vm->name, domain->home);
+    vm->problem = why_missing(vm, domain->home);
     g_set_error_literal(error, VMSNAPFS_ERROR, ERR_READ_ONLY, vm->problem);
     g_mutex_unlock(&vm->lock);
     return false;

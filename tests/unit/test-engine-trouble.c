@@ -182,6 +182,38 @@ static bool web_says(Bench *bench, const char *part)
     return view && (*part ? strstr(view->problem, part) != NULL : !*view->problem);
 }
 
+/* What files-real.c makes of a directory that others can write to: it is not read. */
+static FilesOps wary_ops;
+
+static bool exists_not(Files *files, const char *path)
+{
+    return false;
+}
+
+static char *read_not(Files *files, const char *path, gsize *out_length, GError **error)
+{
+    g_set_error(error, VMSNAPFS_ERROR, ERR_ACCESS, "%s is not believed", path);
+    return NULL;
+}
+
+static void a_catalog_that_is_not_believed_is_not_called_missing(void **state)
+{
+    Bench *bench = *state;
+    const FilesOps *trusting = bench->files->ops;
+
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    wary_ops = *trusting;
+    wary_ops.exists = exists_not;
+    wary_ops.read = read_not;
+    bench->files->ops = &wary_ops;
+    bench_restart(bench);
+    assert_string_equal(bench_create(bench, WEB, "second"), "EROFS");
+    bench_wait(bench, web_says, "/catalog.yaml is not believed");
+    bench->files->ops = trusting;
+    assert_string_equal(bench_create(bench, WEB, "second"), "ok");
+    assert_listed(bench, WEB, "first second");
+}
+
 static unsigned lines_of(Bench *bench, const char *vm)
 {
     g_autofree char *text = engine_errors(bench->engine, vm);
@@ -367,6 +399,7 @@ int main(void)
         started(a_vm_that_cannot_be_opened_is_opened_later),
         started(a_journal_that_cannot_be_ended_is_taken_up_when_it_can),
         started(a_merge_whose_next_step_is_not_known_goes_on_later),
+        started(a_catalog_that_is_not_believed_is_not_called_missing),
         cmocka_unit_test(a_uri_of_another_machine_makes_a_mount_that_is_read_only),
         started(vms_of_another_machine_are_shown_and_left_alone),
     };
