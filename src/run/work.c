@@ -69,6 +69,8 @@ static void note_failure(EngineVm *vm, const GError *error)
     if (error_is(error, ERR_HOST_DOWN))
         host_lost(vm->engine, error->message);
     watch_catalog(vm, error);
+    if (may_leave_something(error))
+        refresh_now(vm, false); /* a snapshot that is failed is listed when its mkdir is answered */
     g_mutex_lock(&vm->engine->lock);
     refresh_soon_locked(vm);
     if (may_leave_something(error))

@@ -177,7 +177,7 @@ static bool definitions_are_durable(Host *host, Hypervisor *hv)
         durable && hv->ops->rename(hv, uuid, "durable-2", NULL) && !g_strcmp0(synced, directory);
     g_clear_pointer(&synced, g_free);
     durable = durable && hv->ops->undefine(hv, uuid, NULL) && !g_strcmp0(synced, directory);
-    printf("%s a_definition_is_durable_when_it_was_changed\n", durable ? "ok" : "not ok");
+    printf("1..1\n%s 1 - a_definition_is_durable_when_it_was_changed\n", durable ? "ok" : "not ok");
     return durable;
 }
 

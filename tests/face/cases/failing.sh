@@ -30,8 +30,8 @@ a_failed_job_makes_wait_fail() {
     done
     [[ -n $failed ]] || { fail "both merges found room"; return; }
     grep -q '^merge a: failed: .' "$WORK/$failed" || fail "it said $(cat "$WORK/$failed")"
-    grep -q 'Input/output error' "$WORK/$failed" || fail "it said $(cat "$WORK/$failed")"
-    said "$failed" "EIO: "
+    grep -q 'No space left' "$WORK/$failed" || fail "it said $(cat "$WORK/$failed")"
+    said "$failed" "ENOSPC: "
     vm=$MNT/$failed
     ! quick cat "$vm/wait" > /dev/null 2>&1 || fail "a failed job that nobody dismissed does not count"
     same "it is back" failed "$(quick cat "$vm/snapshots/a/state")"
