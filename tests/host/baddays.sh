@@ -274,7 +274,7 @@ denied() { # nobody may read or write the image: EACCES does not stop root, so i
     with_s1 || return
     file=$(active)
     mv "$file" "$WORK/active" && mkdir "$file" || return
-    refused "" mkdir "$MNT/$VM/snapshots/new" && told "E[A-Z]+" "$file" "directory" || return
+    refused "" mkdir "$MNT/$VM/snapshots/new" && told "E[A-Z]+" "$file" "regular file" || return
     rmdir "$file" && mv "$WORK/active" "$file" && works_again
 }
 
