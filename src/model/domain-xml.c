@@ -165,6 +165,11 @@ static void read_metadata(const xmlNode *root, Domain *domain)
         domain->generation = number;
 }
 
+void domain_start_parsing(void)
+{
+    xmlInitParser();
+}
+
 Domain *domain_parse(const char *xml, GError **error)
 {
     g_autoptr(xmlDoc) doc = xml_read(xml, "domain", error);

@@ -44,6 +44,9 @@ typedef enum {
     AGENT_CONNECTED,
 } AgentState;
 
+/* Once, before there are threads that parse: libxml2 sets itself up at its first use, and not by
+ * several threads at a time. */
+void domain_start_parsing(void);
 /* UEFI firmware from pflash, and the variable store (NVRAM) that belongs to it. */
 typedef struct {
     bool automatic; /* firmware='efi': libvirt chooses loader and template at each start */

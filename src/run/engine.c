@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "hv/fake.h"
 #include "image/fake.h"
+#include "model/domain.h"
 #include "run/users.h"
 
 #include <string.h>
@@ -63,6 +64,7 @@ static Engine *engine_make(const char *uri)
 {
     Engine *engine = g_new0(Engine, 1);
 
+    domain_start_parsing();
     engine->uri = g_strdup(uri);
     engine->errors = errors_new();
     engine->stats.since = g_get_monotonic_time();

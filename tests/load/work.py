@@ -11,7 +11,8 @@ NAMES = "abcdef"
 READ, QUICK, CHANGE = 30, 10, 90
 SLACK = 15  # of a machine that has much else to do
 # What a change may be told while others work on the same VM; in time, too, if it cannot be done in time.
-FITS = ("File exists", "No such file or directory", "Device or resource busy", "Operation not supported", "Connection timed out")
+FITS = ("File exists", "No such file or directory", "Device or resource busy", "Operation not supported", "Connection timed out",
+        "dangling symlink")  # so chmod says that it came to be just now
 
 
 class Worker:
