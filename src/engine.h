@@ -78,7 +78,8 @@ typedef struct {
     char *uuid, *name;
     char *state;    /* "running" "paused" "shutoff" "other" */
     bool frozen;    /* its guest was frozen by us, or may come to be, and was not seen thawed yet */
-    bool stale;     /* libvirt cannot be asked now (the host is down) */
+    bool stale;     /* libvirt cannot be asked now (the host is down), or what was interrupted when
+                       it went away has not been recovered yet */
     bool read_only; /* its snapshots cannot be changed; `problem` says why */
     char *problem;  /* "" or a sentence: also what failed and is being tried again */
     char *drift;    /* "" or one sentence a line */

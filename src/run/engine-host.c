@@ -56,6 +56,7 @@ static void host_down(Engine *engine, const char *why)
     bool was_up = engine->up || !engine->up_known;
     engine->up = false;
     engine->up_known = true;
+    engine->lost += was_up;
     str_set(&engine->problem, why);
     g_hash_table_iter_init(&iter, engine->vms);
     while (was_up && g_hash_table_iter_next(&iter, NULL, &vm)) {
@@ -336,16 +337,39 @@ static bool is_to_be_shown(EngineVm *vm, const GError *error)
     return shown || !error_is(error, ERR_HOST_DOWN);
 }
 
+uint64_t host_lost_count(Engine *engine)
+{
+    g_mutex_lock(&engine->lock);
+    uint64_t lost = engine->lost;
+    g_mutex_unlock(&engine->lock);
+    return lost;
+}
+
+void host_note_recovery(EngineVm *vm, uint64_t lost, const GError *error)
+{
+    g_mutex_lock(&vm->engine->lock);
+    if (!error_is(error, ERR_HOST_DOWN))
+        vm->lost = lost;
+    g_mutex_unlock(&vm->engine->lock);
+}
+
+bool host_is_behind_locked(const EngineVm *vm)
+{
+    return !vm->engine->remote && vm->lost != vm->engine->lost && !vm->main_merges;
+}
+
 void host_open_vm(EngineVm *vm)
 {
     Engine *engine = vm->engine;
     int64_t since = g_get_monotonic_time();
+    uint64_t lost = host_lost_count(engine);
     g_autoptr(GError) error = NULL;
 
     if (open_and_adopt(vm, &error))
         note_opened(vm);
     else
         host_open_failed(vm, error, since);
+    host_note_recovery(vm, lost, error);
     thaw_watch(vm);
     if (is_to_be_shown(vm, error))
         show(vm);

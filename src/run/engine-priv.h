@@ -78,6 +78,7 @@ struct Engine {
     uint64_t last_event; /* counts block job events and wake-ups, see EngineVm.event */
     unsigned active;
     bool stopping, up, up_known;
+    uint64_t lost; /* how often libvirt was */
     char *problem; /* why the host is not up; never NULL */
     bool listing, list_wanted, reopen_wanted;
     int64_t
@@ -120,6 +121,7 @@ struct EngineVm {
     bool present;     /* libvirt has it */
     bool shown;       /* in the list: its first whole view is about to be there */
     bool opened;      /* tried: recovery is over, the view stands */
+    uint64_t lost;    /* engine->lost when it was opened: what was interrupted then is recovered */
     char *unopened;   /* why it has to be tried again; NULL if not */
     Retry retry;      /* of opening it if unopened, else of looking at it */
     GQueue queue;     /* of Work */
@@ -142,7 +144,7 @@ struct EngineVm {
     Observation *observation;
     char *drift;
     char *unseen; /* why it could not be looked at; NULL if it could, or the host is down */
-    bool stale;
+    bool stale, behind;
 };
 
 /* ---- engine.c ---- */
@@ -186,6 +188,14 @@ void host_queue_open_locked(EngineVm *vm);
 void host_open_failed(EngineVm *vm, const GError *error, int64_t since);
 /* The same, and nothing is put into the rings. True: it is the first failure, which is news. */
 bool host_open_again(EngineVm *vm, const GError *error);
+
+/* How often libvirt was lost until now. Asked before the VM is opened, and given back with the
+ * outcome (@error may be NULL): what was interrupted then is recovered, or cannot be. */
+uint64_t host_lost_count(Engine *engine);
+void host_note_recovery(EngineVm *vm, uint64_t lost, const GError *error);
+/* libvirt was lost since, and nothing says what the chain is to be. A merge that outlived that goes
+ * by what it sees. */
+bool host_is_behind_locked(const EngineVm *vm);
 
 /* libvirt does not have it any more: it goes from the list, if it is still there. */
 void host_lose_vm(EngineVm *vm);

@@ -44,12 +44,12 @@ static void note_success(EngineVm *vm)
 }
 
 /* Drift is the difference between a catalog and a chain seen at one time: where the chain is being
- * changed by us, or the catalog was replaced while we looked, the last answer stands until the
- * build that follows. */
+ * changed by us, what was interrupted when libvirt went away was not recovered yet, or the catalog
+ * was replaced while we looked, the last answer stands until the build that follows. */
 static void judge_drift(EngineVm *vm, const Catalog *before, const Catalog *after)
 {
     g_mutex_lock(&vm->engine->lock);
-    bool changing = vm->changing;
+    bool changing = vm->changing || vm->behind;
     g_mutex_unlock(&vm->engine->lock);
     if (changing || before->generation != after->generation)
         return;
@@ -149,7 +149,7 @@ static void publish(EngineVm *vm, VmView *view, uint64_t upto)
     g_mutex_lock(&engine->lock);
     bool first = !vm->loaded;
     vm->loaded = true;
-    view->stale = vm->stale || !engine->up;
+    view->stale = vm->stale || !engine->up || vm->behind || host_is_behind_locked(vm);
     str_set(&vm->name, view->name);
     g_autoptr(VmView) after = vm_view_ref(view);
     g_autoptr(VmView) before = engine_vm_publish_locked(vm, view);
@@ -172,6 +172,7 @@ static bool begin(EngineVm *vm, uint64_t *out_upto, bool *out_observe)
     if (vm->refresh_done >= mine)
         return false;
     vm->refreshing = true;
+    vm->behind = host_is_behind_locked(vm);
     *out_upto = vm->refresh_wanted;
     *out_observe = vm->observe_wanted || !vm->observation;
     vm->observe_wanted = false;
@@ -233,8 +234,10 @@ void refresh_soon_locked(EngineVm *vm)
 void work_rescan(Engine *engine, EngineVm *vm, Work *work)
 {
     g_autoptr(GError) error = NULL;
+    uint64_t lost = host_lost_count(engine);
     bool opened = vm_open_at_once(vm->vm, &error);
 
+    host_note_recovery(vm, lost, error);
     refresh_now(vm, true);
     g_mutex_lock(&engine->lock);
     orphans_look_soon_locked(engine);

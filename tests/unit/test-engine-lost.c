@@ -81,12 +81,52 @@ static void libvirt_dies_when_the_daemon_has_seen_its_list(void **state)
     bench_free(bench);
 }
 
+/* Something else has the VM's turn, so that opening it has to wait. */
+static void set_busy(Bench *bench, bool busy)
+{
+    g_mutex_lock(&bench->engine->lock);
+    EngineVm *vm = g_hash_table_lookup(bench->engine->vms, WEB);
+    vm->main = busy;
+    if (!busy)
+        queue_start_locked(vm);
+    g_mutex_unlock(&bench->engine->lock);
+}
+
+static bool is_up(Bench *bench, const char *unused)
+{
+    g_autoptr(HostView) view = engine_view(bench->engine);
+
+    return view->up;
+}
+
+/* What is on the disks then is of the snapshot that nobody has written down yet. */
+static void what_was_interrupted_is_shown_as_fresh_when_it_was_recovered(void **state)
+{
+    Bench *bench = killed_in_a_snapshot();
+    EngineVm *vm = g_hash_table_lookup(bench->engine->vms, WEB);
+
+    bench_wait(bench, is_stale, WEB);
+    set_busy(bench, true);
+    simhost_set_down(bench->host, false);
+    bench_wait(bench, is_up, NULL);
+    refresh_now(vm, true);
+    g_autoptr(VmView) seen = bench_view(bench, WEB);
+    assert_string_equal(seen->drift, "");
+    assert_true(seen->stale);
+
+    set_busy(bench, false);
+    bench_wait(bench, is_fresh, WEB);
+    assert_listed(bench, WEB, "s1");
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(libvirt_comes_back_under_the_same_daemon),
         cmocka_unit_test(libvirt_and_the_daemon_come_back),
         cmocka_unit_test(libvirt_dies_when_the_daemon_has_seen_its_list),
+        cmocka_unit_test(what_was_interrupted_is_shown_as_fresh_when_it_was_recovered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
