@@ -1,9 +1,9 @@
 #include "fuzz.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -55,16 +55,31 @@ void fuzz_error(const GError *error)
     fuzz_sentence(error->message);
 }
 
+static char *file_path;
+
+static void remove_file(void)
+{
+    unlink(file_path);
+}
+
+/* A name in a directory: what has none, as a memory file, is not believed to be an image. */
+static int make_file(void)
+{
+    int fd;
+
+    file_path = g_build_filename(g_get_tmp_dir(), "vmsnapfs-fuzz-XXXXXX", NULL);
+    fd = g_mkstemp_full(file_path, O_RDWR | O_CLOEXEC, 0600);
+    fuzz_check(fd >= 0 && atexit(remove_file) == 0, "no file can be made at %s", file_path);
+    return fd;
+}
+
 const char *fuzz_file(const uint8_t *data, size_t size)
 {
-    static char path[32];
     static int fd = -1;
 
-    if (fd < 0) {
-        fd = memfd_create("fuzz", MFD_CLOEXEC);
-        g_snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    }
+    if (fd < 0)
+        fd = make_file();
     fuzz_check(ftruncate(fd, 0) == 0 && pwrite(fd, data, size, 0) == (ssize_t)size,
                "the file cannot be written");
-    return path;
+    return file_path;
 }
