@@ -262,6 +262,13 @@ def reports(args):
     return found
 
 
+def show_reports(args):
+    """The first ones whole: of a run elsewhere nothing else is seen."""
+    lines = [line for path in sorted(glob.glob(args.sanitizer + ".*")) for line in read(path).splitlines()]
+    for line in lines[:200]:
+        print("# " + line)
+
+
 def flat(samples, failures):
     """The second quarter against the last: what is kept for ten minutes (jobs, lines of errors) has come to its number by then."""
     def mean(part, what):
@@ -286,6 +293,8 @@ def main():
             failures[0] = "seed %d, round %d (%s): %s" % (args.seed, number + 1, how, failures[0])
             break
     found = reports(args)
+    if found:
+        show_reports(args)
     failures.expect(not found, "%d reports, in %s: %s" % (len(found), args.scratch, found[:1]))
     count = sum(totals["done"].values())
     failures.expect(count >= args.seconds, "only %d operations" % count)
