@@ -38,8 +38,10 @@ static Scene *scene_new(void **state)
     Scene *scene = g_new0(Scene, 1);
     Bench *bench = *state;
 
-    if (geteuid() != 0)
-        skip(); /* nobody else can be taken on */
+    if (geteuid() != 0) {
+        print_message("# other users cannot be taken on here: not root\n");
+        skip();
+    }
     scene->bench = bench;
     scene->base = bench_path(bench, "base");
     scene->top = bench_path(bench, "top");
@@ -178,8 +180,10 @@ static void images_are_opened_where_openat2_is_forbidden(void **state)
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == 77)
-        skip(); /* no filters here */
+    if (WEXITSTATUS(status) == 77) {
+        print_message("# no filter of system calls can be set here\n");
+        skip();
+    }
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
@@ -290,8 +294,10 @@ static void need_landlock(void)
     const int nothing[] = {-1};
     int rules = confine_new(nothing, NULL);
 
-    if (rules < 0)
+    if (rules < 0) {
+        print_message("# this kernel has no Landlock\n");
         skip();
+    }
     close(rules);
 }
 
