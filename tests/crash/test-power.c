@@ -56,18 +56,6 @@ static void snapshot_by_stranger(Lab *lab)
     simhost_stranger_snapshot(lab->host, LAB_UUID, "foreign", targets);
 }
 
-/* Somebody made the layer of s2 the active one, and unlinked what stood on it. */
-static void go_back_by_stranger(Lab *lab)
-{
-    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
-    const SnapshotDisk *entry = catalog_named(catalog, "s2")->disks->pdata[0];
-    const Disk *disk = catalog_disk(catalog, entry->disk);
-
-    simhost_stranger_edit(lab->host, LAB_UUID, "vda", disk_layer(disk, entry->layer)->path,
-                          "qcow2");
-    simhost_stranger_unlink(lab->host, disk_active(disk)->path);
-}
-
 static bool adopt(Lab *lab, GError **error)
 {
     return vm_adopt(lab->vm, 0, 0750, "write", NULL, error);
@@ -87,7 +75,7 @@ static bool expunge_vm(Lab *lab, GError **error)
 
 static const PowerCase adopt_cases[] = {
     {.before = "w c1 w", .run = adopt, .prepare = snapshot_by_stranger, .again = true},
-    {.before = "U w c1 w c2", .run = adopt, .prepare = go_back_by_stranger, .again = true},
+    {.before = "U w c1 w c2", .run = adopt, .prepare = lab_go_back_by_stranger, .again = true},
 };
 
 static const PowerCase life_cases[] = {

@@ -375,18 +375,6 @@ static void a_sidecar_that_cannot_go_is_a_warning(void **state)
     assert_done(lab_do(lab, "d2", &error), &error);
 }
 
-/* Somebody made the layer of s2 the active one, and unlinked what stood on it. */
-static void bend(Lab *lab)
-{
-    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
-    const SnapshotDisk *entry = catalog_named(catalog, "s2")->disks->pdata[0];
-    const Disk *disk = catalog_disk(catalog, entry->disk);
-
-    simhost_stranger_edit(lab->host, LAB_UUID, "vda", disk_layer(disk, entry->layer)->path,
-                          "qcow2");
-    simhost_stranger_unlink(lab->host, disk_active(disk)->path);
-}
-
 /* Also if its sidecar cannot be removed: nobody says then that the adoption failed. */
 static void an_adoption_drops_the_sidecars_of_what_is_gone(void **state)
 {
@@ -399,7 +387,7 @@ static void an_adoption_drops_the_sidecars_of_what_is_gone(void **state)
 
         if (stays)
             block(lab, directory);
-        bend(lab);
+        lab_go_back_by_stranger(lab);
         assert_done(vm_adopt(lab->vm, 0, 0750, "write", NULL, &error), &error);
         g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
         assert_null(catalog_snapshot(catalog, two));

@@ -203,6 +203,17 @@ bool lab_is_off(Lab *lab)
     return simhost_state(lab->host, LAB_UUID) == DOMAIN_OFF;
 }
 
+void lab_go_back_by_stranger(Lab *lab)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    const SnapshotDisk *entry = catalog_named(catalog, "s2")->disks->pdata[0];
+    const Disk *disk = catalog_disk(catalog, entry->disk);
+
+    simhost_stranger_edit(lab->host, LAB_UUID, "vda", disk_layer(disk, entry->layer)->path,
+                          "qcow2");
+    simhost_stranger_unlink(lab->host, disk_active(disk)->path);
+}
+
 bool lab_start(Lab *lab)
 {
     return !lab_is_off(lab) || simhost_start(lab->host, LAB_UUID);

@@ -59,6 +59,8 @@ void lab_write(Lab *lab);
 bool lab_start(Lab *lab); /* false: the VM cannot start */
 void lab_stop(Lab *lab);
 bool lab_is_off(Lab *lab);
+/* Somebody makes the layer of s2 the active one, and unlinks what stood on it. */
+void lab_go_back_by_stranger(Lab *lab);
 
 /* One word; *error as the operation gave it. The model follows what the catalog says came to be. */
 bool lab_do(Lab *lab, const char *word, GError **error);
