@@ -204,13 +204,29 @@ full_in_create() { # no room for the overlay, nor for the journal and the catalo
     done
 }
 
+swap() { # s1 becomes s9, or back; NAME is what it is called
+    local other=s9
+    [[ $NAME == s1 ]] || other=s1
+    mv "$MNT/small/snapshots/$NAME" "$MNT/small/snapshots/$other" && NAME=$other
+}
+describe() { echo "text" > "$MNT/small/snapshots/$NAME/description"; }
+# COMMAND…: a file that was replaced or unlinked, and that a reader still held, gives its room back only when that is done: then it is filled up again.
+refused_for_room() {
+    local i
+    for ((i = 0; i < 50; i++)); do
+        "$@" 2> "$WORK/said" || { grep -q "No space" "$WORK/said" || fail "it said '$(cat "$WORK/said")'"; return; }
+        fallocate -l $(($(stat -f -c '%a * %S' "$WORK/small"))) "$WORK/small/ballast.$i" 2> /dev/null # nothing is free: not even that
+    done
+    fail "should have been refused: $*"
+}
 full_in_rename() { # the catalog cannot be replaced: the old name stays, nothing is lost
-    local vm=small
+    local vm=small NAME=s1
     snap $vm s1 && fill 0 || return
-    refused "No space" mv "$MNT/$vm/snapshots/s1" "$MNT/$vm/snapshots/s9" && listed $vm "s1 "
-    refused "No space" bash -c 'echo text > "$1"' - "$MNT/$vm/snapshots/s1/description" || refused "" bash -c 'echo text > "$1"' - "$MNT/$vm/snapshots/s1/description"
-    rm "$WORK/small/ballast"
-    [[ -z $FAILED ]] && mv "$MNT/$vm/snapshots/s1" "$MNT/$vm/snapshots/s9" && mv "$MNT/$vm/snapshots/s9" "$MNT/$vm/snapshots/s1" && check $vm "$WORK/small" && drop $vm s1
+    refused_for_room swap
+    listed $vm "$NAME "
+    refused_for_room describe
+    rm "$WORK"/small/ballast*
+    [[ -z $FAILED ]] && swap && swap && { [[ $NAME == s1 ]] || swap; } && check $vm "$WORK/small" && drop $vm s1
 }
 
 full_in_live_merge() { # E-15 on a running VM: the job fails, the chain stays right, and after freeing space rmdir finishes it
