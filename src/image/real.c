@@ -149,8 +149,8 @@ static bool real_commit(Images *images, const char *top, const char *top_format,
                         const char *base_format, uint64_t bandwidth, ImageProgress progress,
                         void *data, GError **error)
 {
-    g_auto(Descriptor) over = trust_open_to_write(top, error);
-    g_auto(Descriptor) under = over < 0 ? -1 : trust_open_to_write(base, error);
+    g_auto(Descriptor) over = trust_open_alone(top, O_RDWR, error);
+    g_auto(Descriptor) under = over < 0 ? -1 : trust_open_alone(base, O_RDWR, error);
     uint64_t bytes;
 
     return under >= 0 && check_commit(top, base, base_format, &bytes, error) &&
@@ -162,7 +162,7 @@ static bool real_commit(Images *images, const char *top, const char *top_format,
 static bool real_repoint(Images *images, const char *path, const char *backing,
                          const char *backing_format, GError **error)
 {
-    g_auto(Descriptor) fd = trust_open_to_write(path, error);
+    g_auto(Descriptor) fd = trust_open_alone(path, O_RDWR, error);
     g_autoptr(ImageFacts) facts = header_inspect(path);
 
     return fd >= 0 && check_readable(path, facts, error) &&

@@ -6,6 +6,7 @@
 #include "image/lock.h"
 #include "image/looks.h"
 #include "image/overlay.h"
+#include "image/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,31 +36,15 @@ static bool check_size(const char *path, bool fits, GError **error)
     return fits;
 }
 
-static bool check_regular(int fd, const char *path, gsize limit, GError **error)
+static GBytes *read_open(int fd, const char *path, gsize limit, GError **error)
 {
-    struct stat status;
-
-    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
-        fail_open(path, ELOOP, error);
-        return false;
-    }
-    return check_size(path, (uint64_t)status.st_size <= limit, error);
-}
-
-GBytes *state_read_at(int directory, const char *name, const char *path, gsize limit,
-                      GError **error)
-{
-    g_auto(Descriptor) fd = openat(directory, name, O_RDONLY | OPEN_STATE);
     g_autoptr(GByteArray) content = g_byte_array_new();
-    int err;
+    struct stat status;
+    int err = fstat(fd, &status) < 0 ? errno : 0;
 
-    if (fd < 0) {
-        fail_open(path, errno, error);
+    if (!err && !check_size(path, (uint64_t)status.st_size <= limit, error))
         return NULL;
-    }
-    if (!check_regular(fd, path, limit, error))
-        return NULL;
-    err = fd_read_all(fd, limit, content);
+    err = err ? err : fd_read_all(fd, limit, content);
     if (err == EFBIG)
         check_size(path, false, error);
     else if (err)
@@ -67,9 +52,57 @@ GBytes *state_read_at(int directory, const char *name, const char *path, gsize l
     return err ? NULL : g_byte_array_free_to_bytes(g_steal_pointer(&content));
 }
 
+/* Before it is opened: to open a device or a pipe does something. */
+static bool check_plain(int directory, const char *name, const char *path, struct stat *out_status,
+                        GError **error)
+{
+    int err = fstatat(directory, name, out_status, AT_SYMLINK_NOFOLLOW) < 0 ? errno : 0;
+
+    if (!err && S_ISREG(out_status->st_mode))
+        return true;
+    fail_open(path, err ? err : ELOOP, error);
+    return false;
+}
+
+/* Who owns the directory can give another name to a file of somebody else, and so have it shown. */
+static bool check_own(int directory, const char *path, const struct stat *file, GError **error)
+{
+    struct stat status;
+
+    if (file->st_nlink == 1 || (fstat(directory, &status) == 0 && status.st_uid == file->st_uid))
+        return true;
+    g_set_error(error, VMSNAPFS_ERROR, ERR_ACCESS,
+                "%s has another name, and does not belong to the owner of the directory; it is "
+                "left alone: find the other name with find -samefile, and remove one of them",
+                path);
+    return false;
+}
+
+GBytes *state_read_at(int directory, const char *name, const char *path, gsize limit,
+                      GError **error)
+{
+    g_auto(Descriptor) fd = -1;
+    struct stat status;
+
+    if (!check_plain(directory, name, path, &status, error) ||
+        !check_own(directory, path, &status, error))
+        return NULL;
+    fd = openat(directory, name, O_RDONLY | OPEN_STATE);
+    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+        fail_open(path, fd < 0 ? errno : ELOOP, error);
+        return NULL;
+    }
+    return read_open(fd, path, limit, error);
+}
+
 GBytes *state_read(const char *path, GError **error)
 {
-    return state_read_at(AT_FDCWD, path, path, STATE_MAX, error);
+    struct stat status;
+    g_auto(Descriptor) fd = check_plain(AT_FDCWD, path, path, &status, error)
+                                ? trust_open_alone(path, O_RDONLY, error)
+                                : -1;
+
+    return fd < 0 ? NULL : read_open(fd, path, STATE_MAX, error);
 }
 
 /* Fill what @fd has made just now. */

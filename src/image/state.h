@@ -12,7 +12,7 @@ bool state_exchange(const char *a, const char *b, GError **error);
 bool state_remove_directory(const char *path, GError **error);
 
 /* For the two files of this module. */
-/* @name in @directory (or any path and AT_FDCWD), at most @limit bytes. @path names it in errors.
+/* @name in @directory, at most @limit bytes. @path names it in errors.
  */
 GBytes *state_read_at(int directory, const char *name, const char *path, gsize limit,
                       GError **error);

@@ -144,7 +144,7 @@ static int open_found(int file, const char *path, int flags, GError **error)
     return fd;
 }
 
-static int open_trusted(const char *path, int flags, bool to_write, GError **error)
+static int open_trusted(const char *path, int flags, bool alone, GError **error)
 {
     struct stat status;
     g_auto(Descriptor) file = find(path, &status);
@@ -158,12 +158,13 @@ static int open_trusted(const char *path, int flags, bool to_write, GError **err
         error_set_errno(error, errno, "Cannot open %s", path);
     else if (!S_ISREG(status.st_mode))
         g_set_error(error, VMSNAPFS_ERROR, ERR_UNSUPPORTED, "%s is not a regular file", path);
-    else if (to_write && is_foreign_name(path, &status))
-        g_set_error(error, VMSNAPFS_ERROR, ERR_ACCESS,
-                    "%s has another name, and does not belong to the owner of the directory, who "
-                    "may have made this one to have the file overwritten; it is left alone: find "
-                    "the other name with find -samefile, and remove one of them",
-                    path);
+    else if (alone && is_foreign_name(path, &status))
+        g_set_error(
+            error, VMSNAPFS_ERROR, ERR_ACCESS,
+            "%s has another name, and does not belong to the owner of the directory, who "
+            "may have made this one to have the file read or overwritten; it is left alone: "
+            "find the other name with find -samefile, and remove one of them",
+            path);
     else
         return open_found(file, path, flags, error);
     return -1;
@@ -174,7 +175,7 @@ int trust_open(const char *path, int flags, GError **error)
     return open_trusted(path, flags, false, error);
 }
 
-int trust_open_to_write(const char *path, GError **error)
+int trust_open_alone(const char *path, int flags, GError **error)
 {
-    return open_trusted(path, O_RDWR, true, error);
+    return open_trusted(path, flags, true, error);
 }

@@ -13,6 +13,6 @@
  * ERR_NOT_FOUND, ERR_ACCESS for a symlink that is not trusted, ERR_UNSUPPORTED for what is no
  * regular file (which is not opened). */
 int trust_open(const char *path, int flags, GError **error);
-/* Like that, for reading and writing, to be written into. Also ERR_ACCESS where the file has more
- * than one name, and does not belong to whoever could have made this one. */
-int trust_open_to_write(const char *path, GError **error);
+/* Like that, to be written into, or read to somebody. Also ERR_ACCESS where the file has more than
+ * one name, and does not belong to whoever could have made this one. */
+int trust_open_alone(const char *path, int flags, GError **error);

@@ -1,13 +1,8 @@
-/* Our own files on disk.
- *
- * The directories here hold the truth about people's snapshots, beside images that others may be
- * able to write to, who could put directories of their own in our place. So from .vmsnapfs on each
- * level is entered by itself, never through a symlink, and what others own or can write to is not
- * believed: what it says is not read, and nothing is made, replaced or removed in it. Files are
- * never followed either. */
+/* Our own files on disk. How they are opened, and what is not: store/own.h. */
 #include "store/files.h"
 
 #include "base/fd.h"
+#include "store/own.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,71 +15,17 @@
 #define READ_MAX       (16 * 1024 * 1024)
 #define OPEN_FILE      (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
 #define OPEN_DIRECTORY (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-#define OUR_TREE       "/.vmsnapfs"
 
 struct FilesLock {
     int fd;
     char *path;
 };
 
-static bool is_ours(int fd)
-{
-    struct stat status;
-
-    return fstat(fd, &status) == 0 && status.st_uid == geteuid() && !(status.st_mode & 022);
-}
-
-/* Where in @path our own directories begin; its end: it is none of them. */
-static const char *find_our_tree(const char *path)
-{
-    const char *at = g_strrstr(path, OUR_TREE);
-    char after = at ? at[strlen(OUR_TREE)] : 'x';
-
-    return after == '/' || after == '\0' ? at : path + strlen(path);
-}
-
-/* The directory @path, or -1 with errno: EPERM if it is not ours. */
-static int open_directory(const char *path)
-{
-    const char *tree = find_our_tree(path);
-    g_autofree char *home = g_strndup(path, (gsize)(tree - path));
-    g_auto(GStrv) levels = g_strsplit(*tree ? tree + 1 : tree, "/", -1);
-    int fd = open(*home ? home : "/", *levels ? O_PATH | O_DIRECTORY | O_CLOEXEC : OPEN_DIRECTORY);
-
-    for (char **level = levels; fd >= 0 && *level; level++) {
-        int outer = fd;
-
-        fd = openat(outer, *level, OPEN_DIRECTORY | O_NOFOLLOW);
-        close(outer);
-        if (fd >= 0 && !is_ours(fd)) {
-            close(fd);
-            errno = EPERM;
-            return -1;
-        }
-    }
-    return fd;
-}
-
-/* The directory that @path is in, or -1 with errno. */
-static int open_parent(const char *path)
-{
-    g_autofree char *directory = g_path_get_dirname(path);
-
-    return open_directory(directory);
-}
-
-static const char *name_in_parent(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash ? slash + 1 : path;
-}
-
 static int open_in_parent(const char *path, int flags)
 {
-    g_auto(Descriptor) directory = open_parent(path);
+    g_auto(Descriptor) directory = own_open_parent(path);
 
-    return directory < 0 ? -1 : openat(directory, name_in_parent(path), flags | OPEN_FILE, 0600);
+    return directory < 0 ? -1 : own_open_at(directory, own_name(path), flags);
 }
 
 static bool check_regular(int fd, const char *path, struct stat *out_status, GError **error)
@@ -102,25 +43,6 @@ static bool check_regular(int fd, const char *path, struct stat *out_status, GEr
     }
     *out_status = status;
     return true;
-}
-
-/* ELOOP is how O_NOFOLLOW refuses a symlink, ENXIO how O_NONBLOCK meets a socket. */
-static void fail_open(const char *path, int err, GError **error)
-{
-    if (err == ELOOP || err == ENXIO || err == EISDIR)
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID, "%s is not a regular file; move it away",
-                    path);
-    else if (err == ENOTDIR)
-        g_set_error(error, VMSNAPFS_ERROR, ERR_INVALID,
-                    "The directory of %s is not a directory, or a symlink; move it away", path);
-    else if (err == EPERM)
-        g_set_error(
-            error, VMSNAPFS_ERROR, ERR_ACCESS,
-            "The directory of %s, or .vmsnapfs above it, can be written by others than user "
-            "%u, so what is in it is not believed; find out who made it, and move it away",
-            path, (unsigned)geteuid());
-    else
-        error_set_errno(error, err, "Cannot open %s", path);
 }
 
 static bool read_all(int fd, const char *path, GByteArray *text, GError **error)
@@ -142,7 +64,7 @@ static char *real_read(Files *files, const char *path, gsize *out_length, GError
     struct stat status;
 
     if (fd < 0) {
-        fail_open(path, errno, error);
+        own_fail(path, errno, error);
         return NULL;
     }
     if (!check_regular(fd, path, &status, error) || !read_all(fd, path, text, error))
@@ -176,18 +98,18 @@ static bool write_temporary(int directory, const char *name, const char *content
 static bool real_replace(Files *files, const char *path, const char *content, gssize length,
                          GError **error)
 {
-    g_auto(Descriptor) directory = open_parent(path);
-    const char *name = name_in_parent(path);
+    g_auto(Descriptor) directory = own_open_parent(path);
+    const char *name = own_name(path);
     g_autofree char *temporary = g_strconcat(name, ".new", NULL);
     gsize size = length < 0 ? strlen(content) : (gsize)length;
 
     if (directory < 0) {
-        fail_open(path, errno, error);
+        own_fail(path, errno, error);
         return false;
     }
     if (!write_temporary(directory, temporary, content, size) ||
         renameat(directory, temporary, directory, name) < 0) {
-        error_set_errno(error, errno, "Cannot write %s", path);
+        own_fail_effect("write", path, errno, error);
         unlinkat(directory, temporary, 0);
         return false;
     }
@@ -216,9 +138,9 @@ static bool fill_new(int directory, const char *name, const char *content, gsize
 static bool make_parent(const char *path)
 {
     g_autofree char *directory = g_path_get_dirname(path);
-    g_auto(Descriptor) outer = open_parent(directory);
+    g_auto(Descriptor) outer = own_open_parent(directory);
 
-    return outer >= 0 && (mkdirat(outer, name_in_parent(directory), 0700) == 0 || errno == EEXIST);
+    return outer >= 0 && (mkdirat(outer, own_name(directory), 0700) == 0 || errno == EEXIST);
 }
 
 static bool real_put(Files *files, const char *path, const char *content, gsize length,
@@ -227,16 +149,16 @@ static bool real_put(Files *files, const char *path, const char *content, gsize 
     g_auto(Descriptor) directory = -1;
 
     if (!make_parent(path)) {
-        error_set_errno(error, errno, "Cannot make the directory of %s", path);
+        own_fail_effect("make the directory of", path, errno, error);
         return false;
     }
-    directory = open_parent(path);
+    directory = own_open_parent(path);
     if (directory < 0) {
-        fail_open(path, errno, error);
+        own_fail(path, errno, error);
         return false;
     }
-    if (!fill_new(directory, name_in_parent(path), content, length)) {
-        error_set_errno(error, errno, "Cannot write %s", path);
+    if (!fill_new(directory, own_name(path), content, length)) {
+        own_fail_effect("write", path, errno, error);
         return false;
     }
     return true;
@@ -244,12 +166,11 @@ static bool real_put(Files *files, const char *path, const char *content, gsize 
 
 static bool real_sync(Files *files, const char *path, GError **error)
 {
-    g_auto(Descriptor) directory = open_parent(path);
-    g_auto(Descriptor) fd =
-        directory < 0 ? -1 : openat(directory, name_in_parent(path), O_RDONLY | OPEN_FILE);
+    g_auto(Descriptor) directory = own_open_parent(path);
+    g_auto(Descriptor) fd = directory < 0 ? -1 : own_open_at(directory, own_name(path), O_RDONLY);
 
     if (fd < 0) {
-        fail_open(path, errno, error);
+        own_fail(path, errno, error);
         return false;
     }
     if (fsync(fd) < 0 || fsync(directory) < 0) {
@@ -267,18 +188,18 @@ static bool is_gone(int directory, const char *name)
 
 static bool real_remove(Files *files, const char *path, GError **error)
 {
-    g_auto(Descriptor) directory = open_parent(path);
-    const char *name = name_in_parent(path);
+    g_auto(Descriptor) directory = own_open_parent(path);
+    const char *name = own_name(path);
     g_autofree char *temporary = g_strconcat(name, ".new", NULL);
 
     if (directory < 0 && errno == ENOENT)
         return true;
     if (directory < 0) {
-        fail_open(path, errno, error);
+        own_fail(path, errno, error);
         return false;
     }
     if (!is_gone(directory, name) || !is_gone(directory, temporary) || fsync(directory) < 0) {
-        error_set_errno(error, errno, "Cannot remove %s", path);
+        own_fail_effect("remove", path, errno, error);
         return false;
     }
     return true;
@@ -295,7 +216,7 @@ static int enter_directory(int parent, const char *name, const char *path, GErro
             return -1;
         }
     } else if (errno != EEXIST) {
-        error_set_errno(error, errno, "Cannot make the directory %s", path);
+        own_fail_effect("make the directory", path, errno, error);
         return -1;
     }
     fd = openat(parent, name, OPEN_DIRECTORY | O_NOFOLLOW);
@@ -304,7 +225,7 @@ static int enter_directory(int parent, const char *name, const char *path, GErro
                     "%s is not a directory that we can enter: %s", path, g_strerror(errno));
         return -1;
     }
-    if (!is_ours(fd)) {
+    if (!own_is_ours(fd)) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_ACCESS,
                     "%s can be written by others than user %u; make it theirs with mode 0700", path,
                     (unsigned)geteuid());
@@ -319,28 +240,27 @@ static bool real_make_directory(Files *files, const char *path, GError **error)
 {
     g_autofree char *outer = g_path_get_dirname(path);
     g_autofree char *home = g_path_get_dirname(outer);
-    g_auto(Descriptor) home_fd = open_directory(home);
+    g_auto(Descriptor) home_fd = own_open_directory(home);
     g_auto(Descriptor) outer_fd = -1;
     g_auto(Descriptor) inner_fd = -1;
 
     if (home_fd < 0) {
-        fail_open(outer, errno, error);
+        own_fail(outer, errno, error);
         return false;
     }
-    outer_fd = enter_directory(home_fd, name_in_parent(outer), outer, error);
+    outer_fd = enter_directory(home_fd, own_name(outer), outer, error);
     if (outer_fd < 0)
         return false;
-    inner_fd = enter_directory(outer_fd, name_in_parent(path), path, error);
+    inner_fd = enter_directory(outer_fd, own_name(path), path, error);
     return inner_fd >= 0;
 }
 
 static bool real_exists(Files *files, const char *path)
 {
-    g_auto(Descriptor) directory = open_parent(path);
+    g_auto(Descriptor) directory = own_open_parent(path);
     struct stat status;
 
-    return directory >= 0 &&
-           fstatat(directory, name_in_parent(path), &status, AT_SYMLINK_NOFOLLOW) == 0;
+    return directory >= 0 && fstatat(directory, own_name(path), &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* 0 or errno. */
@@ -360,7 +280,7 @@ static int read_names(DIR *stream, GPtrArray *names)
 /* 0 or errno. */
 static int list_names(const char *directory, GPtrArray *names)
 {
-    int fd = open_directory(directory);
+    int fd = own_open_directory(directory);
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     int err = stream ? read_names(stream, names) : errno;
 
@@ -373,11 +293,11 @@ static int list_names(const char *directory, GPtrArray *names)
 
 static bool is_plain_file(const char *path)
 {
-    g_auto(Descriptor) directory = open_parent(path);
+    g_auto(Descriptor) directory = own_open_parent(path);
     struct stat status;
 
     return directory >= 0 &&
-           fstatat(directory, name_in_parent(path), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat(directory, own_name(path), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
            S_ISREG(status.st_mode);
 }
 
@@ -390,7 +310,7 @@ static GPtrArray *real_list(Files *files, const char *directory, GError **error)
 
     if (err == 0 || err == ENOENT || (err == ENOTDIR && is_plain_file(directory)))
         return g_steal_pointer(&names);
-    fail_open(inside, err, error);
+    own_fail(inside, err, error);
     return NULL;
 }
 
@@ -444,7 +364,7 @@ static FilesLock *real_lock(Files *files, const char *path, GError **error)
         FilesLock *lock;
 
         if (fd < 0) {
-            fail_open(path, errno, error);
+            own_fail(path, errno, error);
             return NULL;
         }
         if (!check_regular(fd, path, &status, error) || !take_lock(fd, path, error))

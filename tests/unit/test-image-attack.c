@@ -11,9 +11,11 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -228,6 +230,101 @@ static void attack_an_external_data_file_is_not_written(void **state)
     scene_free(scene);
 }
 
+/* ---- variables and vTPM state ---- */
+
+/* What is done to @path from now on, by inotify. */
+static int watch(const char *path)
+{
+    int watcher = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+    assert_true(inotify_add_watch(watcher, path, IN_ALL_EVENTS) >= 0);
+    return watcher;
+}
+
+static void check_untouched(int watcher)
+{
+    char event[4096];
+
+    assert_int_equal(read(watcher, event, sizeof event), -1);
+    close(watcher);
+}
+
+static void check_state_refused(const Scene *scene, const char *path, ErrorCode code)
+{
+    Images *images = scene->bench->images;
+    g_autoptr(GError) error = NULL;
+    int watcher = watch(scene->canary);
+
+    assert_null(images->ops->read_state(images, path, &error));
+    assert_int_equal(error_code(error), code);
+    assert_non_null(strstr(error->message, path));
+    assert_null(images->ops->lock(images, path, 0, NULL));
+    check_untouched(watcher);
+}
+
+static void attack_variables_that_are_another_name_of_a_foreign_file_are_not_read(void **state)
+{
+    Scene *scene = scene_new(state);
+    const char *vars = bench_path(scene->bench, "vars.fd");
+    Images *images = scene->bench->images;
+    g_autoptr(GError) error = NULL;
+    int watcher;
+
+    assert_int_equal(link(scene->canary, vars), 0);
+    watcher = watch(scene->canary);
+    assert_null(images->ops->read_state(images, vars, &error));
+    assert_true(error_is(error, ERR_ACCESS));
+    assert_non_null(strstr(error->message, "another name"));
+    check_untouched(watcher);
+    scene_free(scene);
+}
+
+static void attack_variables_behind_a_symlinked_directory_are_not_read(void **state)
+{
+    Scene *scene = scene_new(state);
+    const char *link = bench_path(scene->bench, "nvram");
+    g_autofree char *vars = g_build_filename(link, "canary", NULL);
+
+    assert_int_equal(symlink(scene->bench->scratch, link), 0);
+    give(link, TENANT);
+    check_state_refused(scene, vars, ERR_ACCESS);
+    scene_free(scene);
+}
+
+/* A device is not even opened: to open it may do something. */
+static void attack_variables_that_are_a_device_are_not_opened(void **state)
+{
+    Scene *scene = scene_new(state);
+    const char *vars = bench_path(scene->bench, "vars.fd");
+    Images *images = scene->bench->images;
+    g_autoptr(GError) error = NULL;
+
+    assert_int_equal(mknod(vars, S_IFCHR | 0600, makedev(1, 5)), 0);
+    int watcher = watch(vars);
+    assert_null(images->ops->read_state(images, vars, &error));
+    assert_true(error_is(error, ERR_UNSUPPORTED));
+    check_untouched(watcher);
+    scene_free(scene);
+}
+
+static void attack_another_name_of_a_foreign_file_is_no_vtpm_state(void **state)
+{
+    Scene *scene = scene_new(state);
+    const char *tpm = bench_path(scene->bench, "tpm2"), *file = bench_path(scene->bench, "tpm2/a");
+    Images *images = scene->bench->images;
+    g_autoptr(GError) error = NULL;
+
+    assert_int_equal(mkdir(tpm, 0700), 0);
+    assert_int_equal(link(scene->canary, file), 0);
+    give(tpm, TENANT);
+    int watcher = watch(scene->canary);
+    assert_null(images->ops->read_state_directory(images, tpm, &error));
+    assert_true(error_is(error, ERR_ACCESS));
+    assert_non_null(strstr(error->message, file));
+    check_untouched(watcher);
+    scene_free(scene);
+}
+
 /* ---- what changes at the last moment ---- */
 
 /* A qemu-img that waits, and somebody who meanwhile puts a symlink in the place of a file. */
@@ -364,6 +461,10 @@ int main(void)
         ON_BENCH(images_are_opened_where_openat2_is_forbidden),
         ON_BENCH(attack_another_name_of_a_foreign_file_is_not_written),
         ON_BENCH(attack_an_external_data_file_is_not_written),
+        ON_BENCH(attack_variables_that_are_another_name_of_a_foreign_file_are_not_read),
+        ON_BENCH(attack_variables_behind_a_symlinked_directory_are_not_read),
+        ON_BENCH(attack_variables_that_are_a_device_are_not_opened),
+        ON_BENCH(attack_another_name_of_a_foreign_file_is_no_vtpm_state),
         ON_BENCH(attack_what_takes_the_place_of_a_new_overlay_is_not_written),
         ON_BENCH(attack_what_takes_the_place_of_a_base_is_not_written),
         ON_BENCH(attack_what_takes_the_place_of_an_image_to_be_repointed_is_not_written),
