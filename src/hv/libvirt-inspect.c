@@ -248,8 +248,10 @@ static bool read_all(LibvirtCall *call, virDomainPtr domain, bool active, GError
     g_clear_pointer(&call->foreign_job, g_free);
     if (!read_facts(call, domain, active, error))
         return false;
-    if (active && (!read_xml(call, domain, 0, &call->live, error) ||
-                   !read_foreign_job(call, domain, &call->foreign_job, error)))
+    /* In this order: who asks for a job waits until a libvirt that has just come back has asked
+     * QEMU what it missed, and the XML says it then. */
+    if (active && (!read_foreign_job(call, domain, &call->foreign_job, error) ||
+                   !read_xml(call, domain, 0, &call->live, error)))
         return false;
     return !call->domain->persistent ||
            read_xml(call, domain, VIR_DOMAIN_XML_INACTIVE, &call->inactive, error);

@@ -43,6 +43,8 @@ void sim_disk_free(SimDisk *disk)
     g_free(disk->device);
     g_free(disk->type);
     g_ptr_array_unref(disk->links);
+    g_free(disk->kept_on);
+    g_clear_pointer(&disk->kept, sim_link_free);
     g_free(disk);
 }
 

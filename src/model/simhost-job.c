@@ -50,6 +50,16 @@ static void forget_links(SimDisk *disk, const char *top, const char *base)
                                            : disk->links->len - (unsigned)from);
 }
 
+/* libvirtd dies before it takes note: its chain keeps the top, and so does QEMU, aside. */
+static void keep_link(SimDomain *domain, SimDisk *live, const SimLink *child, const SimJob *job)
+{
+    const SimLink *top = live->links->pdata[sim_links_find(live->links, job->top)];
+
+    live->kept = sim_link_new(top->path, top->format);
+    live->kept_on = g_strdup(child->path);
+    g_hash_table_add(domain->aside, g_strdup(top->path));
+}
+
 static void finish_commit(SimHost *host, SimDomain *domain, const char *target, const SimJob *job)
 {
     SimDisk *live = sim_disk(domain->live, target);
@@ -59,6 +69,8 @@ static void finish_commit(SimHost *host, SimDomain *domain, const char *target, 
 
     str_set(&image->backing, base->path);
     str_set(&image->backing_format, base->format);
+    if (host->death == SIM_DIES_AFTER_COMMIT)
+        keep_link(domain, live, child, job);
     forget_links(live, job->top, job->base);
     if (!host->forgetful)
         forget_links(sim_disk(domain->inactive, target), job->top, job->base);
@@ -192,6 +204,9 @@ bool simhost_job_start(SimHost *host, const char *uuid, const char *target, cons
     if (disk->lost)
         sim_misuse(host, "libvirt is asked for a job on disk %s of %s, which it lost track of.",
                    target, domain->name);
+    if (disk->kept)
+        sim_misuse(host, "A job on disk %s of %s is begun, in whose chain libvirt has \"%s\".",
+                   target, domain->name, disk->kept->path);
     if (!check_range(disk, top, base, active, error) || !check_base(host, domain, base, error))
         return false;
     g_hash_table_insert(domain->jobs, g_strdup(target), job_new(host, disk, top, base, active));
@@ -226,6 +241,8 @@ bool simhost_job_look(SimHost *host, const char *uuid, const char *target, SimJo
     if (job) {
         advance(host, domain, target, job, host->job_speed);
         job = g_hash_table_lookup(domain->jobs, target);
+        if (!job && host->death == SIM_DIES_AFTER_COMMIT)
+            return sim_die(host, error);
     }
     *out_look = (SimJobLook){0};
     if (job)

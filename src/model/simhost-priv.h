@@ -27,7 +27,9 @@ typedef struct {
     char *target, *device, *type;
     GPtrArray *links; /* of SimLink, at least one */
     bool ended, readonly, shareable, snapshot_no;
-    bool lost; /* links[0] is QEMU's; libvirt goes on naming links[1] */
+    bool lost;     /* links[0] is QEMU's; libvirt goes on naming links[1] */
+    char *kept_on; /* libvirt has a merged layer below this link in its chain, @kept; NULL: none */
+    SimLink *kept;
 } SimDisk;
 
 typedef struct {

@@ -183,21 +183,30 @@ static void add_source(Xml *xml, const char *type, const char *path)
     end(xml, "source");
 }
 
-static void add_backing(Xml *xml, const SimDisk *disk, unsigned link)
+static void begin_backing(Xml *xml, const SimLink *link)
 {
-    if (link >= disk->links->len) {
-        if (disk->ended)
-            add(xml, "backingStore", NULL);
-        return;
-    }
-
-    const SimLink *here = disk->links->pdata[link];
     begin(xml, "backingStore");
     set(xml, "type", "file");
-    add_with(xml, "format", "type", here->format);
-    add_source(xml, "file", here->path);
-    add_backing(xml, disk, link + 1);
-    end(xml, "backingStore");
+    add_with(xml, "format", "type", link->format);
+    add_source(xml, "file", link->path);
+}
+
+static void add_backing(Xml *xml, const SimDisk *disk, unsigned link)
+{
+    const SimLink *above = disk->links->pdata[link - 1];
+    bool kept = disk->kept && g_strcmp0(disk->kept_on, above->path) == 0;
+
+    if (kept)
+        begin_backing(xml, disk->kept);
+    if (link < disk->links->len) {
+        begin_backing(xml, disk->links->pdata[link]);
+        add_backing(xml, disk, link + 1);
+        end(xml, "backingStore");
+    } else if (disk->ended) {
+        add(xml, "backingStore", NULL);
+    }
+    if (kept)
+        end(xml, "backingStore");
 }
 
 static void add_mirror(Xml *xml, const SimJob *job, const SimDisk *disk)

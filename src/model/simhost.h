@@ -14,6 +14,7 @@
  * - a redefinition of a running VM's disks that makes them differ from its live ones;
  * - a live snapshot onto an overlay that was not made for it, or that leaves a disk out;
  * - a live snapshot or block job of a disk that libvirt lost track of;
+ * - a block job of a disk in whose chain libvirt has a layer that was merged: QEMU may end;
  * - an agent asked before its timeout was set: the domain may be locked for ever;
  * - a format stated other than it is, a commit of two images that are not neighbours.
  * The first one is kept as text; tests assert that it is NULL. Files that a running VM has open are
@@ -160,12 +161,14 @@ void simhost_set_forgetful(SimHost *host, bool forgetful);
 void simhost_set_down(SimHost *host, bool down);
 /* libvirtd is killed in its next live snapshot: when QEMU has opened the overlays, or when it has
  * switched to them, of neither of which libvirt gets to know; or in its next pivot, when that is
- * done and noted and QEMU still has the old file open. QEMU goes on. */
+ * done and noted and QEMU still has the old file open; or in the end of its next merge inside a
+ * chain, which QEMU has done and libvirt does not get to know. QEMU goes on. */
 typedef enum {
     SIM_LIVES,
     SIM_DIES_BEFORE_SWITCH,
     SIM_DIES_AFTER_SWITCH,
-    SIM_DIES_AFTER_PIVOT
+    SIM_DIES_AFTER_PIVOT,
+    SIM_DIES_AFTER_COMMIT
 } SimDeath;
 void simhost_set_death(SimHost *host, SimDeath death);
 /* Bytes left in every directory (default: plenty). Commits and overlays that need more fail with

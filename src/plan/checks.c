@@ -224,10 +224,10 @@ bool check_disk(const Observation *observation, const DomainDisk *disk, GError *
            check_stated_chain(observation, disk, error);
 }
 
-bool check_stated_chain(const Observation *observation, const DomainDisk *disk, GError **error)
+static bool agrees_with_headers(const Observation *observation, const DomainDisk *disk)
 {
     g_autoptr(GPtrArray) chain = observation_chain(observation, disk->path);
-    bool agrees = true;
+    bool agrees;
 
     if (!disk->chain_stated)
         return true;
@@ -240,7 +240,12 @@ bool check_stated_chain(const Observation *observation, const DomainDisk *disk, 
         agrees = g_strcmp0(link->path, chain->pdata[i + 1]) == 0 &&
                  (!link->format || g_strcmp0(link->format, above->backing_format) == 0);
     }
-    if (agrees)
+    return agrees;
+}
+
+bool check_stated_chain(const Observation *observation, const DomainDisk *disk, GError **error)
+{
+    if (agrees_with_headers(observation, disk))
         return true;
     return refuse(error, ERR_DRIFT,
                   "the definition of VM %s states another backing chain for disk %s than the "

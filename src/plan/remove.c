@@ -32,6 +32,22 @@ static bool is_stray_job(const Merge *merge, const DomainDisk *source)
            g_str_equal(job->kind, "active-commit");
 }
 
+/* libvirt that was killed in the end of a merge inside the chain does not let QEMU close the merged
+ * layer. A further merge would have QEMU open that file once more, which is gone: the guest would
+ * end (measured: libvirt 9.0, QEMU 7.2). */
+static bool check_chain(const Merge *merge, GError **error)
+{
+    if ((merge->tool != MERGE_ACTIVE && merge->tool != MERGE_LIVE) ||
+        check_stated_chain(merge->observation, merge->live, NULL))
+        return true;
+    return refuse(error, ERR_DRIFT,
+                  "snapshot %s of VM %s cannot be removed while that runs: libvirt has another "
+                  "chain of disk %s than its headers, as after it was killed in a merge, and QEMU "
+                  "might end; let the VM be off once",
+                  merge_snapshot(merge)->name, observation_name(merge->observation),
+                  merge->live->target);
+}
+
 static bool check_job(const Merge *merge, bool *out_own, GError **error)
 {
     const DomainDisk *source = merge->live;
@@ -43,7 +59,8 @@ static bool check_job(const Merge *merge, bool *out_own, GError **error)
                       "down, then remove snapshot %s again",
                       source->target, observation_name(merge->observation),
                       merge_snapshot(merge)->name);
-    return !source || *out_own || check_no_block_job(merge->observation, source, error);
+    return !source || *out_own ||
+           (check_no_block_job(merge->observation, source, error) && check_chain(merge, error));
 }
 
 static bool check_size(const Merge *merge, const Layer *above, const Layer *below, GError **error)

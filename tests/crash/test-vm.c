@@ -420,6 +420,32 @@ static void a_file_that_qemu_left_after_a_pivot_is_taken_away(void **state)
     assert_lawful(lab);
 }
 
+/* QEMU would open the file of the layer that libvirt did not let it close, which is gone, and end.
+ */
+static void no_merge_begins_on_a_disk_in_whose_chain_libvirt_has_a_merged_layer(void **state)
+{
+    g_autoptr(Lab) lab = lab_after(2, "w S c1 w c2 w c3 w c4 w");
+    static const char *const asked[] = {"d1", "d3", "d4", "c5"};
+    g_autoptr(GError) error = NULL;
+
+    simhost_set_death(lab->host, SIM_DIES_AFTER_COMMIT);
+    assert_failed_with(lab_do(lab, "d2", &error), &error, ERR_HOST_DOWN);
+    simhost_set_down(lab->host, false);
+    lab_restart(lab);
+    g_clear_error(&error);
+    assert_done(lab_finish(lab, &error), &error);
+    assert_lawful(lab);
+    for (unsigned i = 0; i < G_N_ELEMENTS(asked); i++) {
+        assert_failed_with(lab_do(lab, asked[i], &error), &error, ERR_DRIFT);
+        assert_non_null(strstr(error->message, "let the VM be off once"));
+        g_clear_error(&error);
+        assert_lawful(lab);
+    }
+    lab_stop(lab);
+    assert_done(lab_script(lab, "S w d1 c5 w d3 d4 d5", &error), &error);
+    assert_lawful(lab);
+}
+
 static void a_merge_has_a_deadline_if_the_policy_says_so(void **state)
 {
     g_autoptr(Lab) lab = slow_merge("w S c1 w w w w x1");
@@ -492,6 +518,7 @@ int main(void)
         cmocka_unit_test(a_merge_that_loses_libvirt_is_not_failed_but_goes_on_when_it_is_back),
         cmocka_unit_test(a_snapshot_that_only_qemu_knows_of_is_kept_until_the_vm_was_off),
         cmocka_unit_test(overlays_that_qemu_only_opened_are_taken_away),
+        cmocka_unit_test(no_merge_begins_on_a_disk_in_whose_chain_libvirt_has_a_merged_layer),
         cmocka_unit_test(a_file_that_qemu_left_after_a_pivot_is_taken_away),
         cmocka_unit_test(a_merge_has_a_deadline_if_the_policy_says_so),
         cmocka_unit_test(a_libvirt_that_forgets_to_store_definitions_is_made_to),

@@ -71,11 +71,10 @@ copies() { grep -q ' of ' "$MNT/$VM/progress"; }
 slowly() { echo 1M > "$MNT/$VM/policy/bandwidth"; }
 # QEMU's job is done, or ready, without libvirt.
 qemu_is_through() { qmp "info block-jobs" | grep -qE 'No active jobs|Completed ([0-9]+) of \1 bytes'; }
-let_qemu_end() {
-    local device
-    device=$(qmp "info block-jobs" | sed -nE 's/.*device ([^:,]+)[:,].*/\1/p')
-    [[ -n $device ]] || { fail "QEMU has no job: $(qmp "info block-jobs")"; return 1; }
-    qmp "block_job_set_speed $device 0" && wait_for qemu_is_through
+let_qemu_end() { # into DEVICE: its job
+    DEVICE=$(qmp "info block-jobs" | sed -nE 's/.*device ([^:,]+)[:,].*/\1/p')
+    [[ -n $DEVICE ]] || { fail "QEMU has no job: $(qmp "info block-jobs")"; return 1; }
+    qmp "block_job_set_speed $DEVICE 0" && wait_for qemu_is_through
 }
 merged_after_all() { # SNAPSHOT: it is gone, never came back as failed, and everybody reads what was written
     expect_drop $VM "$1"
@@ -93,6 +92,17 @@ ended_meanwhile() { # E-4: a merge inside the chain was over while libvirtd was 
     start $VM && snap $VM i1 && slowly && write $VM 4 0 70M && snap $VM i2 && write $VM 5 1M 1M && rmdir "$MNT/$VM/snapshots/i1" && wait_for copies || return
     libvirtd_kill
     is_down && let_qemu_end && back && merged_after_all i1 && drop $VM i2 && check $VM && files $VM 1
+}
+
+# libvirt had heard of the end, had told QEMU so, and had not written it down: it drops the job, and keeps the merged layer in its chain, and
+# open in QEMU. The next merge onto what is below it would end the guest.
+unwritten() {
+    start $VM && snap $VM k1 && write $VM 4 0 64k && snap $VM k2 && slowly && write $VM 5 0 70M && snap $VM k3 && write $VM 6 1M 1M && rmdir "$MNT/$VM/snapshots/k2" && wait_for copies || return
+    libvirtd_kill
+    is_down && let_qemu_end && wait_for qmp '{"execute": "job-dismiss", "arguments": {"id": "'"$DEVICE"'"}}' && back && merged_after_all k2 && files $VM 3 || return
+    grep -q "dropping blockjob '$DEVICE' untracked by qemu" "$WORK/lv/log/libvirtd.log" || { fail "libvirt did not drop $DEVICE"; return 1; }
+    refused "needs cleaning" rmdir "$MNT/$VM/snapshots/k1" && refused "needs cleaning" mkdir "$MNT/$VM/snapshots/k4" && grep -q "let the VM be off once" "$MNT/$VM/errors" && [[ $(state $VM) == running ]] || return
+    check $VM && listed $VM "k1 k3 " && stop $VM && start $VM && drop $VM k1 && check $VM && drop $VM k3 && check $VM && files $VM 1
 }
 
 in_offline_merge() { # qemu-img needs no libvirt, the definition does
@@ -169,6 +179,7 @@ start $VM
 case_run "libvirtd killed in create, running (E-11, W3)" in_create
 case_run "libvirtd killed: the merge waits for its pivot when it is back (E-6)" waits_for_its_pivot
 case_run "libvirtd killed: an inner merge ended meanwhile (E-4, W5)" ended_meanwhile
+case_run "libvirtd killed: it did not write the end of an inner merge down (E-4)" unwritten
 case_run "libvirtd restarted in a live merge (E-5)" restarted_in_a_merge
 case_run "a VM is undefined in a merge" undefined_in_a_merge
 case_run "libvirtd hangs, with a mkdir waiting" stopped
