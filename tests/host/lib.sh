@@ -288,7 +288,7 @@ kill_daemon() {
     kill -9 "$DAEMON"
     wait "$DAEMON" 2> /dev/null
     DAEMON=
-    umount -l "$MNT"
+    umount -f -l "$MNT" # -f: a daemon that was just telling the kernel of a change may not be able to die before
 }
 listed_vm() { [[ -d $MNT/$1 ]]; }
 

@@ -16,9 +16,11 @@ import subprocess
 import sys
 import time
 
+import watch
 import work
 
 PATIENCE = 90
+LAST_COMMAND = 150  # that a worker may wait for, and a little
 
 
 def arguments():
@@ -37,6 +39,12 @@ def arguments():
 
 
 class Failures(list):
+    stood = ()  # where everybody stood when somebody did not come to an end
+
+    def hung(self, why):
+        self.append(why)
+        self.stood = self.stood or watch.stands(os.getpid())
+
     def expect(self, good, why):
         if not good:
             self.append(why)
@@ -53,7 +61,7 @@ def until(what, failures, condition):
     end = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > end:
-            failures.append("waited %d s in vain until %s" % (PATIENCE, what))
+            failures.hung("waited %d s in vain until %s" % (PATIENCE, what))
             return False
         time.sleep(0.05)
     return True
@@ -97,7 +105,8 @@ class Daemon:
             status = self.process.wait(PATIENCE)
             self.failures.expect(status == 0, "after %s the daemon ended with %d" % (how, status))
         except subprocess.TimeoutExpired:
-            self.failures.append("after %s the daemon did not end in %d s: %s" % (how, PATIENCE, self.threads()))
+            self.failures.hung("after %s the daemon did not end in %d s" % (how, PATIENCE))
+            watch.cut(os.path.dirname(self.args.mnt))
             self.process.kill()
             self.process.wait()
         self.failures.expect(not os.path.ismount(self.args.mnt), "after %s the tree is still mounted" % how)
@@ -105,15 +114,11 @@ class Daemon:
     def gone(self):
         return self.process.poll() is not None
 
-    def threads(self):
-        return "; ".join("%s: %s" % (read(path + "/comm").strip(), work.where(int(os.path.basename(path))))
-                         for path in glob.glob("/proc/%d/task/*" % self.process.pid))
-
     def kill(self):
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        subprocess.run(["umount", "-l", self.args.mnt], stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(["umount", "-f", "-l", self.args.mnt], stderr=subprocess.DEVNULL, check=False)
 
 
 # ---- a round ----
@@ -205,9 +210,9 @@ def one_round(args, seed, how, seconds, totals, failures):
 def collect(processes, results, totals, failures):
     for _ in processes:
         try:
-            done, refused, wrong, slowest = results.get(timeout=3 * PATIENCE)
+            done, refused, wrong, slowest = results.get(timeout=LAST_COMMAND)
         except Exception:  # pylint: disable=broad-except
-            failures.append("a worker never ended")
+            failures.hung("a worker never ended")
             break
         totals["done"].update(done)
         totals["refused"] += refused
@@ -302,9 +307,9 @@ def main():
     print("# load %s: %d operations (%s), %d refused, slowest %.1f s (%s), ends %s, reports %d, %s" % (
         args.name, count, ", ".join("%s %d" % item for item in sorted(totals["done"].items())), totals["refused"], *totals["slowest"],
         ", ".join(hows), len(found), more))
-    for failure in failures[:20]:
-        print("# " + failure)
     print("not ok load %s - %s" % (args.name, failures[0].replace("\n", " ")[:400]) if failures else "ok load %s" % args.name)
+    watch.show(failures[:20])
+    watch.show(failures.stood)
     sys.exit(1 if failures else 0)
 
 

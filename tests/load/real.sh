@@ -1,7 +1,7 @@
-# real.sh NAME PROGRAM SECONDS SEED: load on eight real VMs, four of them running, under libvirt's embedded driver; with UNDER=libvirtd under a private
-# libvirtd. DAEMON_SAYS: the daemon's environment, a variable a line. Every VM has two snapshots (kept-1, kept-2) whose names the workers do not know; no guest writes meanwhile, so that whatever a
+# real.sh NAME PROGRAM SECONDS SEED: load on eight real VMs, four of them running, under a private libvirtd. DAEMON_SAYS: the daemon's environment,
+# a variable a line. Every VM has two snapshots (kept-1, kept-2) whose names the workers do not know; no guest writes meanwhile, so that whatever a
 # snapshot or a VM holds afterwards must be what one of the two had. Afterwards each file is looked at by qemu-img check, nothing is
-# left that nothing refers to, and the VMs go back and come to an end.
+# left that nothing refers to, and the VMs go back and come to an end. Whether it comes to an end itself, watch.py sees to.
 . "$(dirname "$0")/../host/lib.sh"
 LOAD=$(cd "$(dirname "$0")" && pwd)
 name=$1 program=$2 seconds=$3 seed=$4
@@ -54,13 +54,19 @@ whole() { # VM: contents of all that is listed, and the files that there are
     done < "$known"
 }
 
+at_rest() { # VM: whatever came out, nothing is merged any more
+    timeout "$PATIENCE" cat "$MNT/$1/wait" > "$WORK/waited" 2>&1
+    [[ $? != 124 ]] || { fail "$1 does not come to rest"; return 1; }
+}
+
+# A revert may let hidden snapshots go, which are then merged.
+goes_back() { stop "$1" && ln -sfn snapshots/kept-1 "$MNT/$1/current" && at_rest "$1" && whole "$1"; }
+
 afterwards() { # the next mount finds all of it, and a user can go on
     local vm entry
     mount_tree || return
     for vm in "${VMS[@]}"; do
-        timeout "$PATIENCE" cat "$MNT/$vm/wait" > "$WORK/waited" 2>&1
-        [[ $? != 124 ]] || { fail "$vm does not come to rest"; return 1; }
-        whole "$vm" && stop "$vm" && ln -sfn snapshots/kept-1 "$MNT/$vm/current" && whole "$vm" || { fail "$vm afterwards"; return 1; }
+        at_rest "$vm" && whole "$vm" && goes_back "$vm" || { fail "$vm afterwards"; return 1; }
         chmod u+w "$MNT/$vm"/snapshots/*
         for entry in "$MNT/$vm"/snapshots/*; do rmdir "$entry" || { fail "rmdir $entry"; return 1; }; done
         idle "$vm" && whole "$vm" && listed "$vm" "" && hidden "$vm" 0 && files "$vm" "$(ls "$MNT/$vm/disks" | wc -l)" || return
@@ -75,10 +81,8 @@ load() {
 failed=0
 mapfile -t DAEMON_ENVIRONMENT <<< "${DAEMON_SAYS//@LOG/$WORK/run/sanitizer}"
 for i in "${!VMS[@]}"; do vm_make "${VMS[i]}" $((1 + i % 2)) qcow2 16M; done
-if [[ ${UNDER:-} == libvirtd ]]; then
-    libvirtd_begin && libvirtd_start > /dev/null || { echo "not ok load $name: VMs - no libvirtd: $(cat "$WORK/lv/holder.log")"; exit 1; }
-    for vm in "${VMS[@]}"; do v define "$EMBED/etc/qemu/$vm.xml" || exit 1; done
-fi
+libvirtd_begin && libvirtd_start > /dev/null || { echo "not ok load $name: VMs - no libvirtd: $(cat "$WORK/lv/holder.log")"; exit 1; }
+for vm in "${VMS[@]}"; do v define "$EMBED/etc/qemu/$vm.xml" || { echo "not ok load $name: VMs - $vm cannot be defined"; exit 1; }; done
 case_run "load $name: VMs" prepare
 load
 case_run "load $name: afterwards" afterwards

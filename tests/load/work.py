@@ -6,6 +6,8 @@ import random
 import subprocess
 import time
 
+import watch
+
 NAMES = "abcdef"
 # Seconds within which docs/limits.md promises an answer: of a question, of a change, of one that begins with a wait for its turn
 READ, QUICK, CHANGE = 30, 10, 90
@@ -51,7 +53,7 @@ class Worker:
         try:
             said = child.communicate(timeout=limit + 2 * SLACK)[1].decode(errors="replace")
         except subprocess.TimeoutExpired:
-            self.wrong.append("HUNG %s: %s is in %s" % (kind, " ".join(command), where(child.pid)))
+            self.wrong.append("HUNG %s: %s is in %s" % (kind, " ".join(command), watch.where("/proc/%d" % child.pid)))
             child.kill()
             return
         failed = child.returncode != 0 and errors is None
@@ -237,11 +239,3 @@ class Churner(Worker):
     def run(self, over, seconds):
         self.options = dict(self.options, move=0)
         super().run(over, seconds)
-
-
-def where(pid):
-    try:
-        with open("/proc/%d/wchan" % pid) as wchan, open("/proc/%d/syscall" % pid) as call:
-            return "%s, %s" % (wchan.read(), call.read().strip())
-    except OSError as error:
-        return str(error)
