@@ -126,8 +126,8 @@ static bool is_armed_locked(Fault *fault, const char *what, unsigned calls)
         return false;
     if (!target->member)
         return calls > 0 && calls == fault->call;
-    return strcmp(target->member, what) == 0 &&
-           (n == target->call || (target->stays && n > target->call));
+    return strcmp(target->member, what) == 0 && n >= target->call &&
+           (target->stays || n < target->call + MAX(target->times, 1));
 }
 
 /* Lets time pass if the armed call hangs. */

@@ -23,6 +23,7 @@ typedef struct {
     ErrorCode code;     /* the answer */
     bool hangs;         /* the answer comes when every deadline is over */
     bool stays;         /* so do all later calls of this function */
+    unsigned times;     /* so many calls in a row go wrong; 0: one */
 } FaultTarget;
 
 typedef struct Fault Fault;

@@ -390,7 +390,9 @@ static void domain_changed(Engine *engine, const char *uuid)
     EngineVm *vm = g_hash_table_lookup(engine->vms, uuid);
     if (vm && vm->present) {
         engine_vm_wake_locked(vm);
-        if (vm_suspensions(vm->vm) % 2 == 0)
+        if (vm->unopened)
+            host_queue_open_locked(vm);
+        else if (vm_suspensions(vm->vm) % 2 == 0)
             refresh_soon_locked(vm);
     } else {
         host_list_locked(engine, false);

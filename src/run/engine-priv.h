@@ -377,6 +377,12 @@ void merge_run(EngineVm *vm);
 
 /* Try it again later, the later the more often it has failed. True: this is the first failure. */
 bool retry_later_locked(Engine *engine, Retry *retry);
+/* After an operation of which @error came: a catalog that turns out to be unusable is looked at
+ * again until somebody has mended it. */
+void retry_unusable(EngineVm *vm, const GError *error);
+/* What an operation has left open is brought to its end by opening the VM, which nobody need ask
+ * for. */
+void retry_left(EngineVm *vm);
 /* It has worked, or need not be tried. */
 void retry_not_locked(Retry *retry);
 

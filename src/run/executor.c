@@ -18,13 +18,19 @@ typedef struct {
     GError *error; /* how the lane ended; NULL: done */
 } LaneRun;
 
+/* The guest was not seen running again: who finds the journal sees to it. */
+static bool is_unpaid(const Operation *op, const Plan *plan, guint index)
+{
+    return ((Step *)plan->steps->pdata[index])->kind == STEP_RESUME && !hold_check(op, NULL);
+}
+
 /* A record is its own mark. Recovery goes by what it sees, so a mark that is missing costs nothing,
  * and after the commit point it stops nothing. */
 static bool mark_done(Operation *op, const Plan *plan, guint index, GError **error)
 {
     g_autoptr(GError) cause = NULL;
 
-    if (step_is_record(plan->steps->pdata[index]))
+    if (step_is_record(plan->steps->pdata[index]) || is_unpaid(op, plan, index))
         return true;
     /* It is written with the next one, when the guest goes on. */
     if (hold_is_held(op)) {
@@ -319,6 +325,7 @@ static bool push_on_and_settle(Operation *op, GError *failure, GError **error)
     return recorded && settled;
 }
 
+/* The journal of a plan that came to be stays open only for a guest that is to be resumed. */
 static bool run_open_plan(Operation *op, GError **error)
 {
     const Plan *plan = op->journal->plan;
@@ -334,6 +341,8 @@ static bool run_open_plan(Operation *op, GError **error)
         g_propagate_error(error, failure);
         return false;
     }
+    if (!hold_check(op, NULL))
+        return true;
     if (!ledger_clear_journal(op, &cause))
         ledger_complain(op->vm, "its journal could not be cleared; the next operation does it",
                         cause);

@@ -5,7 +5,10 @@
 #include "run/ledger.h"
 #include "run/observe.h"
 
-#define TRIES 2 /* it is cheap, and a guest that stays paused is not */
+/* It is cheap, and a guest that stays paused is not; but who does not answer is not waited for for
+ * ever. */
+#define TRIES        4
+#define SILENT_TRIES 2
 
 static void set_state(Operation *op, HoldState state)
 {
@@ -76,10 +79,16 @@ static bool resume_and_see(Operation *op, GError **error)
 
 static bool resume_at_last(Operation *op, GError **error)
 {
-    for (unsigned tries = 1; tries < TRIES; tries++)
-        if (resume_and_see(op, NULL))
+    for (unsigned tries = 1;; tries++) {
+        g_autoptr(GError) cause = NULL;
+
+        if (resume_and_see(op, &cause))
             return true;
-    return resume_and_see(op, error);
+        if (tries >= (error_is(cause, ERR_TIMEOUT) ? SILENT_TRIES : TRIES)) {
+            g_propagate_error(error, g_steal_pointer(&cause));
+            return false;
+        }
+    }
 }
 
 static void resume(Operation *op)
@@ -94,11 +103,12 @@ static void resume(Operation *op)
         return;
     }
     set_state(op, HOLD_LOST);
-    op->suspension.warning =
-        g_strdup_printf("The guest may still be paused, since it could not be resumed (%s); let it "
-                        "go on with echo running > state or virsh resume",
-                        cause->message);
-    ledger_complain(op->vm, "its guest could not be resumed", cause);
+    op->suspension.warning = g_strdup_printf(
+        "The guest may still be paused, since it could not be resumed (%s); that is tried again "
+        "until it runs, and whatever else is asked of its snapshots is refused until then (echo "
+        "running > state or virsh resume may do it sooner)",
+        cause->message);
+    ledger_complain(op->vm, "its guest could not be resumed, that is tried again", cause);
 }
 
 void hold_release(Operation *op)
@@ -175,7 +185,6 @@ void hold_warn(Operation *op, const Step *create)
     if (op->suspension.state == HOLD_LOST) {
         record_warning(op, id, op->suspension.warning);
         tell_trouble(op);
-        let_go(op, HOLD_LOST);
     }
     if (op->freeze.warning)
         record_warning(op, id, op->freeze.warning);

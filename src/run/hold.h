@@ -24,10 +24,9 @@ bool hold_check(const Operation *op, GError **error);
 void hold_look_back(Operation *op, DomainState state);
 /* @create: `record-create` as it came to be. */
 void hold_judge(const Operation *op, Step *create);
-/* @create is recorded: the snapshot's warnings as well, and who waits for the operation is told.
- * From here on the guest is its owner's. */
+/* @create is recorded: the snapshot's warnings as well, and who waits for the operation is told. */
 void hold_warn(Operation *op, const Step *create);
-/* What a program that died, or lost its libvirt, left suspended goes on: before anything else is
- * done about @journal. */
+/* What a program that died, or lost its libvirt, or could not resume it, left suspended goes on:
+ * before anything else is done about @journal. */
 bool hold_recover(Operation *op, const Journal *journal, GError **error);
 void hold_clear(Operation *op);

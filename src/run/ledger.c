@@ -374,6 +374,7 @@ bool ledger_clear_journal(Operation *op, GError **error)
     bool cleared = store_clear_journal(vm->world->files, vm->home, vm->uuid, error);
     if (cleared) {
         g_clear_pointer(&op->journal, journal_free);
+        g_clear_pointer(&vm->left, g_free);
         if (vm->catalog->generation > 0)
             store_keep_reserve(vm->world->files, vm->home, vm->uuid);
     }
@@ -391,6 +392,8 @@ Journal *ledger_load_journal(Vm *vm, GError **error)
         journal = store_load_journal(vm->world->files, vm->home, vm->uuid, &cause);
     if (cause)
         refuse_locked(vm, cause, error);
+    else if (!journal)
+        g_clear_pointer(&vm->left, g_free);
     g_mutex_unlock(&vm->lock);
     return g_steal_pointer(&journal);
 }

@@ -72,3 +72,28 @@ void retry_not_locked(Retry *retry)
 {
     *retry = (Retry){0};
 }
+
+static bool is_tried(EngineVm *vm)
+{
+    g_mutex_lock(&vm->engine->lock);
+    bool tried = vm->unopened != NULL;
+    g_mutex_unlock(&vm->engine->lock);
+    return tried;
+}
+
+void retry_unusable(EngineVm *vm, const GError *error)
+{
+    g_autofree char *problem = vm_problem(vm->vm);
+
+    if (problem && !is_tried(vm))
+        host_open_again(vm, error);
+}
+
+void retry_left(EngineVm *vm)
+{
+    g_autofree char *left = vm_left(vm->vm);
+    g_autoptr(GError) error = left ? g_error_new_literal(VMSNAPFS_ERROR, ERR_IO, left) : NULL;
+
+    if (error && !is_tried(vm))
+        host_open_again(vm, error);
+}

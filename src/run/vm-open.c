@@ -41,6 +41,7 @@ void vm_free(Vm *vm)
     g_free(vm->home);
     g_clear_pointer(&vm->text, g_bytes_unref);
     g_free(vm->problem);
+    g_free(vm->left);
     g_free(vm);
 }
 
@@ -74,6 +75,14 @@ char *vm_problem(Vm *vm)
     char *problem = g_strdup(vm->problem);
     g_mutex_unlock(&vm->lock);
     return problem;
+}
+
+char *vm_left(Vm *vm)
+{
+    g_mutex_lock(&vm->lock);
+    char *left = g_strdup(vm->left);
+    g_mutex_unlock(&vm->lock);
+    return left;
 }
 
 void vm_learn_name(Vm *vm, const char *name)
@@ -159,11 +168,30 @@ bool operation_begin(Operation *op, Vm *vm, const char *name, const VmHooks *hoo
     return false;
 }
 
+/* A journal that is open when its operation ends: there is something to be done that nobody need
+ * ask for. */
+static void note_left(Operation *op)
+{
+    Vm *vm = op->vm;
+
+    if (!op->journal)
+        return;
+    g_mutex_lock(&vm->lock);
+    g_free(vm->left);
+    vm->left = op->suspension.state == HOLD_LOST
+                   ? g_strdup(op->suspension.warning)
+                   : g_strdup_printf("An interrupted operation (%s) of VM %s is to be brought to "
+                                     "its end",
+                                     op->name, op->vm_name);
+    g_mutex_unlock(&vm->lock);
+}
+
 void operation_end(Operation *op)
 {
     if (!op->vm)
         return;
     g_clear_pointer(&op->guard, guard_free);
+    note_left(op);
     ledger_unlock(op->vm);
     g_clear_pointer(&op->journal, journal_free);
     g_clear_pointer(&op->seen, observation_free);

@@ -25,6 +25,7 @@ struct Vm {
     GBytes *text;          /* of catalog.yaml when it said what `catalog` says; NULL: to be read */
     char *problem;         /* why the catalog cannot be used; NULL if it can */
     bool loaded;           /* the home was looked for, and the catalog there (if any) was read */
+    char *left;            /* why the journal of an operation is still open; NULL: none is */
     bool settled;          /* what the program before this one left in the home is durable */
     Config *config;        /* never NULL */
     FilesLock *store_lock; /* held by the operation that has the turn */
@@ -35,7 +36,8 @@ typedef enum {
     HOLD_NONE, /* nothing */
     HOLD_HELD, /* it was asked to stop: it must be taken for stopped, and nobody may linger */
     HOLD_OVER, /* it was seen thawed, or running */
-    HOLD_LOST, /* it could not be seen so: the business of the thaw job, or of who reads warnings */
+    HOLD_LOST, /* it could not be seen so: the business of the thaw job, or of who finds the journal
+                */
 } HoldState;
 
 typedef struct {

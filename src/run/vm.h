@@ -87,6 +87,9 @@ Catalog *vm_catalog(Vm *vm);
 char *vm_name(Vm *vm);    /* as libvirt last called it; yours */
 char *vm_home(Vm *vm);    /* yours; NULL before the first snapshot */
 char *vm_problem(Vm *vm); /* why the catalog cannot be used, NULL if it can; yours */
+/* An operation has ended and its journal is open: what is still to be done, by whoever opens the VM
+ * next; NULL: nothing. Yours. */
+char *vm_left(Vm *vm);
 /* How often an operation of ours has suspended the guest or resumed it since: odd while its disks
  * switch. */
 unsigned vm_suspensions(Vm *vm);

@@ -46,18 +46,6 @@ void work_answer_task(Engine *engine, EngineVm *vm, Work *work)
 
 /* ---- snapshots ---- */
 
-/* A catalog that turns out to be unusable is looked at again until somebody has mended it. */
-static void watch_catalog(EngineVm *vm, const GError *error)
-{
-    g_autofree char *problem = vm_problem(vm->vm);
-
-    g_mutex_lock(&vm->engine->lock);
-    bool watched = vm->unopened != NULL;
-    g_mutex_unlock(&vm->engine->lock);
-    if (problem && !watched)
-        host_open_again(vm, error);
-}
-
 /* No refusal does, and no disorder that is over before the first effect. */
 static bool may_leave_something(const GError *error)
 {
@@ -68,7 +56,7 @@ static void note_failure(EngineVm *vm, const GError *error)
 {
     if (error_is(error, ERR_HOST_DOWN))
         host_lost(vm->engine, error->message);
-    watch_catalog(vm, error);
+    retry_unusable(vm, error);
     if (may_leave_something(error))
         refresh_now(vm, false); /* a snapshot that is failed is listed when its mkdir is answered */
     g_mutex_lock(&vm->engine->lock);
@@ -327,7 +315,10 @@ static void run_simple(EngineVm *vm, Work *work, GError **error)
     g_autoptr(GError) failure = NULL;
     RequestKind kind = work->request->kind;
 
-    if (kinds[kind].run(vm, work, &failure)) {
+    bool done = kinds[kind].run(vm, work, &failure);
+
+    retry_left(vm);
+    if (done) {
         if (kind != REQUEST_REVERT && kind != REQUEST_EXPUNGE)
             refresh_now(vm, kinds[kind].observe);
         return;

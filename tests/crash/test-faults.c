@@ -35,31 +35,41 @@ typedef struct {
     unsigned tables;  /* bits of MemberTable */
     bool for_effects; /* no question is answered so */
     bool stays;       /* until the operation has ended */
+    unsigned times;   /* calls in a row; 0: one */
 } Way;
 
 #define HV     (1U << MEMBER_HV)
 #define AGENT  (1U << MEMBER_AGENT)
 #define IMAGES (1U << MEMBER_IMAGES)
 #define FILES  (1U << MEMBER_FILES)
+#define LETGO  (1U << 8) /* of those, what lets a guest go on */
 
 static const Way ways[] = {
-    {FAULT_FAIL, ERR_IO, false, HV | AGENT | IMAGES | FILES, false, false},
-    {FAULT_LOST, ERR_IO, false, HV | AGENT | IMAGES | FILES, true, false},
-    {FAULT_FAIL, ERR_HOST_DOWN, false, HV | AGENT, false, false},
-    {FAULT_LOST, ERR_HOST_DOWN, false, HV | AGENT, true, false},
-    {FAULT_FAIL, ERR_TIMEOUT, true, HV | AGENT, false, false},
-    {FAULT_LOST, ERR_TIMEOUT, true, HV | AGENT, true, false},
-    {FAULT_FAIL, ERR_BUSY, false, HV | IMAGES, true, false},
-    {FAULT_FAIL, ERR_UNSUPPORTED, false, AGENT, false, false},
-    {FAULT_FAIL, ERR_NO_SPACE, false, IMAGES | FILES, true, false},
-    {FAULT_FAIL, ERR_READ_ONLY, false, FILES, true, false},
-    {FAULT_SLOW, ERR_TIMEOUT, true, HV | IMAGES | FILES, false, false},
-    {FAULT_FAIL, ERR_ACCESS, false, IMAGES, true, true},
+    {FAULT_FAIL, ERR_IO, false, HV | AGENT | IMAGES | FILES, false, false, 0},
+    {FAULT_LOST, ERR_IO, false, HV | AGENT | IMAGES | FILES, true, false, 0},
+    {FAULT_FAIL, ERR_HOST_DOWN, false, HV | AGENT, false, false, 0},
+    {FAULT_LOST, ERR_HOST_DOWN, false, HV | AGENT, true, false, 0},
+    {FAULT_FAIL, ERR_TIMEOUT, true, HV | AGENT, false, false, 0},
+    {FAULT_LOST, ERR_TIMEOUT, true, HV | AGENT, true, false, 0},
+    {FAULT_FAIL, ERR_BUSY, false, HV | IMAGES, true, false, 0},
+    {FAULT_FAIL, ERR_UNSUPPORTED, false, AGENT, false, false, 0},
+    {FAULT_FAIL, ERR_NO_SPACE, false, IMAGES | FILES, true, false, 0},
+    {FAULT_FAIL, ERR_READ_ONLY, false, FILES, true, false, 0},
+    {FAULT_SLOW, ERR_TIMEOUT, true, HV | IMAGES | FILES, false, false, 0},
+    {FAULT_FAIL, ERR_ACCESS, false, IMAGES, true, true, 0},
+    {FAULT_FAIL, ERR_IO, false, LETGO, true, false, 2},
+    {FAULT_FAIL, ERR_TIMEOUT, true, LETGO, true, false, 2},
+    {FAULT_FAIL, ERR_IO, false, LETGO, true, false, 3},
+    {FAULT_FAIL, ERR_IO, false, LETGO, true, false, 6},
+    {FAULT_FAIL, ERR_IO, false, LETGO, true, true, 0},
+    {FAULT_FAIL, ERR_HOST_DOWN, false, LETGO, true, true, 0},
 };
 
 static bool fits(const Way *way, const Member *member)
 {
-    return (way->tables & (1U << member->table)) &&
+    bool lets_go = strcmp(member->name, "hv.resume") == 0 || strcmp(member->name, "hv.thaw") == 0;
+
+    return (way->tables & ((1U << member->table) | (lets_go ? LETGO : 0))) &&
            (member->nature == MEMBER_EFFECT || !way->for_effects);
 }
 
@@ -121,7 +131,8 @@ static void run_one(Subject *subject, guint index, const Way *way, unsigned call
                    .call = call,
                    .code = way->code,
                    .hangs = way->hangs,
-                   .stays = way->stays},
+                   .stays = way->stays,
+                   .times = way->times},
         .restart = restart,
         .from = subject->from,
         .done = subject->done,
@@ -206,7 +217,8 @@ static bool break_request(const FaultRequest *what, guint index, const Way *way)
                                 .mode = way->mode,
                                 .call = 1,
                                 .code = way->code,
-                                .hangs = way->hangs};
+                                .hangs = way->hangs,
+                                .times = way->times};
     bool hit = false;
     g_autofree char *why = faults_request(what, &target, &hit);
 

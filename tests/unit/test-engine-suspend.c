@@ -285,7 +285,7 @@ static void u_17_u_19_s_32_without_a_freeze_that_is_asked_for_nobody_is_suspende
 static void a_guest_that_cannot_be_resumed_after_a_failure_is_resumed_by_the_next(void **state)
 {
     static const char *const calls[] = {"tpm", "snapshot"};
-    static const unsigned resumes[] = {2, 4}; /* whether the snapshot was taken is looked at, too */
+    static const unsigned resumes[] = {4, 8}; /* whether the snapshot was taken is looked at, too */
 
     for (guint i = 0; i < G_N_ELEMENTS(calls); i++) {
         Bench *bench = with_firmware(SIM_AGENT_NONE, "try");
@@ -333,12 +333,98 @@ static void a_resume_that_fails_once_is_tried_again(void **state)
     }
 }
 
+static bool runs(Bench *bench, const char *vm)
+{
+    return simhost_state(bench->host, vm) == DOMAIN_RUNNING;
+}
+
+static bool has_no_problem(Bench *bench, const char *vm)
+{
+    g_autoptr(VmView) view = bench_view(bench, vm);
+
+    return view && !*view->problem;
+}
+
+static bool has_problem(Bench *bench, const char *vm)
+{
+    return !has_no_problem(bench, vm);
+}
+
+/* However often it fails, and whatever became of the snapshot: nobody has to ask for it. */
+static void u_24_a_resume_is_tried_until_the_guest_runs(void **state)
+{
+    static const char *const calls[] = {"", "tpm", "snapshot"}; /* that fails before it */
+
+    for (unsigned fails = 1; fails <= 12; fails++) {
+        const char *call = calls[fails % G_N_ELEMENTS(calls)];
+        Bench *bench = frozen_firmware();
+
+        bench_break_call(call, 1, false);
+        bench_break_call("resume", fails, false);
+        assert_string_equal(bench_create(bench, WEB, "s1"), *call ? "EIO" : "ok");
+        bench_wait(bench, runs, WEB);
+        bench_wait(bench, no_job_runs, WEB);
+        bench_wait(bench, has_no_problem, WEB);
+        assert_goes_on(bench);
+        if (*call)
+            assert_string_equal(bench_create(bench, WEB, "s1"), "ok");
+        assert_kept(bench, "s1");
+        assert_sidecars(bench, 1);
+        end(bench);
+    }
+}
+
+/* The daemon ends before it could be done. */
+static void u_24_the_next_daemon_resumes_what_the_last_one_could_not(void **state)
+{
+    Bench *bench = frozen_firmware();
+
+    bench_break_call("resume", G_MAXUINT, false);
+    assert_string_equal(bench_create(bench, WEB, "s1"), "ok");
+    assert_int_equal(simhost_state(bench->host, WEB), DOMAIN_PAUSED);
+    bench_restart(bench);
+    assert_int_equal(simhost_state(bench->host, WEB), DOMAIN_PAUSED);
+    assert_string_equal(bench_create(bench, WEB, "s2"), "EIO");
+    assert_true(has_error(bench, "may still be paused"));
+    bench_break_call("resume", 0, false);
+    bench_wait(bench, runs, WEB);
+    bench_wait(bench, no_job_runs, WEB);
+    assert_kept(bench, "s1");
+    end(bench);
+}
+
+/* What he does then with the VM is his: it is not resumed once more. */
+static void u_24_its_owner_may_be_faster(void **state)
+{
+    static const char *const words[] = {"running", "off"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
+        Bench *bench = frozen_firmware();
+
+        bench_break_call("resume", G_MAXUINT, false);
+        assert_string_equal(bench_create(bench, WEB, "s1"), "ok");
+        bench_wait(bench, has_problem, WEB);
+        if (i == 0)
+            assert_true(simhost_pause(bench->host, WEB, false, NULL));
+        else
+            assert_string_equal(bench_power(bench, WEB, words[i]), "ok");
+        bench_wait(bench, has_no_problem, WEB);
+        bench_wait(bench, no_job_runs, WEB);
+        bench_break_call("resume", 0, false);
+        if (i == 0)
+            assert_string_equal(bench_power(bench, WEB, "paused"), "ok");
+        assert_string_equal(bench_create(bench, WEB, "s2"), "ok");
+        assert_int_equal(simhost_state(bench->host, WEB), i == 0 ? DOMAIN_PAUSED : DOMAIN_OFF);
+        end(bench);
+    }
+}
+
 /* The thaw is tried all the same, and is owed then. */
 static void s_34_u_24_u_38_a_resume_that_fails_loses_no_snapshot(void **state)
 {
     Bench *bench = frozen_firmware();
 
-    bench_break_call("resume", 2, false);
+    bench_break_call("resume", G_MAXUINT, false);
     assert_string_equal(bench_create(bench, WEB, "s1"), "ok");
     g_autofree char *calls = bench_calls();
     assert_true(g_str_has_prefix(calls, BEFORE HELD "thaw write sync write"));
@@ -348,7 +434,7 @@ static void s_34_u_24_u_38_a_resume_that_fails_loses_no_snapshot(void **state)
     bench_wait(bench, has_event, "snapshot-warned");
     assert_true(has_error(bench, "may still be paused"));
     assert_kept(bench, "s1");
-    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
+    bench_break_call("resume", 0, false);
     bench_wait(bench, no_job_runs, WEB);
     assert_goes_on(bench);
     end(bench);
@@ -408,11 +494,6 @@ static void of_a_vm_that_is_off_nothing_comes_to_be_then(void **state)
 
 /* ---- libvirt goes away ---- */
 
-static bool runs(Bench *bench, const char *vm)
-{
-    return simhost_state(bench->host, vm) == DOMAIN_RUNNING;
-}
-
 /* It is back, and nobody asks for anything. */
 static void a_guest_that_libvirt_left_suspended_is_resumed_when_it_is_back(void **state)
 {
@@ -470,6 +551,9 @@ int main(void)
         cmocka_unit_test(a_guest_that_cannot_be_resumed_after_a_failure_is_resumed_by_the_next),
         cmocka_unit_test(a_snapshot_whose_answer_was_lost_keeps_its_sidecars),
         cmocka_unit_test(a_resume_that_fails_once_is_tried_again),
+        cmocka_unit_test(u_24_a_resume_is_tried_until_the_guest_runs),
+        cmocka_unit_test(u_24_the_next_daemon_resumes_what_the_last_one_could_not),
+        cmocka_unit_test(u_24_its_owner_may_be_faster),
         cmocka_unit_test(s_34_u_24_u_38_a_resume_that_fails_loses_no_snapshot),
         cmocka_unit_test(s_33_u_18_u_23_a_thaw_that_fails_loses_no_snapshot),
         cmocka_unit_test(a_snapshot_whose_sidecar_cannot_be_made_durable_is_failed),
