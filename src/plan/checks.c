@@ -108,6 +108,12 @@ bool check_no_block_job(const Observation *observation, const DomainDisk *disk, 
 
     if (!job && !disk->mirror_path)
         return true;
+    /* Killed before it began the job, or in its end: it never ends for libvirt. */
+    if (!job)
+        return refuse(error, ERR_BUSY,
+                      "libvirt names a block job (%s) of disk %s of VM %s that does not run; if it "
+                      "still does in a moment, it lost track of it: shut the VM down once",
+                      kind ? kind : "unknown", disk->target, observation_name(observation));
     return refuse(error, ERR_BUSY,
                   "disk %s of VM %s has a block job (%s); wait for it, or end it with virsh "
                   "blockjob --abort",

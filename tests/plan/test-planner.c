@@ -297,6 +297,13 @@ static void job_that_libvirt_lost(Scene *scene)
     scene_job(scene, "vda", "active-commit", NULL);
 }
 
+/* libvirt died between noting a mirror and beginning the merge, or in its end. */
+static void mirror_of_no_job(Scene *scene)
+{
+    foreign_job_of_our_kind(scene);
+    g_hash_table_remove_all(scene->seen->jobs);
+}
+
 static void clone_of_s1(Scene *scene)
 {
     take_s1(scene);
@@ -438,6 +445,7 @@ static void removing_is_refused_with_the_right_reason(void **state)
         {"block job", copy_after_s1, ERR_BUSY, "copy"},
         {"a commit elsewhere", foreign_job_of_our_kind, ERR_BUSY, "active-commit"},
         {"a lost merge (E-5)", job_that_libvirt_lost, ERR_BUSY, "lost track"},
+        {"a mirror of no job (E-5)", mirror_of_no_job, ERR_BUSY, "lost track"},
         {"drift", foreign_overlay, ERR_DRIFT, "foreign.qcow2"},
         {"wrong backing", foreign_backing, ERR_DRIFT, "backing"},
         {"wrong backing format", wrong_backing_format, ERR_DRIFT, "qcow2"},
