@@ -34,12 +34,35 @@ static bool has_pending(Vm *vm)
 
 /* ---- accepting ---- */
 
-static bool accept_removal(Operation *op, const char *name, bool *out_work, GError **error)
+/* What is listed as @name; yours, NULL: nothing is. */
+static char *listed_id(Vm *vm, const char *name)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(vm);
+    const Snapshot *snapshot = catalog_named(catalog, name);
+
+    return snapshot ? g_strdup(snapshot->id) : NULL;
+}
+
+/* The operation began with the recovery of an earlier removal of @id, which goes on or is done. */
+static bool was_taken_up(const Catalog *catalog, const char *id)
+{
+    const Snapshot *snapshot = id ? catalog_snapshot(catalog, id) : NULL;
+
+    return id && (!snapshot || snapshot->state == SNAPSHOT_REMOVING);
+}
+
+/* @id: what was listed as @name before. */
+static bool accept_removal(Operation *op, const char *name, const char *id, bool *out_work,
+                           GError **error)
 {
     g_autoptr(Catalog) catalog = vm_catalog(op->vm);
     const Snapshot *snapshot = catalog_named(catalog, name);
     Plan *plan = NULL;
 
+    if (!snapshot && was_taken_up(catalog, id)) {
+        *out_work = has_pending(op->vm);
+        return true;
+    }
     if (!snapshot) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "VM %s has no snapshot named %s",
                     op->vm_name, name);
@@ -57,6 +80,7 @@ static bool accept_removal(Operation *op, const char *name, bool *out_work, GErr
 /* Nothing is touched but the catalog, so no image lock is needed. */
 bool vm_remove(Vm *vm, const char *name, const char *operation, bool *out_work, GError **error)
 {
+    g_autofree char *id = listed_id(vm, name);
     Operation op;
     bool accepted = false;
 
@@ -64,7 +88,7 @@ bool vm_remove(Vm *vm, const char *name, const char *operation, bool *out_work, 
         return false;
     op.seen = vm_observe(vm, error);
     if (op.seen && operation_attach(&op, error))
-        accepted = accept_removal(&op, name, out_work, error);
+        accepted = accept_removal(&op, name, id, out_work, error);
     operation_end(&op);
     return accepted;
 }

@@ -446,6 +446,40 @@ static void no_merge_begins_on_a_disk_in_whose_chain_libvirt_has_a_merged_layer(
     assert_lawful(lab);
 }
 
+/* libvirt answers nothing of the VM from its @call-th question on. False: it was not asked so
+ * often. */
+static bool removed_again_after(unsigned call, bool stop)
+{
+    g_autoptr(Lab) lab = lab_after(2, "w S c1 w c2 w c3 w");
+    const FaultTarget target = {
+        .member = "hv.inspect", .mode = FAULT_FAIL, .call = call, .code = ERR_IO, .stays = true};
+    g_autoptr(GError) error = NULL;
+
+    fault_arm_member(lab->fault, &target);
+    if (lab_do(lab, "d2", &error))
+        return false;
+    g_clear_error(&error);
+    fault_arm(lab->fault, FAULT_NONE, 0);
+    if (stop)
+        lab_stop(lab);
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    assert_done(lab_do(lab, catalog_named(catalog, "s2") ? "d2" : "f", &error), &error);
+    g_autoptr(Catalog) after = vm_catalog(lab->vm);
+    assert_int_equal(after->snapshots->len, 2);
+    assert_lawful(lab);
+    return true;
+}
+
+static void what_the_recovery_of_a_removal_took_up_counts_as_removed(void **state)
+{
+    unsigned tried = 0;
+
+    for (unsigned stop = 0; stop < 2; stop++)
+        for (unsigned call = 1; removed_again_after(call, stop); call++)
+            tried++;
+    assert_true(tried > 10);
+}
+
 static void a_merge_has_a_deadline_if_the_policy_says_so(void **state)
 {
     g_autoptr(Lab) lab = slow_merge("w S c1 w w w w x1");
@@ -520,6 +554,7 @@ int main(void)
         cmocka_unit_test(overlays_that_qemu_only_opened_are_taken_away),
         cmocka_unit_test(no_merge_begins_on_a_disk_in_whose_chain_libvirt_has_a_merged_layer),
         cmocka_unit_test(a_file_that_qemu_left_after_a_pivot_is_taken_away),
+        cmocka_unit_test(what_the_recovery_of_a_removal_took_up_counts_as_removed),
         cmocka_unit_test(a_merge_has_a_deadline_if_the_policy_says_so),
         cmocka_unit_test(a_libvirt_that_forgets_to_store_definitions_is_made_to),
         cmocka_unit_test(a_clock_that_goes_back_changes_times_only),
