@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -18,7 +19,9 @@ from vm import Vm
 KINDS = ("create", "revert", "remove live active", "remove live inner", "remove off-chain", "remove offline", "rename", "rename_vm", "adopt")
 VICTIMS = {("vmsnapfs",): 5, ("libvirtd",): 3, ("QEMU",): 3, ("vmsnapfs", "libvirtd"): 2, ("vmsnapfs", "QEMU"): 2, ("libvirtd", "QEMU"): 1,
            ("vmsnapfs", "libvirtd", "QEMU"): 1}
-LOSSES = {1: "lost track of a snapshot", 2: "lost track of a job", 3: "forgot a running VM", 4: "kept a layer that is merged"}
+LIMIT = 15  # minutes that a run may take, and a soak longer than it was asked to
+LOSSES = {1: "lost track of a snapshot", 2: "lost track of a job", 3: "forgot a running VM", 4: "kept a layer that is merged",
+          5: "forgot a node of QEMU"}
 
 
 class Tally:
@@ -168,19 +171,44 @@ def show_all(run):
     print("\n".join(f"# log: {line}" for line in read(os.path.join(WORK, "daemon.log")).splitlines()[-20:]))
 
 
-def watch(run, alive):
+def show_threads(name, pid):
+    """Where each thread of a process stands."""
+    for task in sorted(os.listdir(f"/proc/{pid}/task")):
+        what = " ".join(read(f"/proc/{pid}/task/{task}/{key}").strip() for key in ("comm", "wchan", "syscall"))
+        print(f"# {name} {pid}/{task}: {what}")
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(("gdb", "-p", str(pid), "-batch", "-ex", "thread apply all bt 16"), stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=60)
+        print("\n".join(f"# {name}: {line[:200]}" for line in done.stdout.splitlines() if line.startswith(("#", "Thread"))))
+
+
+def give_up(run, why):
+    """What hangs is shown, whether files of the mount are answered or not, and everything ends."""
+    for process in (run.daemon, run.libvirtd):
+        with contextlib.suppress(OSError):
+            show_threads(process.name, process.process.pid)
+    print("\n".join(f"# log: {line}" for line in read(os.path.join(WORK, "daemon.log")).splitlines()[-20:]))
+    print(f"not ok kill - round {run.tally.rounds} of seed {run.seed}: {why}", flush=True)
+    for process in (run.daemon, run.libvirtd, *(vm.qemu for vm in run.vms)):
+        with contextlib.suppress(OSError):
+            process.kill()
+    os._exit(1)
+
+
+def watch(run, alive, minutes):
     """A request that is never answered would keep us for ever."""
-    seen = -1
-    while not alive.wait(4 * PATIENCE):
+    seen, end = -1, time.monotonic() + 60 * minutes
+    while not alive.wait(min(4 * PATIENCE, max(end - time.monotonic(), 0))):
+        if time.monotonic() >= end:
+            give_up(run, f"not done after {minutes:g} minutes")
         if run.tally.rounds == seen:
-            print(f"not ok kill - round {seen} of seed {run.seed} takes longer than {4 * PATIENCE} s", flush=True)
-            show_all(run)
-            os._exit(1)
+            give_up(run, f"takes longer than {4 * PATIENCE} s")
         seen = run.tally.rounds
 
 
 def summary(run, differences):
     tally = run.tally
+    tally.lost[5] = sum(vm.forgotten_nodes for vm in run.vms)
     kills = sum(tally.kills.values())
     who = ", ".join(f"{name} {tally.kills[name]}" for name in ("vmsnapfs", "QEMU", "libvirtd"))
     print("# begun (and cut by a kill): " + ", ".join(f"{kind} {tally.begun[kind]} ({tally.cut[kind]})" for kind in KINDS))
@@ -198,7 +226,7 @@ def main():
     args = parser.parse_args()
     run, alive, why = Run(args.seed), threading.Event(), None
     print(f"# seed {args.seed}", flush=True)
-    threading.Thread(target=watch, args=(run, alive), daemon=True).start()
+    threading.Thread(target=watch, args=(run, alive, (args.minutes or 0) + LIMIT), daemon=True).start()
     end = time.monotonic() + 60 * (args.minutes or 0)
     try:
         run.begin()

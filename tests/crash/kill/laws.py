@@ -11,6 +11,9 @@ from host import IMAGES, MNT, PATIENCE, WORK, read, wait_for
 from vm import Snapshot
 
 UNTIL_FORGOTTEN = 3  # seconds after which a VM whose QEMU lives and that is called off counts as forgotten
+UNTIL_LOST = 3  # seconds after which it counts that libvirt lost something
+# What libvirt lost, by what a removal says: how it is refused, the sentence, and its number in LOSSES.
+LOST = ((errno.EBUSY, "lost track", 2), (errno.EUCLEAN, "let the VM be off once", 4))
 
 
 def refused(path, number):
@@ -35,6 +38,7 @@ class Recovery:
     def __init__(self, vm, tally):
         self.vm, self.tally = vm, tally
         self.lossy = False  # what the guest wrote since a pivot may be lost (limits.md)
+        self.lost_since = None  # since when a removal is refused with what libvirt lost
         self.images = disk.Images()
         self.files = set()
 
@@ -45,12 +49,26 @@ class Recovery:
         self.find_power()
         self.settle()
         self.compare_all()
-        if self.lost_track():
-            self.off_for(1)
+        if self.off_after_all():
             self.settle()
             self.images, self.files = disk.Images(), set()
             self.compare_all()
         self.check_rest()
+
+    def off_after_all(self):
+        """What is refused until the VM was off."""
+        vm = self.vm
+        unclean, vm.unclean = vm.unclean, False
+        if self.lost_track():
+            self.off_for(1)
+        elif unclean and vm.running:
+            why = [line for line in read(vm.path("errors")).splitlines() if " EUCLEAN: " in line]
+            if not all("off once" in line or "lost track" in line for line in why):
+                raise Broken(f"{vm.name} says {why}")
+            self.off_for(4)
+        else:
+            return False
+        return True
 
     # ---- to rest ----
 
@@ -100,6 +118,7 @@ class Recovery:
         self.lossy |= kind == 2
         if kind == 1:
             refused(self.vm.path("snapshots", "refused"), errno.EUCLEAN)
+        self.lost_since = None
         self.vm.power("off")
 
     def settle(self):
@@ -160,16 +179,26 @@ class Recovery:
             if not snapshot or not (snapshot.removed or snapshot.doubt == "remove"):
                 raise Broken(f"{vm.name}/{name} is failed, and nobody removed it: {read(vm.path('snapshots', name, 'error'))}")
             snapshot.removed = True
-            if vm.running and "lost track" in read(vm.path("snapshots", name, "error")):
-                self.off_for(2)
+            why = read(vm.path("snapshots", name, "error"))
+            for _, sentence, kind in LOST:
+                if vm.running and sentence in why:
+                    self.off_for(kind)
             os.rmdir(vm.path("snapshots", name))
         except FileNotFoundError:
             pass
         except OSError as error:
-            if error.errno != errno.EBUSY or "lost track" not in last_error(vm):
-                raise Broken(f"rmdir of the failed {vm.name}/{name}: {last_error(vm)}") from error
-            self.off_for(2)
+            self.lost(error, f"rmdir of the failed {vm.name}/{name}")
         return False
+
+    def lost(self, error, what):
+        """A removal was refused. It must be for something that libvirt lost, and stay so."""
+        said = last_error(self.vm)
+        kinds = [kind for number, sentence, kind in LOST if error.errno == number and sentence in said]
+        if not kinds or not self.vm.running:
+            raise Broken(f"{what}: {said}") from error
+        self.lost_since = self.lost_since or time.monotonic()
+        if time.monotonic() > self.lost_since + UNTIL_LOST:
+            self.off_for(kinds[0])
 
     # ---- what is there ----
 

@@ -53,6 +53,8 @@ class Vm:
         self.current_is = None  # the snapshot of a revert that was not answered
         self.new_name = None  # likewise of a rename of the VM
         self.foreign = None  # the content of a snapshot that virsh took, while nobody adopted it
+        self.unclean = False # something was refused with EUCLEAN
+        self.forgotten_nodes = 0
         self.count = 0
 
     def path(self, *parts):
@@ -157,12 +159,23 @@ class Vm:
         self.name, self.new_name = self.new_name, None
 
     def take_foreign(self):
-        """As somebody would who does not know of us."""
-        self.count += 1
-        specs = [f"{target},snapshot=external,file={IMAGES}/foreign-{self.uuid[:8]}-{target}.{self.count}" for target in self.targets]
-        run("virsh", "-q", "-c", URI, "snapshot-create-as", self.name, f"f{self.count}", "--disk-only", "--no-metadata", "--atomic",
-            *(word for spec in specs for word in ("--diskspec", spec)))
-        self.foreign = disk.copy(self.base)
+        """As somebody would who does not know of us. libvirt that was killed may have forgotten nodes that it had added to QEMU; it tries
+        to use their names once more, each once (limits.md)."""
+        while self.foreign is None:
+            self.count += 1
+            files = {target: f"{IMAGES}/foreign-{self.uuid[:8]}-{target}.{self.count}" for target in self.targets}
+            specs = [f"{target},snapshot=external,file={file}" for target, file in files.items()]
+            try:
+                run("virsh", "-q", "-c", URI, "snapshot-create-as", self.name, f"f{self.count}", "--disk-only", "--no-metadata", "--atomic",
+                    *(word for spec in specs for word in ("--diskspec", spec)))
+                self.foreign = disk.copy(self.base)
+            except disk.Broken as error:
+                self.forgotten_nodes += 1
+                if "Duplicate nodes" not in str(error) or self.forgotten_nodes > 100:
+                    raise
+                for file in files.values():
+                    if os.path.exists(file):
+                        os.unlink(file)
 
     def adopt(self, _):
         self.write("drift", "adopt")
@@ -212,6 +225,7 @@ class Vm:
                 if kind == "remove" and rng.random() < 0.5:
                     self.idle(until.is_set)
             except OSError as error:
+                self.unclean |= error.errno == errno.EUCLEAN
                 if error.errno != errno.EBUSY or not self.idle(until.is_set):
                     return
             if until.is_set() or kind == "adopt":
