@@ -16,15 +16,21 @@
 #define HEADER_V3 104
 #define HEADER_MAX                                                                                 \
     (64 * 1024) /* extensions are small; no writer puts the name behind more than this */
-#define BACKING_MAX     1023
-#define SNAPSHOTS_MAX   65536
-#define CLUSTER_BITS_LO 9
-#define CLUSTER_BITS_HI 21
+#define BACKING_MAX      1023
+#define SNAPSHOTS_MAX    65536
+#define COMPRESSION_ZSTD 1
+#define CLUSTER_BITS_LO  9
+#define CLUSTER_BITS_HI  21
+/* What QEMU opens at most, bytes. */
+#define MAP_MAX            (32 * 1024 * 1024)
+#define REFCOUNTS_MAX      (8 * 1024 * 1024)
+#define REFCOUNT_ORDER_MAX 6
 
 #define INCOMPATIBLE_CORRUPT   (UINT64_C(1) << 1)
 #define INCOMPATIBLE_DATA_FILE (UINT64_C(1) << 2)
 #define INCOMPATIBLE_KNOWN                                                                         \
     UINT64_C(0x1f) /* dirty, corrupt, data file, compression type, extended L2 */
+#define INCOMPATIBLE_EXTENDED_L2 (UINT64_C(1) << 4)
 
 #define EXTENSION_BACKING_FORMAT UINT32_C(0xe2792aca)
 
@@ -32,6 +38,7 @@ typedef struct {
     const char *path;
     uint8_t *bytes; /* the beginning of the file, at most HEADER_MAX */
     size_t length;
+    uint64_t file; /* length of the whole file */
 } Head;
 
 static uint32_t get32(const Head *head, size_t offset)
@@ -138,6 +145,9 @@ static void read_features(ImageFacts *facts, const Head *head)
     facts->data_file = incompatible & INCOMPATIBLE_DATA_FILE;
     if (incompatible & ~INCOMPATIBLE_KNOWN)
         fail(facts, head, "has features that are too new");
+    if (get32(head, 100) > HEADER_V3 && head->length > HEADER_V3 &&
+        head->bytes[HEADER_V3] > COMPRESSION_ZSTD)
+        fail(facts, head, "has a compression that is too new");
     if (incompatible & INCOMPATIBLE_CORRUPT)
         fail(facts, head, "is marked corrupt; repair it with qemu-img check -r all");
 }
@@ -155,6 +165,30 @@ static void read_numbers(ImageFacts *facts, const Head *head)
         fail(facts, head, "has an impossible disk size");
     if (facts->internal_snapshots > SNAPSHOTS_MAX)
         fail(facts, head, "has an impossible number of internal snapshots");
+}
+
+/* QEMU takes what is beyond the end of the file for zeros: the image would be empty. */
+static bool is_table(const Head *head, uint64_t offset, uint64_t bytes, uint64_t most)
+{
+    uint64_t cluster = UINT64_C(1) << get32(head, 20);
+
+    return bytes <= most && bytes <= head->file && offset <= head->file - bytes &&
+           offset % cluster == 0;
+}
+
+/* One that QEMU would not open would be found out in the middle of a merge. */
+static void check_tables(ImageFacts *facts, const Head *head)
+{
+    bool v3 = get32(head, 4) == 3;
+    unsigned bits = get32(head, 20), wide = v3 && get64(head, 72) & INCOMPATIBLE_EXTENDED_L2;
+    uint64_t per_entry = UINT64_C(1) << (2 * bits - 3 - wide), entries = get32(head, 36);
+    uint64_t needed = facts->capacity / per_entry + (facts->capacity % per_entry > 0);
+
+    if (!is_table(head, get64(head, 40), entries * 8, MAP_MAX) || entries < needed)
+        fail(facts, head, "has an impossible table of clusters");
+    if (!is_table(head, get64(head, 48), (uint64_t)get32(head, 56) << bits, REFCOUNTS_MAX) ||
+        (v3 && get32(head, 96) > REFCOUNT_ORDER_MAX))
+        fail(facts, head, "has an impossible table of reference counts");
 }
 
 static void read_qcow2(ImageFacts *facts, const Head *head)
@@ -179,6 +213,8 @@ static void read_qcow2(ImageFacts *facts, const Head *head)
         fail(facts, head, "has an impossible length");
         return;
     }
+    if (!facts->error)
+        check_tables(facts, head);
     read_backing(facts, head);
     read_extensions(facts, head, length);
 }
@@ -207,18 +243,25 @@ static bool read_head(int fd, Head *head, ImageFacts *facts)
     return true;
 }
 
-static void inspect_open(ImageFacts *facts, const char *path, int fd, uint64_t file_length)
+/* Its length is asked for after its header was read: it grows before that names what is new. */
+static void inspect_open(ImageFacts *facts, const char *path, int fd)
 {
     g_autofree uint8_t *bytes = g_malloc(HEADER_MAX);
     Head head = {.path = path, .bytes = bytes};
+    struct stat status;
 
     if (!read_head(fd, &head, facts))
         return;
+    if (fstat(fd, &status) < 0) {
+        facts->error = g_strdup_printf("Cannot look at %s: %s", path, g_strerror(errno));
+        return;
+    }
+    head.file = (uint64_t)status.st_size;
     facts->probed = g_strdup(is_qcow2(&head) ? "qcow2" : "raw");
     if (is_qcow2(&head))
         read_qcow2(facts, &head);
     else
-        facts->capacity = file_length;
+        facts->capacity = head.file;
 }
 
 static void note_file(ImageFacts *facts, const struct stat *status)
@@ -248,7 +291,7 @@ ImageFacts *header_inspect(const char *path)
         facts->error = g_strdup(reason ? reason->message : g_strerror(errno));
     } else {
         note_file(facts, &status);
-        inspect_open(facts, path, fd, (uint64_t)status.st_size);
+        inspect_open(facts, path, fd);
         facts->written = lock_is_written(fd);
     }
     if (fd >= 0)

@@ -87,7 +87,9 @@ static bool check_readable(const char *path, const ImageFacts *facts, GError **e
     else if (facts->data_file)
         g_set_error(error, VMSNAPFS_ERROR, ERR_UNSUPPORTED,
                     "%s keeps its data in another file, which is not written to", path);
-    return facts->exists && !facts->error && !facts->data_file;
+    else if (facts->encrypted)
+        g_set_error(error, VMSNAPFS_ERROR, ERR_UNSUPPORTED, "%s is encrypted", path);
+    return facts->exists && !facts->error && !facts->data_file && !facts->encrypted;
 }
 
 static bool is_same_file(const ImageFacts *a, const ImageFacts *b)

@@ -148,20 +148,24 @@ bool check_sidecar_gates(const Observation *observation, const Snapshot *snapsho
 
 /* --- rule 10 --- */
 
-/* Why the image, used as @format, cannot take part; a sentence part, or NULL. */
-static const char *image_problem(const ImageFacts *facts, const char *format)
+const char *image_unsupported(const ImageFacts *facts)
+{
+    if (facts->internal_snapshots > 0)
+        return "has internal snapshots (delete them with virsh snapshot-delete)";
+    if (facts->encrypted)
+        return "is encrypted";
+    return facts->data_file ? "keeps its data in an external data file" : NULL;
+}
+
+const char *image_problem(const ImageFacts *facts, const char *format)
 {
     if (!facts || !facts->exists)
         return "does not exist";
     if (g_strcmp0(format, "raw") == 0)
         return g_strcmp0(facts->probed, "qcow2") == 0 ? "is a qcow2 image though it is used as raw"
                                                       : NULL;
-    if (facts->internal_snapshots > 0)
-        return "has internal snapshots (delete them with virsh snapshot-delete)";
-    if (facts->encrypted)
-        return "is encrypted";
-    if (facts->data_file)
-        return "keeps its data in an external data file";
+    if (image_unsupported(facts))
+        return image_unsupported(facts);
     if (g_strcmp0(format, "qcow2") != 0)
         return NULL; /* below what is ours may stand anything that QEMU reads */
     if (g_strcmp0(facts->probed, "qcow2") != 0)
@@ -189,6 +193,11 @@ static bool check_images(const Observation *observation, const DomainDisk *disk,
                           disk->target, observation_name(observation), path, problem);
         format = facts->backing_format;
     }
+    if (observation_chain_is_endless(observation, disk->path))
+        return refuse(error, ERR_UNSUPPORTED,
+                      "disk %s of VM %s cannot be used: the backing files of %s go round in a "
+                      "circle, or are too many",
+                      disk->target, observation_name(observation), disk->path);
     return true;
 }
 

@@ -34,6 +34,10 @@ bool check_sidecar_gates(const Observation *observation, const Snapshot *snapsho
                          GError **error);
 /* Rule 10 on one included disk: its definition and the headers of its whole chain. */
 bool check_disk(const Observation *observation, const DomainDisk *disk, GError **error);
+/* What a qcow2 image has that this does not work with; a part of a sentence, or NULL. */
+const char *image_unsupported(const ImageFacts *facts);
+/* Why the image, used as @format, cannot take part in anything; likewise. */
+const char *image_problem(const ImageFacts *facts, const char *format);
 /* What the definition states below the disk is what the headers say (rule 7). */
 bool check_stated_chain(const Observation *observation, const DomainDisk *disk, GError **error);
 

@@ -144,12 +144,50 @@ static bool check_users(const Merge *merge, GError **error)
     return true;
 }
 
+/* A merge would lose the internal snapshots of what goes, and damage others. */
+static bool check_supported(const Merge *merge, const Layer *layer, GError **error)
+{
+    const ImageFacts *facts = observation_file(merge->observation, layer->path);
+    const char *why = g_str_equal(layer->format, "raw") ? NULL : image_unsupported(facts);
+
+    return !why || refuse(error, ERR_UNSUPPORTED,
+                          "snapshot %s of VM %s cannot be removed now: %s (disk %s) %s",
+                          merge_snapshot(merge)->name, observation_name(merge->observation),
+                          layer->path, merge->disk->target, why);
+}
+
+/* qemu-img opens all that is below, too, which a QEMU that runs has open already: nothing whose
+ * format it would have to guess. What is in a raw file says nothing. */
+static bool check_below(const Merge *merge, GError **error)
+{
+    const Observation *observation = merge->observation;
+    g_autoptr(GPtrArray) chain = observation_chain(observation, merge->base->path);
+    const char *format = merge->base->format;
+
+    if (merge->tool != MERGE_OFFLINE || g_str_equal(format, "raw"))
+        return true;
+    for (unsigned i = 0; i < chain->len; i++) {
+        const ImageFacts *facts = observation_file(observation, chain->pdata[i]);
+        bool raw = g_strcmp0(format, "raw") == 0;
+        const char *why = !facts || !facts->exists                  ? "is missing"
+                          : facts->error && !(raw && facts->probed) ? facts->error
+                          : raw                                     ? NULL
+                                                                    : image_problem(facts, format);
+
+        if (why)
+            return drifted(merge, error, chain->pdata[i], why);
+        format = facts->backing_format;
+    }
+    return !observation_chain_is_endless(observation, merge->base->path) ||
+           drifted(merge, error, merge->base->path, "is on backing files that form a circle");
+}
+
 /* @layer is written down: it must be there, and on @below. */
 static bool check_link(const Merge *merge, const Layer *layer, const Layer *below, GError **error)
 {
     const ImageFacts *facts = observation_file(merge->observation, layer->path);
 
-    if (!check_exists(merge, layer, error))
+    if (!check_exists(merge, layer, error) || !check_supported(merge, layer, error))
         return false;
     if (g_strcmp0(facts->backing, below->path) != 0 ||
         g_strcmp0(facts->backing_format, below->format) != 0)
@@ -173,6 +211,8 @@ static bool check_headers(const Merge *merge, GError **error)
     }
     if (merge->tool == MERGE_DONE)
         return true;
+    if (!check_supported(merge, merge->base, error) || !check_below(merge, error))
+        return false;
     for (unsigned i = 1; i < merge->run->len; i++)
         if (!check_link(merge, merge->run->pdata[i], merge->run->pdata[i - 1], error))
             return false;

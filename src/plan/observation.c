@@ -152,6 +152,18 @@ GPtrArray *observation_chain(const Observation *observation, const char *path)
     return chain;
 }
 
+bool observation_chain_is_endless(const Observation *observation, const char *path)
+{
+    g_autoptr(GPtrArray) chain = observation_chain(observation, path);
+    const char *last = chain->len > 0 ? chain->pdata[chain->len - 1] : NULL;
+    const char *above = chain->len > 1 ? chain->pdata[chain->len - 2] : NULL;
+    const ImageFacts *facts = last ? observation_file(observation, last) : NULL;
+    bool raw = above ? g_strcmp0(observation_file(observation, above)->backing_format, "raw") == 0
+                     : is_raw(observation->live, path) || is_raw(observation->inactive, path);
+
+    return facts && facts->exists && facts->backing && !raw;
+}
+
 bool observation_chain_has(const Observation *observation, const char *path, const char *file)
 {
     g_autoptr(GPtrArray) chain = observation_chain(observation, path);

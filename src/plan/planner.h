@@ -107,6 +107,9 @@ void observation_trust_locks(Observation *observation, const Catalog *catalog, c
  * top first; array of char *, yours. Stops at a file that was not looked at, at a loop and at 300.
  */
 GPtrArray *observation_chain(const Observation *observation, const char *path);
+/* It stops though the last one names a file below it: they go round in a circle, or are too many.
+ */
+bool observation_chain_is_endless(const Observation *observation, const char *path);
 
 typedef struct {
     char *name, *description;

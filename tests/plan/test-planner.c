@@ -227,6 +227,80 @@ static void shrink(Scene *scene)
     active_file(scene)->capacity /= 2;
 }
 
+static void internal_after_s1(Scene *scene)
+{
+    take_s1(scene);
+    active_file(scene)->internal_snapshots = 1;
+}
+
+static void internal_in_s1(Scene *scene)
+{
+    ImageFacts *base = active_file(scene);
+
+    take_s1(scene);
+    base->internal_snapshots = 1;
+}
+
+static void encrypt_s1(Scene *scene)
+{
+    ImageFacts *base = active_file(scene);
+
+    take_s1(scene);
+    base->encrypted = true;
+}
+
+static void data_file_after_s1(Scene *scene)
+{
+    take_s1(scene);
+    active_file(scene)->data_file = true;
+}
+
+static ImageFacts *put_golden_below_s1(Scene *scene)
+{
+    ImageFacts *base = active_file(scene);
+
+    take_s1(scene);
+    str_set(&base->backing, "/images/golden.qcow2");
+    str_set(&base->backing_format, "qcow2");
+    return scene_file(scene, "/images/golden.qcow2");
+}
+
+static void pipe_below_s1(Scene *scene)
+{
+    put_golden_below_s1(scene)->error = g_strdup("is not a regular file");
+}
+
+static void nothing_below_s1(Scene *scene)
+{
+    put_golden_below_s1(scene)->exists = false;
+}
+
+static void no_format_below_s1(Scene *scene)
+{
+    ImageFacts *base = active_file(scene);
+
+    put_golden_below_s1(scene);
+    str_set(&base->backing_format, NULL);
+}
+
+static void circle_below_s1(Scene *scene)
+{
+    ImageFacts *golden = put_golden_below_s1(scene);
+
+    str_set(&golden->backing, "/images/golden.qcow2");
+    str_set(&golden->backing_format, "qcow2");
+}
+
+static void circle(Scene *scene)
+{
+    ImageFacts *golden = scene_file(scene, "/images/golden.qcow2");
+
+    str_set(&active_file(scene)->backing, "/images/golden.qcow2");
+    str_set(&active_file(scene)->backing_format, "qcow2");
+    str_set(&golden->backing, scene_disk(scene, "vda")->path);
+    str_set(&golden->backing_format, "qcow2");
+}
+
 static void fill_after_s1(Scene *scene)
 {
     take_s1(scene);
@@ -387,6 +461,7 @@ static void creating_is_refused_with_the_right_reason(void **state)
         {"lost file", lose_file, ERR_UNSUPPORTED, "does not exist"},
         {"unreadable header", spoil_header, ERR_UNSUPPORTED, "cut off"},
         {"internal snapshots", add_internal, ERR_UNSUPPORTED, "internal"},
+        {"a circle", circle, ERR_UNSUPPORTED, "circle"},
         {"internal snapshots below", add_internal_below, ERR_UNSUPPORTED, "golden"},
         {"encrypted (E-17)", encrypt, ERR_UNSUPPORTED, "encrypted"},
         {"data file", add_data_file, ERR_UNSUPPORTED, "data file"},
@@ -458,6 +533,14 @@ static void removing_is_refused_with_the_right_reason(void **state)
         {"a failed one that another VM uses", used_by_another_and_failed, ERR_BUSY,
          "VM other (off)"},
         {"shrunk", shrink, ERR_UNSUPPORTED, "smaller"},
+        {"internal snapshots", internal_after_s1, ERR_UNSUPPORTED, "internal"},
+        {"internal snapshots in what is kept", internal_in_s1, ERR_UNSUPPORTED, "internal"},
+        {"encrypted", encrypt_s1, ERR_UNSUPPORTED, "encrypted"},
+        {"a pipe below", pipe_below_s1, ERR_DRIFT, "golden.qcow2"},
+        {"a circle below", circle_below_s1, ERR_DRIFT, "circle"},
+        {"no format below (rule 12)", no_format_below_s1, ERR_DRIFT, "without its format"},
+        {"nothing below", nothing_below_s1, ERR_DRIFT, "missing"},
+        {"external data", data_file_after_s1, ERR_UNSUPPORTED, "external data file"},
         {"no room", fill_after_s1, ERR_NO_SPACE, "/images"},
     };
 
