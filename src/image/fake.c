@@ -105,6 +105,41 @@ static bool fake_commit(Images *images, const char *top, const char *top_format,
     return commit != NULL;
 }
 
+static uint64_t block_of(const GArray *content, unsigned block)
+{
+    return block < content->len ? g_array_index(content, guint64, block) : 0;
+}
+
+static GArray *compared_content(Images *images, const char *path, GError **error)
+{
+    g_auto(SimImageFacts) facts = {0};
+
+    if (!simhost_image_facts(host_of(images), path, &facts)) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "\"%s\" is not there.", path);
+        return NULL;
+    }
+    if (facts.written) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_BUSY, "\"%s\" is in use.", path);
+        return NULL;
+    }
+    return simhost_image_content(host_of(images), path);
+}
+
+static bool fake_compare(Images *images, const char *a, const char *a_format, const char *b,
+                         const char *b_format, ImageProgress progress, void *data, bool *out_same,
+                         GError **error)
+{
+    g_autoptr(GArray) one = compared_content(images, a, error);
+    g_autoptr(GArray) other = one ? compared_content(images, b, error) : NULL;
+
+    if (!other)
+        return false;
+    *out_same = true;
+    for (unsigned i = 0; i < MAX(one->len, other->len); i++)
+        *out_same &= block_of(one, i) == block_of(other, i);
+    return true;
+}
+
 static bool fake_repoint(Images *images, const char *path, const char *backing,
                          const char *backing_format, GError **error)
 {
@@ -203,6 +238,7 @@ static const ImageOps fake_ops = {
     .list = fake_list,
     .create_overlay = fake_create_overlay,
     .commit = fake_commit,
+    .compare = fake_compare,
     .repoint = fake_repoint,
     .unlink = fake_unlink,
     .lock = fake_lock,

@@ -105,6 +105,17 @@ static bool faulty_commit(Images *images, const char *top, const char *top_forma
     return after(faulty, "images.commit", done, error);
 }
 
+static bool faulty_compare(Images *images, const char *a, const char *a_format, const char *b,
+                           const char *b_format, ImageProgress progress, void *data, bool *out_same,
+                           GError **error)
+{
+    const FaultyImages *faulty = faulty_of(images);
+
+    return fault_question(faulty->fault, "images.compare", error) &&
+           faulty->inner->ops->compare(faulty->inner, a, a_format, b, b_format, progress, data,
+                                       out_same, error);
+}
+
 static bool faulty_repoint(Images *images, const char *path, const char *backing,
                            const char *backing_format, GError **error)
 {
@@ -224,6 +235,7 @@ static const ImageOps faulty_ops = {
     .list = faulty_list,
     .create_overlay = faulty_create_overlay,
     .commit = faulty_commit,
+    .compare = faulty_compare,
     .repoint = faulty_repoint,
     .unlink = faulty_unlink,
     .lock = faulty_lock,

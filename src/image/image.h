@@ -50,6 +50,13 @@ typedef struct {
                    const char *base_format, uint64_t bandwidth, ImageProgress progress, void *data,
                    GError **error);
 
+    /* qemu-img compare: do @a and @b, with what is below them, show the same? They are only read,
+     * and nobody may write to them meanwhile. ERR_BUSY if one is written or locked;
+     * ERR_INTERRUPTED if @progress said stop. */
+    bool (*compare)(Images *images, const char *a, const char *a_format, const char *b,
+                    const char *b_format, ImageProgress progress, void *data, bool *out_same,
+                    GError **error);
+
     /* qemu-img rebase -u: change only the header of @path to name @backing. Synced. ERR_BUSY if in
      * use. */
     bool (*repoint)(Images *images, const char *path, const char *backing,

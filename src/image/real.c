@@ -161,6 +161,18 @@ static bool real_commit(Images *images, const char *top, const char *top_format,
            sync_file(under, base, error);
 }
 
+static bool real_compare(Images *images, const char *a, const char *a_format, const char *b,
+                         const char *b_format, ImageProgress progress, void *data, bool *out_same,
+                         GError **error)
+{
+    g_autoptr(ImageFacts) one = header_inspect(a);
+    g_autoptr(ImageFacts) other = header_inspect(b);
+
+    return check_readable(a, one, error) && check_readable(b, other, error) &&
+           tool_compare(a, a_format, b, b_format, MAX(one->capacity, other->capacity), progress,
+                        data, out_same, error);
+}
+
 static bool real_repoint(Images *images, const char *path, const char *backing,
                          const char *backing_format, GError **error)
 {
@@ -285,6 +297,7 @@ Images *image_real(void)
         .list = real_list,
         .create_overlay = real_create_overlay,
         .commit = real_commit,
+        .compare = real_compare,
         .repoint = real_repoint,
         .unlink = real_unlink,
         .lock = real_lock,

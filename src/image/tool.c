@@ -57,8 +57,9 @@ static char *join_lines(const char *text)
     return g_string_free(joined, FALSE);
 }
 
+/* @out_differ: where not NULL, a status of 1 is an answer. */
 static bool run_once(const char *const *argv, const int *written, const char *what, Watch *watch,
-                     GError **error)
+                     bool *out_differ, GError **error)
 {
     g_autoptr(SubprocessResult) result =
         subprocess_run(argv, written, watch ? watch_progress : NULL, watch, error);
@@ -68,7 +69,9 @@ static bool run_once(const char *const *argv, const int *written, const char *wh
         g_prefix_error(error, "Cannot %s: ", what);
         return false;
     }
-    if (result->status == 0)
+    if (out_differ)
+        *out_differ = result->status == 1;
+    if (result->status == 0 || (out_differ && *out_differ))
         return true;
     if (result->stopped) {
         error_set(error, ERR_INTERRUPTED, "Asked to stop, did not finish to %s", what);
@@ -83,12 +86,12 @@ static bool run_once(const char *const *argv, const int *written, const char *wh
 }
 
 static bool run(const char *const *argv, const int *written, const char *what, Watch *watch,
-                GError **error)
+                bool *out_differ, GError **error)
 {
     for (unsigned try = 1;; try++) {
         g_autoptr(GError) reason = NULL;
 
-        if (run_once(argv, written, what, watch, &reason))
+        if (run_once(argv, written, what, watch, out_differ, &reason))
             return true;
         if (try == BUSY_TRIES || !error_is(reason, ERR_BUSY) ||
             (watch && !watch_progress(NULL, watch))) {
@@ -110,7 +113,7 @@ bool tool_create(int fd, const char *path, const char *backing, const char *back
 
     const int written[] = {fd, -1};
 
-    return run(argv, written, what, NULL, error);
+    return run(argv, written, what, NULL, NULL, error);
 }
 
 bool tool_commit(int top_fd, const char *top, const char *top_format, int base_fd, const char *base,
@@ -125,11 +128,30 @@ bool tool_commit(int top_fd, const char *top, const char *top_format, int base_f
     const int written[] = {top_fd, base_fd, -1};
     Watch watch = {.total = total, .progress = progress, .data = data};
 
-    if (!run(argv, written, what, &watch, error))
+    if (!run(argv, written, what, &watch, NULL, error))
         return false;
     if (progress)
         progress(total, total,
                  data); /* its last lines come at once, and not all of them are looked at */
+    return true;
+}
+
+bool tool_compare(const char *a, const char *a_format, const char *b, const char *b_format,
+                  uint64_t total, ImageProgress progress, void *data, bool *out_same,
+                  GError **error)
+{
+    g_autofree char *one = g_strconcat("file:", a, NULL);
+    g_autofree char *other = g_strconcat("file:", b, NULL);
+    g_autofree char *what = g_strdup_printf("compare %s with %s", a, b);
+    const char *argv[] = {"qemu-img", "compare", "-p", "-U", "-f",  a_format,
+                          "-F",       b_format,  "--", one,  other, NULL};
+    const int written[] = {-1};
+    Watch watch = {.total = total, .progress = progress, .data = data};
+    bool differ = false;
+
+    if (!run(argv, written, what, &watch, &differ, error))
+        return false;
+    *out_same = !differ;
     return true;
 }
 
@@ -143,5 +165,5 @@ bool tool_rebase(int fd, const char *path, const char *backing, const char *back
 
     const int written[] = {fd, -1};
 
-    return run(argv, written, what, NULL, error);
+    return run(argv, written, what, NULL, NULL, error);
 }

@@ -20,5 +20,9 @@ bool tool_create(int fd, const char *path, const char *backing, const char *back
 bool tool_commit(int top_fd, const char *top, const char *top_format, int base_fd, const char *base,
                  uint64_t total, uint64_t bandwidth, ImageProgress progress, void *data,
                  GError **error);
+/* Do the two show the same? @total: bytes for @progress. */
+bool tool_compare(const char *a, const char *a_format, const char *b, const char *b_format,
+                  uint64_t total, ImageProgress progress, void *data, bool *out_same,
+                  GError **error);
 bool tool_rebase(int fd, const char *path, const char *backing, const char *backing_format,
                  GError **error);

@@ -159,6 +159,9 @@ static bool check_disk(const Check *check, Disk *disk)
             return false;
     if (!disk->active || g_hash_table_lookup(check->layers, disk->active) != disk)
         return wrong(check, "disk %s does not have its active layer", disk->id);
+    if (disk->pivot && (g_hash_table_lookup(check->layers, disk->pivot) != disk ||
+                        g_str_equal(disk->pivot, disk->active)))
+        return wrong(check, "the pivot of disk %s is to no layer below its active one", disk->id);
     g_hash_table_add(check->actives, disk->active);
     return true;
 }

@@ -67,6 +67,7 @@ void disk_free(Disk *disk)
     g_free(disk->id);
     g_free(disk->target);
     g_free(disk->active);
+    g_free(disk->pivot);
     g_ptr_array_unref(disk->layers);
     g_free(disk);
 }
@@ -187,6 +188,7 @@ static Disk *disk_copy(const Disk *disk)
 
     copy->attached = disk->attached;
     copy->active = g_strdup(disk->active);
+    copy->pivot = g_strdup(disk->pivot);
     for (guint i = 0; i < disk->layers->len; i++) {
         const Layer *layer = disk->layers->pdata[i];
 

@@ -37,6 +37,8 @@ typedef struct {
     char *target;      /* label: "vda" */
     bool attached;     /* false: seen in no definition any more; its layers still count (rule 3) */
     char *active;      /* layer id */
+    char *pivot;       /* layer id below the active one: QEMU was asked to go on from its file, and
+                          nobody has seen whether it does; NULL: it was not asked */
     GPtrArray *layers; /* of Layer */
 } Disk;
 

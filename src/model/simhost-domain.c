@@ -42,6 +42,7 @@ void sim_disk_free(SimDisk *disk)
     g_free(disk->target);
     g_free(disk->device);
     g_free(disk->type);
+    g_free(disk->pivoted);
     g_ptr_array_unref(disk->links);
     g_free(disk->kept_on);
     g_clear_pointer(&disk->kept, sim_link_free);

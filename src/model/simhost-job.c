@@ -250,23 +250,52 @@ bool simhost_job_look(SimHost *host, const char *uuid, const char *target, SimJo
     return true;
 }
 
-/* The disk is now its base; what the guest wrote since READY goes there first. */
-static void pivot_links(SimHost *host, SimDomain *domain, const char *target, const SimJob *job)
+/* libvirt gets to know that QEMU left @top. */
+static void note_pivot(const SimHost *host, SimDomain *domain, const char *target, const char *top)
 {
     SimDisk *inactive = sim_disk(domain->inactive, target);
+    const SimLink *base = sim_disk(domain->live, target)->links->pdata[0];
 
-    forget_links(sim_disk(domain->live, target), job->top, job->base);
-    if (host->forgetful || !inactive || sim_links_find(inactive->links, job->top) != 0)
+    if (host->forgetful || !inactive || sim_links_find(inactive->links, top) != 0)
         return;
-    if (sim_links_find(inactive->links, job->base) > 0) {
-        forget_links(inactive, job->top, job->base);
+    if (sim_links_find(inactive->links, base->path) > 0) {
+        forget_links(inactive, top, base->path);
     } else {
-        const SimLink *base = sim_disk(domain->live, target)->links->pdata[0];
-
         g_ptr_array_set_size(inactive->links, 0);
         g_ptr_array_add(inactive->links, sim_link_new(base->path, base->format));
         inactive->ended = false;
     }
+}
+
+void sim_jobs_note(SimHost *host, SimDomain *domain)
+{
+    for (unsigned i = 0; domain->live && i < domain->live->disks->len; i++) {
+        SimDisk *disk = domain->live->disks->pdata[i];
+
+        if (disk->pivoted)
+            note_pivot(host, domain, disk->target, disk->pivoted);
+        g_clear_pointer(&disk->pivoted, g_free);
+    }
+}
+
+static bool dies_in_pivot(SimDeath death)
+{
+    return death == SIM_DIES_IN_PIVOT || death == SIM_DIES_AFTER_PIVOT;
+}
+
+/* The disk is now its base; QEMU closes the old file when libvirt, which may be dead, tells it to.
+ */
+static void pivot(SimHost *host, SimDomain *domain, const char *target, const SimJob *job)
+{
+    SimDisk *live = sim_disk(domain->live, target);
+
+    forget_links(live, job->top, job->base);
+    if (host->death == SIM_DIES_IN_PIVOT)
+        str_set(&live->pivoted, job->top);
+    else
+        note_pivot(host, domain, target, job->top);
+    if (dies_in_pivot(host->death))
+        g_hash_table_add(domain->aside, g_strdup(job->top));
 }
 
 bool simhost_job_pivot(SimHost *host, const char *uuid, const char *target, GError **error)
@@ -284,14 +313,15 @@ bool simhost_job_pivot(SimHost *host, const char *uuid, const char *target, GErr
     if (!job->ready)
         return sim_error(error, ERR_BUSY, "Disk %s of %s is not ready for pivot yet.", target,
                          domain->name);
+    if (host->death == SIM_DIES_BEFORE_PIVOT)
+        return sim_die(host, error);
+    /* What the guest wrote since READY goes there first. */
     for (; job->done < job->blocks->len; job->done++)
         if (!copy_block(host, disk, job, g_array_index(job->blocks, unsigned, job->done)))
             return sim_error(error, ERR_NO_SPACE, "\"%s\" has no room left for the pivot of %s.",
                              job->base, target);
-    pivot_links(host, domain, target, job);
-    bool dies = host->death == SIM_DIES_AFTER_PIVOT;
-    if (dies)
-        g_hash_table_add(domain->aside, g_strdup(job->top));
+    pivot(host, domain, target, job);
+    bool dies = dies_in_pivot(host->death);
     end_job(host, domain, target);
     sim_notify(host, SIM_DOMAIN, uuid, NULL);
     return !dies || sim_die(host, error);

@@ -30,6 +30,7 @@ typedef struct {
     bool lost;     /* links[0] is QEMU's; libvirt goes on naming links[1] */
     char *kept_on; /* libvirt has a merged layer below this link in its chain, @kept; NULL: none */
     SimLink *kept;
+    char *pivoted; /* QEMU left this file for links[0], and libvirt does not know it yet */
 } SimDisk;
 
 typedef struct {
@@ -178,6 +179,8 @@ void sim_guest_writes(SimHost *host, SimDomain *domain);
 void sim_job_free(SimJob *job);
 /* Everything that QEMU does by itself while nobody looks. */
 void sim_jobs_run(SimHost *host, SimDomain *domain);
+/* libvirt is back, and sees what QEMU of @domain has done meanwhile. */
+void sim_jobs_note(SimHost *host, SimDomain *domain);
 /* The guest wrote @block. */
 void sim_job_dirty(SimDomain *domain, const char *target, unsigned block);
 

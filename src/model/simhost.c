@@ -121,8 +121,8 @@ void simhost_set_down(SimHost *host, bool down)
     if (host->down == down)
         return;
     host->down = down;
-    for (unsigned i = 0; down && i < host->domains->len; i++)
-        sim_jobs_run(host, host->domains->pdata[i]);
+    for (unsigned i = 0; i < host->domains->len; i++)
+        (down ? sim_jobs_run : sim_jobs_note)(host, host->domains->pdata[i]);
     if (!down)
         sim_connected(host);
     sim_notify(host, down ? SIM_DOWN : SIM_UP, NULL, NULL);

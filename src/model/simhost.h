@@ -160,13 +160,16 @@ void simhost_set_forgetful(SimHost *host, bool forgetful);
  * non-active commits finish. */
 void simhost_set_down(SimHost *host, bool down);
 /* libvirtd is killed in its next live snapshot: when QEMU has opened the overlays, or when it has
- * switched to them, of neither of which libvirt gets to know; or in its next pivot, when that is
- * done and noted and QEMU still has the old file open; or in the end of its next merge inside a
- * chain, which QEMU has done and libvirt does not get to know. QEMU goes on. */
+ * switched to them, of neither of which libvirt gets to know; or in its next pivot: before QEMU is
+ * asked, when QEMU has pivoted and libvirt will note that only if it is back before QEMU ends, or
+ * when it is done and noted and QEMU still has the old file open; or in the end of its next merge
+ * inside a chain, which QEMU has done and libvirt does not get to know. QEMU goes on. */
 typedef enum {
     SIM_LIVES,
     SIM_DIES_BEFORE_SWITCH,
     SIM_DIES_AFTER_SWITCH,
+    SIM_DIES_BEFORE_PIVOT,
+    SIM_DIES_IN_PIVOT,
     SIM_DIES_AFTER_PIVOT,
     SIM_DIES_AFTER_COMMIT
 } SimDeath;

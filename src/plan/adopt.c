@@ -138,13 +138,33 @@ static bool plan_steps(Adoption *adoption, GError **error)
     return true;
 }
 
+/* What is not answered by the definitions, is by who adopts them: the VM goes on from what they
+ * name. */
+static bool settle_pivots(Adoption *adoption, GError **error)
+{
+    for (unsigned i = 0; i < adoption->catalog->disks->len; i++) {
+        const Disk *disk = adoption->catalog->disks->pdata[i];
+        const Disk *now = catalog_disk(adoption->view, disk->id);
+        Step *step;
+
+        if (!now || !now->pivot)
+            continue;
+        step = step_new(STEP_RECORD_PIVOT);
+        step_set(step, "disk", disk->id);
+        if (!adoption_add(adoption, step, error))
+            return false;
+    }
+    return true;
+}
+
 /* The records must fit together, and leave nothing to complain of. */
 static bool plan_all(Adoption *adoption, GError **error)
 {
     g_autofree char *drift = NULL;
 
     if (!look_at_disks(adoption, error) ||
-        (adoption->disks->len > 0 && !plan_steps(adoption, error)))
+        (adoption->disks->len > 0 && !plan_steps(adoption, error)) ||
+        !settle_pivots(adoption, error))
         return false;
     drift = plan_drift(adoption->view, adoption->observation);
     if (!drift)

@@ -106,6 +106,19 @@ bool apply_merged(const Step *step, Catalog *catalog, GError **error)
     return true;
 }
 
+bool apply_pivot(const Step *step, Catalog *catalog, GError **error)
+{
+    Disk *disk = step_disk(step, catalog, step_get(step, "disk"), error);
+    const char *into = step_get(step, "into");
+
+    if (!disk)
+        return false;
+    if (into && !disk_layer(disk, into))
+        return step_misfit(step, error, "there is no such layer");
+    str_set(&disk->pivot, into);
+    return true;
+}
+
 bool apply_dropped(const Step *step, Catalog *catalog, GError **error)
 {
     Snapshot *snapshot = step_snapshot(step, catalog, error);

@@ -25,15 +25,21 @@ bool check_persistent(const Observation *observation, GError **error)
                   observation_name(observation));
 }
 
-bool check_no_drift(const Catalog *catalog, const Observation *observation, GError **error)
+bool check_chains(const Catalog *catalog, const Observation *observation, GError **error)
 {
-    g_autofree char *drift = plan_drift(catalog, observation);
+    g_autofree char *drift = drift_of_chains(catalog, observation);
 
     if (!drift)
         return true;
     *strchrnul(drift, '\n') = '\0';
     return refuse(error, ERR_DRIFT, "VM %s has drifted from its catalog: %s; see its file drift",
                   observation_name(observation), drift);
+}
+
+bool check_no_drift(const Catalog *catalog, const Observation *observation, GError **error)
+{
+    return check_chains(catalog, observation, error) &&
+           plan_check_pivots(catalog, observation, error);
 }
 
 /* --- live and persistent --- */

@@ -21,6 +21,10 @@ bool observation_chain_has(const Observation *observation, const char *path, con
 bool check_persistent(const Observation *observation, GError **error);
 /* ERR_DRIFT with the first sentence of plan_drift. */
 bool check_no_drift(const Catalog *catalog, const Observation *observation, GError **error);
+/* The same, but for pivots that nobody has seen the end of: a removal finds out. */
+bool check_chains(const Catalog *catalog, const Observation *observation, GError **error);
+/* drift.c: plan_drift without them. */
+char *drift_of_chains(const Catalog *catalog, const Observation *observation);
 /* Live and persistent definition name the same files on all included disks (rule 7). */
 bool check_same_disks(const Observation *observation, GError **error);
 /* No backup, migration or dump on the VM, and it is not between two states. */

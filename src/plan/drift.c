@@ -127,7 +127,15 @@ static void check_both(Drift *drift, const Disk *disk)
                  stored->target, stored->path);
 }
 
-char *plan_drift(const Catalog *catalog, const Observation *observation)
+static void check_pivot(Drift *drift, const Disk *disk)
+{
+    g_autofree char *doubt = plan_doubt(drift->catalog, drift->observation, disk);
+
+    if (doubt)
+        add_line(drift, "%s", doubt);
+}
+
+static char *drift_of(const Catalog *catalog, const Observation *observation, bool pivots)
 {
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
     Drift drift = {.catalog = catalog, .observation = observation, .lines = lines};
@@ -143,11 +151,23 @@ char *plan_drift(const Catalog *catalog, const Observation *observation)
             check_source(&drift, disk, observation->inactive);
         if (lines->len == before)
             check_both(&drift, disk);
+        if (pivots)
+            check_pivot(&drift, disk);
     }
     if (lines->len == 0)
         return NULL;
     g_ptr_array_add(lines, NULL);
     return g_strjoinv("\n", (char **)lines->pdata);
+}
+
+char *plan_drift(const Catalog *catalog, const Observation *observation)
+{
+    return drift_of(catalog, observation, true);
+}
+
+char *drift_of_chains(const Catalog *catalog, const Observation *observation)
+{
+    return drift_of(catalog, observation, false);
 }
 
 /* --- attached, detached, relabelled --- */

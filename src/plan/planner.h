@@ -169,6 +169,11 @@ Plan *plan_recover(const Catalog *catalog, const Observation *observation, const
  * they agree. Disks that are merely unknown, detached or relabelled are no drift: see plan_attach.
  * Takes account of merges in state removing (their chain may be before or after). */
 char *plan_drift(const Catalog *catalog, const Observation *observation);
+/* Was QEMU asked to go on from another file of @disk, and can it not be seen whether it did? A new
+ * sentence without its end, or NULL. Part of plan_drift. */
+char *plan_doubt(const Catalog *catalog, const Observation *observation, const Disk *disk);
+/* ERR_DRIFT if there is such a disk. */
+bool plan_check_pivots(const Catalog *catalog, const Observation *observation, GError **error);
 typedef struct {
     uid_t uid; /* who owns the snapshots that are found, … */
     mode_t mode;

@@ -305,7 +305,7 @@ Plan *plan_remove(const Catalog *catalog, const Observation *observation, const 
     if (!check_sidecar_gates(observation, snapshot, "removed", error))
         return NULL;
     /* Beside a merge the chain is on its way. */
-    if (!has_removing(catalog) && !check_no_drift(catalog, observation, error))
+    if (!has_removing(catalog) && !check_chains(catalog, observation, error))
         return NULL;
     hide = catalog_dependants(catalog, snapshot) > 1;
     if (snapshot->state == SNAPSHOT_READY && !hide &&

@@ -227,6 +227,12 @@ static const StepInfo infos[N_STEP_KINDS] = {
                             .doc = "the snapshot is removed by name and kept by need",
                             .keys = KEYS(ONE("snapshot", VALUE_ID)),
                             .record = true},
+    [STEP_RECORD_PIVOT] =
+        {.word = "record-pivot",
+         .doc = "QEMU is about to be asked to go on from the file of the disk's layer `into`; left "
+                "out: it goes on from that of the active one",
+         .keys = KEYS(ONE("disk", VALUE_ID), MAYBE("into", VALUE_ID)),
+         .record = true},
     [STEP_RECORD_MERGED] =
         {.word = "record-merged",
          .doc = "`layer` took over the file of the snapshot's layer `into`; that and what was "

@@ -1,6 +1,7 @@
 #include "run/lane.h"
 
 #include "run/definition.h"
+#include "run/pivot.h"
 #include "run/users.h"
 
 #include "model/names.h"
@@ -12,6 +13,7 @@
 
 typedef struct {
     Operation *op;
+    const Step *step;
     const char *target, *top, *base;
     GPtrArray *between; /* of char *: the files that go with top */
     bool active;
@@ -178,7 +180,8 @@ static bool lane_start(Lane *lane, GError **error)
         lane->bandwidth = BANDWIDTH_UNKNOWN; /* the first look sets it */
         return true;
     }
-    if (!check_users(lane->op, lane->top, lane->between, lane->base, error))
+    if (!check_users(lane->op, lane->top, lane->between, lane->base, error) ||
+        !pivot_check_live(lane->op, lane->step, error))
         return false;
     if (vm->world->hv->ops->block_commit(vm->world->hv, vm->uuid, lane->target, lane->top,
                                          lane->base, lane->active, lane->bandwidth, &cause))
@@ -194,6 +197,17 @@ static bool lane_start(Lane *lane, GError **error)
 
 /* ---- watching it ---- */
 
+/* libvirt answers, did not pivot, and has the VM on the top: so a pivot is in doubt no more. */
+static bool lane_is_before(const Lane *lane)
+{
+    ChainState state;
+
+    if (!lane_ask(lane, question_chain, &state, NULL) || state != CHAIN_BEFORE)
+        return false;
+    pivot_forget(lane->op, step_get(lane->step, "disk"));
+    return true;
+}
+
 /* Told to stop. A pivot that won the race counts. Parked jobs go on in QEMU and are adopted at the
  * next start. What copies on though it was to end is told as that, and not as stopped. */
 static bool lane_stop(const Lane *lane, GError *why, GError **error)
@@ -202,9 +216,12 @@ static bool lane_stop(const Lane *lane, GError *why, GError **error)
     Vm *vm = lane->op->vm;
     g_autoptr(GError) cause = NULL;
 
-    bool left = (hooks && hooks->park && hooks->park(hooks->data)) ||
-                vm->world->hv->ops->block_abort(vm->world->hv, vm->uuid, lane->target, &cause);
+    bool parked = hooks && hooks->park && hooks->park(hooks->data);
+    bool left =
+        parked || vm->world->hv->ops->block_abort(vm->world->hv, vm->uuid, lane->target, &cause);
     bool merged = lane_settled(lane, "", NULL);
+    if (!merged && left && !parked)
+        lane_is_before(lane);
     if (!merged && left)
         g_propagate_error(error, g_steal_pointer(&why));
     else if (!merged)
@@ -226,11 +243,20 @@ static void lane_apply_bandwidth(Lane *lane)
     operation_limited(lane->op, lane->target, lane->bandwidth);
 }
 
+/* Of others it is not known whether they come before what was asked for. */
+static bool is_refusal(const GError *cause)
+{
+    return !error_is(cause, ERR_HOST_DOWN) && !error_is(cause, ERR_INTERRUPTED) &&
+           !error_is(cause, ERR_TIMEOUT);
+}
+
 static LaneState lane_pivot(Lane *lane, GError **error)
 {
     Vm *vm = lane->op->vm;
     g_autoptr(GError) cause = NULL;
 
+    if (!pivot_note(lane->op, step_get(lane->step, "disk"), lane->base, &cause))
+        return lane_stop(lane, g_steal_pointer(&cause), error) ? LANE_DONE : LANE_FAILED;
     /* libvirt stores the persistent definition with the pivot: not between another lane's reading
      * and storing of it, which would bring this disk's old file back. */
     g_mutex_lock(&vm->definition);
@@ -242,6 +268,8 @@ static LaneState lane_pivot(Lane *lane, GError **error)
                    : LANE_FAILED;
     if (lane_settled(lane, "", NULL))
         return LANE_DONE;
+    if (is_refusal(cause))
+        lane_is_before(lane);
     if (++lane->failed_pivots < PIVOT_TRIES && !error_is(cause, ERR_HOST_DOWN) &&
         !error_is(cause, ERR_INTERRUPTED))
         return LANE_GOES_ON;
@@ -283,9 +311,8 @@ static void lane_blame_room(const Lane *lane, GError **cause)
 static LaneState lane_ended(Lane *lane, GError **error)
 {
     GError *cause = NULL;
-    ChainState state;
 
-    if (lane->adopted && lane_ask(lane, question_chain, &state, NULL) && state == CHAIN_BEFORE) {
+    if ((lane->active || lane->adopted) && lane_is_before(lane) && lane->adopted) {
         lane->adopted = false;
         return lane_start(lane, error) ? LANE_GOES_ON : LANE_FAILED;
     }
@@ -350,6 +377,7 @@ bool lane_commit_live(Operation *op, const Step *step, GError **error)
         paths_between(op->vm, step_get(step, "top"), step_get(step, "base"));
     Lane lane = {
         .op = op,
+        .step = step,
         .target = step_get(step, "target"),
         .top = step_get(step, "top"),
         .base = step_get(step, "base"),
@@ -428,7 +456,8 @@ bool lane_commit_offline(Operation *op, const Step *step, GError **error)
 
     g_autoptr(GPtrArray) between = paths_between(op->vm, top, base);
 
-    if (operation_stopped(op, error) || !check_users(op, top, between, base, error))
+    if (operation_stopped(op, error) || !check_users(op, top, between, base, error) ||
+        !pivot_settle(op, step, offline_progress, &progress, error))
         return false;
     bool had_top = guard_release(op->guard, top), had_base = guard_release(op->guard, base);
     bool merged = commit_at_wanted_speed(&progress, step, error);

@@ -214,6 +214,9 @@ bool vm_start(Vm *vm, const char *operation, GError **error)
     if (!seen)
         return false;
     vm_learn_name(vm, name);
+    g_autoptr(Catalog) catalog = vm_catalog(vm);
+    if (!plan_check_pivots(catalog, seen, error))
+        return false;
     if (seen->inactive && (domain_needs_vars(seen->inactive) || domain_needs_tpm(seen->inactive)))
         return start_prepared(vm, operation, error);
     return world->hv->ops->start(world->hv, vm->uuid, error);

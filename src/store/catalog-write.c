@@ -32,6 +32,7 @@ static void write_disk(YamlWriter *writer, const Disk *disk)
     yaml_writer_entry(writer, "target", disk->target);
     yaml_writer_entry_bool(writer, "attached", disk->attached);
     yaml_writer_entry(writer, "active", disk->active);
+    write_optional(writer, "pivot", disk->pivot);
     yaml_writer_key(writer, "layers");
     yaml_writer_begin_list(writer);
     for (guint i = 0; i < disk->layers->len; i++)

@@ -101,6 +101,16 @@ static void owe_a_thaw(Lab *lab)
     simhost_set_agent(lab->host, LAB_UUID, SIM_AGENT_WELL);
 }
 
+/* libvirt and then QEMU died in the end of a merge. */
+static void lose_a_pivot(Lab *lab)
+{
+    simhost_set_death(lab->host, SIM_DIES_IN_PIVOT);
+    g_assert_false(lab_do(lab, "d1", NULL));
+    lab_stop(lab);
+    simhost_set_down(lab->host, false);
+    lab_restart(lab);
+}
+
 static bool open_again(Lab *lab, GError **error)
 {
     return vm_open(lab->vm, error) && lab_finish(lab, error);
@@ -224,6 +234,7 @@ static const FaultCase cases[] = {
     {.before = "w c1 w S x1", .act = cancel, .name = "rmdir jobs/1", .speed = 1},
     {.before = "w S c1 w c2 w x1", .act = cancel, .name = "rmdir jobs/1", .speed = 1},
     {.before = "w c1 w S x1", .act = finish_with_limits, .name = "bandwidth", .speed = 1},
+    {.before = "w S c1 w", .word = "f", .arrange = lose_a_pivot},
     {.before = "w c1 w c2 w", .act = rescan, .name = "rescan"},
     {.before = "U w S c1 w", .act = rescan, .name = "rescan"},
     {.before = "w", .word = "c1", .disks = 2, .cut = 6},

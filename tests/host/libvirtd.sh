@@ -35,6 +35,32 @@ unlimited_and_gone() {
     [[ -z $(ls "$MNT/one/snapshots") && -z $(ls "$MNT/one/hidden" 2> /dev/null) && $(find "$IMAGES" -name 'one-vd*' | wc -l) == 2 ]]
 }
 
+# QEMU has pivoted, and nobody knows; its guest writes on, flushes, and is gone. What it wrote is in the base.
+killed_in_a_pivot() {
+    local target base top
+    define asked 1 && wait_for listed_vm asked && start asked && scribble asked 1 && snap asked p1 && scribble asked 2 && scribble asked 3 || return
+    python3 "$HERE/pivot.py" "$MNT/asked/snapshots/p1" "$IMAGES/.vmsnapfs/$(uuid_of asked)/catalog.yaml" "$LIBVIRTD" "$(qmp_socket asked)" > "$WORK/pivoted" || return
+    libvirtd_kill 2> /dev/null # it is dead already
+    expect_drop asked p1
+    wait_for says_down && wait_for stale asked 1 && scribble asked 4 && scribble asked 5 && kill -9 $(qemu_pids) && libvirtd_start && wait_for says_up && wait_for is_state asked shutoff || return
+    wait_for is_asked_or_known || { fail "not asked: $(tail -n 1 "$MNT/asked/errors")"; return 1; }
+    v dumpxml --inactive asked > "$WORK/def.xml"
+    while read -r target base; do
+        log "QEMU went on from $target $base"
+        top=$(cat "$MNT/asked/disks/$target/source")
+        sed -i "s#'$top'#'$base'#" "$WORK/def.xml"
+        is_asked || continue
+        grep -qF "$top" "$MNT/asked/drift" && grep -qF "$base" "$MNT/asked/drift" && [[ -e $top && -e $base ]] || { fail "drift: $(cat "$MNT/asked/drift")"; return 1; }
+        refused "needs cleaning" mkdir "$MNT/asked/snapshots/never" && refused "needs cleaning" bash -c "echo running > '$MNT/asked/state'" || return
+    done < "$WORK/pivoted"
+    v define "$WORK/def.xml" && wait_for removed_again && check asked && start asked && check asked && stop asked
+}
+is_asked() { [[ $(cat "$MNT/asked/snapshots/p1/state" 2> /dev/null) == failed ]] && grep -q 'was not seen' "$MNT/asked/drift"; }
+# libvirtd may have been faster than its end.
+is_asked_or_known() { is_asked || is_removed; }
+is_removed() { [[ ! -e $MNT/asked/snapshots/p1 && -z $(ls "$MNT/asked/hidden" 2> /dev/null) ]]; }
+removed_again() { is_removed || { rmdir "$MNT/asked/snapshots/p1" 2> /dev/null; false; }; }
+
 undefined_and_back() { # E-38: identity is the uuid; nothing is deleted because a domain vanished
     local name
     for name in $(ls "$MNT/one/snapshots"); do drop one "$name" || return; done
@@ -68,9 +94,11 @@ idle_daemon() { # events, no polling: libvirt's own keepalive is all that wakes 
 
 libvirtd_begin || { echo "not ok libvirtd: a private one - $(cat "$WORK/lv/holder.log")"; exit 1; }
 vm_make one 2 qcow2 160M
+vm_make asked 1
 case_run "libvirt absent at the start" absent_at_start
 case_run "libvirtd killed and back" killed
 case_run "libvirtd killed in a live merge (E-5)" killed_in_a_merge
+case_run "libvirtd killed in a pivot, and then QEMU: nothing is lost (E-5)" killed_in_a_pivot
 case_run "events: virsh behind its back" behind_its_back
 case_run "an idle daemon and who reads ask libvirt nothing" idle_daemon
 case_run "undefined, renamed, defined again (E-38)" undefined_and_back

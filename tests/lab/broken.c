@@ -102,15 +102,32 @@ static char *check_result(Lab *lab, const BrokenRun *run)
     return why ? blame(lab, run, why) : NULL;
 }
 
+static bool has_pivot_in_doubt(Lab *lab)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+
+    for (guint i = 0; i < catalog->disks->len; i++)
+        if (((Disk *)catalog->disks->pdata[i])->pivot)
+            return true;
+    return false;
+}
+
 /* A VM that was started on the snapshot's vTPM state in the middle of a revert gets its own back
- * when it is off, and says so until then. */
+ * when it is off, and says so until then. One that was started when nobody had seen whether QEMU
+ * pivoted has its files compared when it is off. */
+static bool must_be_off(Lab *lab, const GError *cause)
+{
+    return !lab_is_off(lab) && ((lab->firmware && error_is(cause, ERR_BUSY)) ||
+                                (error_is(cause, ERR_DRIFT) && has_pivot_in_doubt(lab)));
+}
+
 static bool recover_at_last(Lab *lab, GError **error)
 {
     g_autoptr(GError) cause = NULL;
 
     if (broken_recover(lab, &cause))
         return true;
-    if (lab->firmware && !lab_is_off(lab) && error_is(cause, ERR_BUSY)) {
+    if (must_be_off(lab, cause)) {
         lab_stop(lab);
         return broken_recover(lab, error);
     }

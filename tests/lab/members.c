@@ -53,6 +53,7 @@ static const Member of_images[] = {
     IMAGE(list, QUESTION),
     IMAGE(create_overlay, EFFECT),
     IMAGE(commit, EFFECT),
+    IMAGE(compare, QUESTION),
     IMAGE(repoint, EFFECT),
     IMAGE(unlink, EFFECT),
     IMAGE(lock, EFFECT),

@@ -47,6 +47,7 @@ static const char *const lines[] = {
     "record-policy key=max_depth value=10",
     "record-removing snapshot=" ID,
     "record-hidden snapshot=" ID,
+    "record-pivot disk=" ID " into=bbbbbbbbbb",
     "record-merged snapshot=" ID " disk=" ID " layer=bbbbbbbbbb into=cccccccccc format=qcow2 "
     "capacity=0",
     "record-dropped snapshot=" ID " disk=" ID " layer=bbbbbbbbbb",

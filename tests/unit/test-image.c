@@ -219,6 +219,43 @@ static void merging_writes_top_into_base_and_keeps_top(void **state)
     assert_int_equal(seen.done, seen.total);
 }
 
+static bool same(Bench *bench, const char *a, const char *a_format, const char *b,
+                 const char *b_format)
+{
+    g_autoptr(GError) error = NULL;
+    bool answer = false;
+
+    if (!bench->images->ops->compare(bench->images, a, a_format, b, b_format, NULL, NULL, &answer,
+                                     &error))
+        fail_msg("%s", error->message);
+    return answer;
+}
+
+static void images_are_compared_by_what_they_show(void **state)
+{
+    Bench *bench = *state;
+    Chain chain = chain_make(bench, "raw");
+    const ImageOps *ops = bench->images->ops;
+    g_autoptr(GError) error = NULL, missing = NULL;
+    ImageLock *lock;
+    bool answer;
+
+    assert_false(same(bench, chain.middle, "qcow2", chain.base, "raw"));
+    assert_true(
+        ops->commit(bench->images, chain.middle, "qcow2", chain.base, "raw", 0, NULL, NULL, NULL));
+    assert_true(same(bench, chain.middle, "qcow2", chain.base, "raw"));
+    assert_false(same(bench, chain.top, "qcow2", chain.base, "raw"));
+    assert_false(ops->compare(bench->images, "/nowhere", "qcow2", chain.base, "raw", NULL, NULL,
+                              &answer, &missing));
+    assert_true(error_is(missing, ERR_NOT_FOUND));
+    lock = ops->lock(bench->images, chain.base, 0, NULL);
+    assert_non_null(lock);
+    assert_false(ops->compare(bench->images, chain.middle, "qcow2", chain.base, "raw", NULL, NULL,
+                              &answer, &error));
+    assert_true(error_is(error, ERR_BUSY));
+    ops->unlock(bench->images, lock);
+}
+
 /* 2 MiB at 1 MiB/s; without a limit it is a matter of milliseconds. */
 static void a_merge_keeps_to_its_bandwidth(void **state)
 {
@@ -585,6 +622,7 @@ int main(void)
         ON_BENCH(a_raw_disk_stays_raw_whatever_its_guest_wrote),
         ON_BENCH(an_odd_length_is_rounded_up_as_qemu_does),
         ON_BENCH(merging_writes_top_into_base_and_keeps_top),
+        ON_BENCH(images_are_compared_by_what_they_show),
         ON_BENCH(a_merge_keeps_to_its_bandwidth),
         ON_BENCH(merging_takes_along_what_is_between),
         ON_BENCH(merge_repoint_unlink_keeps_what_the_guest_sees),
