@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""load.py NAME PROGRAM URI MOUNTPOINT SCRATCH [-s SECONDS] [-r ROUNDS] [-w WORKERS] [--seed N] [--memory]: mounts, loads, looks on, unmounts.
+"""load.py NAME PROGRAM URI MOUNTPOINT SCRATCH [-s SECONDS] [-r ROUNDS] [-w WORKERS] [--seed N] …: mounts, loads, looks on, unmounts.
 
-A run has rounds. In each the tree is mounted, workers (work.py) do what they like, and it is unmounted under their hands: by SIGTERM,
-`umount -l`, `fusermount3 -uz`; the last round ends in peace, and all that was left is looked at. --memory: one round, in which the daemon's
-memory, files and threads have to stay what they are. Prints `ok`, `not ok` and one line of numbers; exit status 1 if something was wrong."""
+A run has rounds. In each the tree is mounted, workers (work.py) do what they like (`umount` and `fusermount3 -u` are refused meanwhile), and it is
+unmounted under their hands: by SIGTERM, `umount -l`, `fusermount3 -uz`; the last round ends in peace, and all that was left is looked at. Prints `ok`, `not ok` and one line of numbers; exit status 1 if something was wrong."""
 import argparse
 import collections
 import glob
@@ -20,6 +19,7 @@ import watch
 import work
 
 PATIENCE = 90
+IN_PEACE = ("umount", "fusermount3 -u")
 LAST_COMMAND = 150  # that a worker may wait for, and a little
 
 
@@ -34,7 +34,8 @@ def arguments():
     parser.add_argument("--fixed", type=int, default=0, help="so many snapshots of one VM are there all the time, and are listed")
     parser.add_argument("--churn", help="that VM")
     parser.add_argument("--sanitizer", default="/nowhere/", help="what the names of its files begin with")
-    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--memory", action="store_true", help="memory, threads and open files have to stay what they are")
+    parser.add_argument("--top", action="store_true", help="only renames VMs, and lists the top of the tree")
     return parser.parse_args()
 
 
@@ -97,8 +98,6 @@ class Daemon:
         if how == "SIGTERM":
             self.process.send_signal(signal.SIGTERM)
         else:
-            if how != "umount": # under load it is nearly always refused, as the tree is in use; nothing may come of that
-                subprocess.run(["umount", self.args.mnt], stderr=subprocess.DEVNULL, check=False)
             until("%s succeeds" % how, self.failures, lambda: self.gone() or subprocess.run(
                 how.split() + [self.args.mnt], stderr=subprocess.DEVNULL, check=False).returncode == 0)
         try:
@@ -110,6 +109,16 @@ class Daemon:
             self.process.kill()
             self.process.wait()
         self.failures.expect(not os.path.ismount(self.args.mnt), "after %s the tree is still mounted" % how)
+
+    def refuses(self, how):
+        """While somebody stands in the tree, it stays."""
+        here = os.open(self.args.mnt, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            said = subprocess.run(how.split() + [self.args.mnt], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+            self.failures.expect(said.returncode != 0 and b"busy" in said.stderr and not self.gone(), "%s of a tree in use: %s, %s" % (
+                how, said.returncode, said.stderr))
+        finally:
+            os.close(here)
 
     def gone(self):
         return self.process.poll() is not None
@@ -128,11 +137,14 @@ def names_of_vms(args):
 
 
 def start_workers(args, vms, seed, over, seconds, listing, results):
-    options = {"move": 0 if args.name.startswith("real") else 1, "churn": args.churn, "fixed": fixed_names(args)}
-    kinds = [work.Worker] * args.workers + ([work.Lister] * 2 + [work.Churner] * 2 if listing else [])
+    options = {"move": 0 if args.name.startswith("real") else 1, "churn": args.churn, "fixed": fixed_names(args), "vms": vms}
+    others = [vm for vm in vms if vm != args.churn]
+    kinds = [(work.Worker, others)] * args.workers + ([(work.Lister, [])] * 2 + [(work.Churner, [])] * 2 if listing else [])
+    if args.top:
+        kinds = [(work.TopLister, vms)] * 3 + [(work.Mover, work.moving_ones(vms)[i::4]) for i in range(4)]
     processes = []
-    for number, kind in enumerate(kinds):
-        worker = kind(args.mnt, [vm for vm in vms if vm != args.churn], seed + number, options)
+    for number, (kind, its) in enumerate(kinds):
+        worker = kind(args.mnt, its, seed + number, options)
         processes.append(multiprocessing.Process(target=run_worker, args=(worker, over, seconds, results), daemon=True))
         processes[-1].start()
     return processes
@@ -144,7 +156,7 @@ def run_worker(worker, over, seconds, results):
         worker.run(over.is_set, seconds)
     except Exception as error:  # pylint: disable=broad-except
         worker.wrong.append("%s: %r" % (type(worker).__name__, error))
-    results.put((worker.done, worker.refused, worker.wrong, worker.slowest))
+    results.put((worker.done, worker.refused, worker.late, worker.wrong, worker.slowest))
 
 
 def fixed_names(args):
@@ -170,6 +182,7 @@ def look_on(args, daemon, seconds, failures):
     end, reload_at, longest = time.monotonic() + seconds, time.monotonic() + 2, 0
     while time.monotonic() < end and daemon.process.poll() is None:
         daemon.sample()
+        daemon.refuses(random.choice(["umount", "fusermount3 -u"]))
         if time.monotonic() > reload_at:
             daemon.process.send_signal(signal.SIGHUP)
             reload_at = time.monotonic() + 2
@@ -183,23 +196,24 @@ def look_on(args, daemon, seconds, failures):
 
 def one_round(args, seed, how, seconds, totals, failures):
     random.seed(seed)
+    in_peace = how in IN_PEACE
     daemon = Daemon(args, failures)
     try:
         if failures:
             return
         vms = names_of_vms(args)
         failures.expect(not args.name.startswith("fake") or len(vms) >= 50, "%d VMs are listed" % len(vms))
-        if args.churn and how == "umount" and not failures:
+        if args.churn and in_peace and not failures:
             make_fixed(args, failures)
         over, results = multiprocessing.Event(), multiprocessing.Queue()
         # Where the end comes under load, they go on until they see it.
-        processes = start_workers(args, vms, seed, over, seconds if how == "umount" else seconds + PATIENCE, how == "umount" and args.churn, results)
+        processes = start_workers(args, vms, seed, over, seconds if in_peace else seconds + PATIENCE, in_peace and args.churn, results)
         look_on(args, daemon, seconds, failures)
-        if how != "umount":
+        if not in_peace:
             over.set()
             daemon.end(how)
         collect(processes, results, totals, failures)
-        if how == "umount":
+        if in_peace:
             settle(args, daemon, vms, failures)
             daemon.end(how)
         totals["samples"] = daemon.samples
@@ -210,12 +224,13 @@ def one_round(args, seed, how, seconds, totals, failures):
 def collect(processes, results, totals, failures):
     for _ in processes:
         try:
-            done, refused, wrong, slowest = results.get(timeout=LAST_COMMAND)
+            done, refused, late, wrong, slowest = results.get(timeout=LAST_COMMAND)
         except Exception:  # pylint: disable=broad-except
             failures.hung("a worker never ended")
             break
         totals["done"].update(done)
         totals["refused"] += refused
+        totals["late"] += late
         totals["slowest"] = max(totals["slowest"], slowest)
         failures += wrong
     for process in processes:
@@ -275,23 +290,22 @@ def show_reports(args):
 
 
 def flat(samples, failures):
-    """The second quarter against the last: what is kept for ten minutes (jobs, lines of errors) has come to its number by then."""
-    def mean(part, what):
-        return sum(sample[what] for sample in part) / len(part)
+    """The second quarter against the last: what is kept of what was (jobs, lines of errors, names that the kernel knows) has come to its number by then."""
     quarter = max(1, len(samples) // 4)
-    second, last = samples[quarter:2 * quarter], samples[-quarter:]
-    for what, name, room in ((0, "RSS in KiB", 8192), (1, "threads", 8), (2, "open files", 8)):
-        before, after = mean(second, what), mean(last, what)
-        failures.expect(after <= before * 1.1 + room, "%s grew from %d to %d" % (name, before, after))
-    return "rss %.1f MiB then %.1f MiB, threads %d then %d, files %d then %d" % (
-        mean(second, 0) / 1024, mean(last, 0) / 1024, mean(second, 1), mean(last, 1), mean(second, 2), mean(last, 2))
+    parts = [samples[i * quarter:(i + 1) * quarter] for i in range(4)]
+    shown = []
+    for what, name, room in ((0, "RSS in KiB", 2048), (1, "threads", 8), (2, "open files", 8)):
+        means = [sum(sample[what] for sample in part) / len(part) for part in parts]
+        shown.append("%s %s" % (name, " ".join("%d" % mean for mean in means)))
+        failures.expect(means[3] <= means[1] + room, "%s grew from %d to %d" % (name, means[1], means[3]))
+    return ", ".join(shown)
 
 
 def main():
     args = arguments()
-    totals = {"done": collections.Counter(), "refused": 0, "slowest": (0, ""), "samples": []}
+    totals = {"done": collections.Counter(), "refused": 0, "late": 0, "slowest": (0, ""), "samples": []}
     failures = Failures()
-    hows = ["umount"] if args.memory else ["SIGTERM", "umount -l", "fusermount3 -uz"][:max(0, args.rounds - 1)] + ["umount"]
+    hows = ["SIGTERM", "umount -l", "fusermount3 -uz"][:args.rounds - 1] + [IN_PEACE[args.seed % 2]]
     for number, how in enumerate(hows):
         one_round(args, args.seed + 1000 * number, how, args.seconds / len(hows), totals, failures)
         if failures:
@@ -304,8 +318,8 @@ def main():
     count = sum(totals["done"].values())
     failures.expect(count >= args.seconds, "only %d operations" % count)
     more = flat(totals["samples"], failures) if args.memory and totals["samples"] else "rss %.1f MiB at most" % (max([s[0] for s in totals["samples"]] or [0]) / 1024)
-    print("# load %s: %d operations (%s), %d refused, slowest %.1f s (%s), ends %s, reports %d, %s" % (
-        args.name, count, ", ".join("%s %d" % item for item in sorted(totals["done"].items())), totals["refused"], *totals["slowest"],
+    print("# load %s: %d operations (%s), %d refused, %d given up in time (ETIMEDOUT), slowest %.1f s (%s), ends %s, reports %d, %s" % (
+        args.name, count, ", ".join("%s %d" % item for item in sorted(totals["done"].items())), totals["refused"], totals["late"], *totals["slowest"],
         ", ".join(hows), len(found), more))
     print("not ok load %s - %s" % (args.name, failures[0].replace("\n", " ")[:400]) if failures else "ok load %s" % args.name)
     watch.show(failures[:20])

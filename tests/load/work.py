@@ -3,6 +3,7 @@ VMs picked at random. Used by load.py."""
 import ctypes
 import os
 import random
+import re
 import subprocess
 import time
 
@@ -12,16 +13,18 @@ NAMES = "abcdef"
 # Seconds within which docs/limits.md promises an answer: of a question, of a change, of one that begins with a wait for its turn
 READ, QUICK, CHANGE = 30, 10, 90
 SLACK = 15  # of a machine that has much else to do
-# What a change may be told while others work on the same VM; in time, too, if it cannot be done in time.
-FITS = ("File exists", "No such file or directory", "Device or resource busy", "Operation not supported", "Connection timed out",
+# What a change may be told while others work on the same VM.
+FITS = ("File exists", "No such file or directory", "Device or resource busy", "Operation not supported",
         "dangling symlink")  # so chmod says that it came to be just now
+# A change (but no question) is given up when it could not be done in time, but not before that: after so many seconds at the earliest.
+LATE, NOT_BEFORE = "Connection timed out", 9
 
 
 class Worker:
     def __init__(self, mnt, vms, seed, options):
         self.mnt, self.vms, self.options = mnt, vms, options
         self.random = random.Random(seed)
-        self.done, self.refused, self.wrong, self.slowest = {}, 0, [], (0, "")
+        self.done, self.refused, self.late, self.wrong, self.slowest = {}, 0, 0, [], (0, "")
         self.over = lambda: False
 
     def vm(self):
@@ -42,9 +45,24 @@ class Worker:
         if said is None:
             return
         self.refused += 1
+        if LATE in said and limit != READ and took >= NOT_BEFORE:
+            self.late += 1
+            return
         # While the tree goes away, and after that, tools find all kinds of words for it.
         if not self.over() and not any(text in said for text in FITS):
-            self.wrong.append("%s: %s" % (kind, said.strip()[-300:]))
+            self.wrong.append("%s, after %.1f s: %s%s" % (kind, took, said.strip()[-300:], self.why(said)))
+
+    def why(self, said):
+        """What the tree itself says of the VM that @said names."""
+        vm = re.search(re.escape(self.mnt) + "/[^/']+", said)
+        if not vm:
+            return ""
+        return "".join("; %s: %s" % (name, self.last_of("%s/%s" % (vm.group(), name))) for name in ("errors", "drift", "status"))
+
+    @staticmethod
+    def last_of(path):
+        shown = subprocess.run(["timeout", "20", "tail", "-n", "3", path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False).stdout
+        return shown.decode(errors="replace").strip().replace("\n", " | ")
 
     def type(self, kind, limit, *command, errors=None):
         """One command as somebody types it; @errors: says nothing, and may fail with whatever."""
@@ -208,6 +226,32 @@ class Lister(Worker):
 
     def ls(self):
         return subprocess.run(["ls", "-U", self.directory], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False).stdout.decode().split()
+
+
+class TopLister(Lister):
+    """The top of the tree, while VMs get other names; those called VM.x are on their way."""
+
+    def __init__(self, mnt, vms, seed, options):
+        Worker.__init__(self, mnt, vms, seed, options)
+        moving = moving_ones(options["vms"])
+        self.directory, self.fixed = mnt, {"README"} | set(options["vms"]) - set(moving)
+        self.may = set(moving) | {vm + ".x" for vm in moving} | {".vmsnapfs"}
+
+
+class Mover(Worker):
+    """Each is the only one to move his VMs."""
+
+    def run(self, over, seconds):
+        end = time.monotonic() + seconds
+        self.over = over
+        while time.monotonic() < end and not over() and not self.wrong:
+            vm = "%s/%s" % (self.mnt, self.random.choice(self.vms))
+            self.shell("mv", CHANGE, 'mv -T "$1" "$1.x" && mv -T "$1.x" "$1"', vm)
+
+
+def moving_ones(vms):
+    """Some of those that host.py makes off."""
+    return [vm for vm in vms if vm[2:].isdigit() and int(vm[2:]) % 12 == 1]
 
 
 libc = ctypes.CDLL(None, use_errno=True)
