@@ -81,6 +81,11 @@ bool host_lost(Engine *engine, const char *why)
     if (hv->ops->is_up(hv))
         return false;
     host_down(engine, why);
+    if (hv->ops->is_up(hv)) { /* since just now, and its event may have come before that */
+        g_mutex_lock(&engine->lock);
+        host_list_locked(engine, true);
+        g_mutex_unlock(&engine->lock);
+    }
     return true;
 }
 
@@ -262,13 +267,14 @@ static void show(EngineVm *vm)
 
     g_mutex_lock(&engine->lock);
     bool appears = vm->present && !vm->shown;
-    vm->shown = true;
     vm->loaded &= !appears;
     g_mutex_unlock(&engine->lock);
     refresh_now(vm, true);
     if (!appears)
         return;
     g_mutex_lock(&engine->lock);
+    vm->shown = true;
+    engine_publish_locked(engine);
     g_autoptr(VmView) view = vm_view_ref(vm->view);
     g_mutex_unlock(&engine->lock);
     engine_emit(engine, CHANGE_VMS, NULL, event_make("vm-appeared", view, NULL));

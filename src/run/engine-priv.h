@@ -119,7 +119,7 @@ struct EngineVm {
     char *name;
     VmView *view;
     bool present;     /* libvirt has it */
-    bool shown;       /* in the list: its first whole view is about to be there */
+    bool shown;       /* in the list: its first whole view is there */
     bool opened;      /* tried: recovery is over, the view stands */
     uint64_t lost;    /* engine->lost when it was opened: what was interrupted then is recovered */
     char *unopened;   /* why it has to be tried again; NULL if not */
@@ -343,6 +343,9 @@ EngineJob *merge_obtain_job(EngineVm *vm, const char *target, const GPtrArray *t
 const char *merge_removed_snapshot(const Catalog *catalog, const char *target);
 /* Make the jobs of everything that waits for its merge. */
 void merge_announce(EngineVm *vm);
+/* A request began with the recovery of a removal that had failed: if that goes on now, so does its
+ * job. */
+void merge_take_up(EngineVm *vm);
 /* A removal is about to be asked for: its job, as a draft. */
 EngineJob *merge_draft(EngineVm *vm, const Request *request);
 void merge_forget_draft(EngineVm *vm, EngineJob *job);
@@ -381,8 +384,8 @@ bool retry_later_locked(Engine *engine, Retry *retry);
  * again until somebody has mended it. */
 void retry_unusable(EngineVm *vm, const GError *error);
 /* What an operation has left open is brought to its end by opening the VM, which nobody need ask
- * for. */
-void retry_left(EngineVm *vm);
+ * for; where libvirt is gone (@failure: its error, or NULL) it is opened when that is back. */
+void retry_left(EngineVm *vm, const GError *failure);
 /* It has worked, or need not be tried. */
 void retry_not_locked(Retry *retry);
 

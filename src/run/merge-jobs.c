@@ -139,6 +139,31 @@ void merge_announce(EngineVm *vm)
     }
 }
 
+static bool has_no_job(EngineVm *vm, const Snapshot *snapshot)
+{
+    g_mutex_lock(&vm->engine->lock);
+    bool none = !g_hash_table_contains(vm->cancelled, snapshot->name) &&
+                !merge_find_locked(vm, snapshot->name);
+    g_mutex_unlock(&vm->engine->lock);
+    return none;
+}
+
+void merge_take_up(EngineVm *vm)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(vm->vm);
+
+    for (guint i = 0; i < catalog->snapshots->len; i++) {
+        const Snapshot *snapshot = catalog->snapshots->pdata[i];
+        if (snapshot->state != SNAPSHOT_REMOVING || !has_no_job(vm, snapshot))
+            continue;
+        g_autoptr(GPtrArray) targets = targets_of(catalog, snapshot);
+        g_autoptr(EngineJob) job = merge_obtain_job(vm, snapshot->name, targets);
+        g_mutex_lock(&vm->engine->lock);
+        queue_finish_locked(vm);
+        g_mutex_unlock(&vm->engine->lock);
+    }
+}
+
 /* ---- drafts ---- */
 
 EngineJob *merge_draft(EngineVm *vm, const Request *request)

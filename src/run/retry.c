@@ -89,10 +89,11 @@ void retry_unusable(EngineVm *vm, const GError *error)
         host_open_again(vm, error);
 }
 
-void retry_left(EngineVm *vm)
+void retry_left(EngineVm *vm, const GError *failure)
 {
+    ErrorCode code = error_is(failure, ERR_HOST_DOWN) ? ERR_HOST_DOWN : ERR_IO;
     g_autofree char *left = vm_left(vm->vm);
-    g_autoptr(GError) error = left ? g_error_new_literal(VMSNAPFS_ERROR, ERR_IO, left) : NULL;
+    g_autoptr(GError) error = left ? g_error_new_literal(VMSNAPFS_ERROR, (int)code, left) : NULL;
 
     if (error && !is_tried(vm))
         host_open_again(vm, error);

@@ -258,6 +258,7 @@ static bool run_remove(EngineVm *vm, Work *work, GError **error)
         merge_forget_draft(vm, job);
     note_failure(vm, failure);
     g_propagate_error(error, g_steal_pointer(&failure));
+    merge_take_up(vm);
     return true;
 }
 
@@ -317,7 +318,7 @@ static void run_simple(EngineVm *vm, Work *work, GError **error)
 
     bool done = kinds[kind].run(vm, work, &failure);
 
-    retry_left(vm);
+    retry_left(vm, failure);
     if (done) {
         if (kind != REQUEST_REVERT && kind != REQUEST_EXPUNGE)
             refresh_now(vm, kinds[kind].observe);
@@ -338,6 +339,7 @@ static bool run_request(EngineVm *vm, Work *work, GError **error)
     if (work->request->kind == REQUEST_REMOVE)
         return run_remove(vm, work, error);
     run_simple(vm, work, error);
+    merge_take_up(vm);
     return true;
 }
 

@@ -34,6 +34,13 @@ void bench_fail(Bench *bench, bool lists, bool looks)
     g_mutex_unlock(&bench->lock);
 }
 
+void bench_confuse(Bench *bench, bool confused)
+{
+    g_mutex_lock(&bench->lock);
+    bench->confused = bench->looks_fail = confused;
+    g_mutex_unlock(&bench->lock);
+}
+
 void bench_lose_question(Bench *bench, unsigned n)
 {
     g_mutex_lock(&bench->lock);
@@ -74,10 +81,11 @@ static bool ask(GError **error)
     while (the_bench->hangs)
         g_cond_wait(&the_bench->changed, &the_bench->lock);
     bool lost = ++the_bench->questions == the_bench->lost_question || the_bench->looks_fail;
+    ErrorCode code = the_bench->confused ? ERR_IO : ERR_TIMEOUT;
     g_mutex_unlock(&the_bench->lock);
     die_if_wanted();
     if (lost)
-        g_set_error_literal(error, VMSNAPFS_ERROR, ERR_TIMEOUT, "libvirt does not answer");
+        g_set_error_literal(error, VMSNAPFS_ERROR, code, "libvirt does not answer");
     return !lost;
 }
 

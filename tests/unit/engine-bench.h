@@ -29,6 +29,7 @@ typedef struct {
     char *hidden_vm;                   /* a uuid that the hypervisor says is not defined */
     char *garbled_vm;                  /* a uuid whose definition is no XML */
     bool lists_fail, looks_fail;       /* libvirt answers with an error */
+    bool confused;                     /* which is no timeout */
     unsigned questions, lost_question; /* about domains and jobs so far; the one not answered */
     bool hangs;                        /* libvirt does not answer at all, for now */
     bool dies;                         /* libvirt goes down when it is asked about a domain */
@@ -66,6 +67,8 @@ void bench_hide(Bench *bench, const char *uuid);
 void bench_garble(Bench *bench, const char *uuid);
 /* From now on libvirt answers with an error when it is asked for the list, or for one domain. */
 void bench_fail(Bench *bench, bool lists, bool looks);
+/* While @confused, what it is asked about one domain fails at once, as when that QEMU has died. */
+void bench_confuse(Bench *bench, bool confused);
 /* From now on libvirt does not answer when a block job is to be ended; false: it does so now. */
 void bench_hang_aborts(Bench *bench, bool hang);
 /* From now on no block job can be started, limited or ended on @target; NULL: on all. */

@@ -1,6 +1,8 @@
 /* Removing snapshots through the engine: merge jobs, what waits for them and what does not. */
 #include "engine-bench.h"
 
+#include "model/simhost-face.h"
+
 #include <string.h>
 
 static void write_all(Bench *bench, const char *vm, uint64_t value)
@@ -39,7 +41,41 @@ static void assert_content(Bench *bench, uint64_t wanted)
         assert_int_equal(g_array_index(content, guint64, block), wanted + block);
 }
 
+/* QEMU goes on with the merge of one disk, unseen. */
+static void finish_unseen(Bench *bench, const char *target)
+{
+    SimJobLook look;
+
+    simhost_set_job_speed(bench->host, 100);
+    assert_true(simhost_job_look(bench->host, WEB, target, &look, NULL));
+    assert_false(look.exists);
+    simhost_set_job_speed(bench->host, 0);
+}
+
 /* ---- removing ---- */
+
+static bool has_failed(Bench *bench, const char *vm)
+{
+    return bench_jobs(bench, vm, JOB_FAILED) == 1;
+}
+
+static void what_a_refused_request_took_up_goes_on(void **state)
+{
+    Bench *bench = *state;
+
+    make_stuck_merge(bench);
+    bench_confuse(bench, true);
+    bench_wait(bench, has_failed, WEB);
+    finish_unseen(bench, "vda");
+    bench_confuse(bench, false);
+    assert_string_equal(bench_create(bench, WEB, "a"), "EEXIST");
+    assert_listed(bench, WEB, "a [b] c");
+    assert_int_equal(bench_jobs(bench, WEB, JOB_RUNNING), 1);
+    simhost_set_job_speed(bench->host, 4);
+    bench_wait(bench, no_job_runs, WEB);
+    assert_listed(bench, WEB, "a c");
+    assert_content(bench, 100);
+}
 
 static void a_job_is_there_when_the_removal_is_answered(void **state)
 {
@@ -435,6 +471,7 @@ static void many_requests_at_once_leave_the_content_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        started(what_a_refused_request_took_up_goes_on),
         started(a_job_is_there_when_the_removal_is_answered),
         started(a_merge_goes_through_and_its_job_says_so),
         started(an_offline_merge_is_a_job_too),

@@ -81,9 +81,19 @@ static void libvirt_dies_when_the_daemon_has_seen_its_list(void **state)
     bench_free(bench);
 }
 
+static bool nothing_runs(Bench *bench, const char *vm)
+{
+    g_mutex_lock(&bench->engine->lock);
+    bool runs = ((EngineVm *)g_hash_table_lookup(bench->engine->vms, vm))->main;
+    g_mutex_unlock(&bench->engine->lock);
+    return !runs;
+}
+
 /* Something else has the VM's turn, so that opening it has to wait. */
 static void set_busy(Bench *bench, bool busy)
 {
+    if (busy)
+        bench_wait(bench, nothing_runs, WEB);
     g_mutex_lock(&bench->engine->lock);
     EngineVm *vm = g_hash_table_lookup(bench->engine->vms, WEB);
     vm->main = busy;
