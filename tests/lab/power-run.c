@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "broken.h"
+#include "model/simhost-face.h"
 #include "run/expunged.h"
 
 typedef struct {
@@ -133,6 +134,8 @@ static void come_back(const char *when)
     power_watch(run.deep ? look : NULL, NULL);
     g_hash_table_remove_all(run.found);
     __atomic_fetch_add(&counts->recoveries, 1, __ATOMIC_SEQ_CST);
+    if (run.answered && run.the->is_back && run.the->is_back(lab))
+        blame(when, "what was removed is back");
     g_autofree char *why = recover(lab);
     if (why) {
         blame(when, why);
@@ -185,6 +188,8 @@ static void live_on(const PowerState *state, const char *when)
     lab_abandon(run.lab);
     if (state) {
         lab_stop(run.lab);
+        if (run.moment % 2)
+            simhost_set_metadata(run.lab->host, LAB_UUID, NULL, 0, NULL);
         power_lose(state, name);
     } else {
         power_kill(name);
@@ -368,6 +373,16 @@ char *power_run(const PowerCase *the, unsigned disks, PowerIgnored ignored)
                                  : NULL;
     munmap(counts, sizeof *counts);
     return first;
+}
+
+unsigned power_cuts(void)
+{
+    return total.cuts;
+}
+
+unsigned power_states_met(void)
+{
+    return total.states;
 }
 
 char *power_summary(void)
