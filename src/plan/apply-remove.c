@@ -174,8 +174,12 @@ bool apply_failed(const Step *step, Catalog *catalog, GError **error)
     name = g_hash_table_contains(taken, snapshot->name) ? names_untaken(snapshot->name, taken)
                                                         : g_strdup(snapshot->name);
     str_set(&snapshot->name, name);
-    snapshot->state = SNAPSHOT_FAILED;
     snapshot->hidden = false;
+    if (g_strcmp0(step_get(step, "whole"), "yes") == 0) {
+        snapshot->state = SNAPSHOT_READY;
+        return true;
+    }
+    snapshot->state = SNAPSHOT_FAILED;
     str_set(&snapshot->error, step_get(step, "error"));
     return true;
 }

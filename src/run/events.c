@@ -109,6 +109,8 @@ static void add_coming_and_going(GPtrArray *events, const SnapshotView *was, con
                         is && is->state == SNAPSHOT_READY
                             ? event_make("snapshot-hidden", vm, "snapshot", name, "id", id, NULL)
                             : event_make("snapshot-removed", vm, "snapshot", name, "id", id, NULL));
+    if (was && !is_listed(was) && is_listed(is) && is->state == SNAPSHOT_READY)
+        g_ptr_array_add(events, event_make("snapshot-back", vm, "snapshot", name, "id", id, NULL));
     if (was && !is)
         g_ptr_array_add(events, event_make("snapshot-gone", vm, "snapshot", name, "id", id, NULL));
     if (is && is->state == SNAPSHOT_FAILED && (!was || was->state != SNAPSHOT_FAILED))

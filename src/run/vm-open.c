@@ -20,6 +20,7 @@ Vm *vm_new(const World *world, const char *uuid, const char *name)
     vm->name = g_strdup(name);
     vm->catalog = catalog_new(uuid, name);
     vm->config = config_new();
+    vm->untouched = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_mutex_init(&vm->turn);
     g_mutex_init(&vm->definition);
     g_mutex_init(&vm->lock);
@@ -42,6 +43,7 @@ void vm_free(Vm *vm)
     g_clear_pointer(&vm->text, g_bytes_unref);
     g_free(vm->problem);
     g_free(vm->left);
+    g_hash_table_unref(vm->untouched);
     g_free(vm);
 }
 
@@ -169,12 +171,12 @@ bool operation_begin(Operation *op, Vm *vm, const char *name, const VmHooks *hoo
 }
 
 /* A journal that is open when its operation ends: there is something to be done that nobody need
- * ask for. */
+ * ask for. With that of a merge its job goes on. */
 static void note_left(Operation *op)
 {
     Vm *vm = op->vm;
 
-    if (!op->journal)
+    if (!op->journal || op->journal->plan->kind == PLAN_MERGE)
         return;
     g_mutex_lock(&vm->lock);
     g_free(vm->left);

@@ -74,14 +74,18 @@ static const char *check_guest(Lab *lab, const FaultRun *run, const Guest *befor
     return now.power == DOMAIN_PAUSED ? "the guest is suspended" : "the VM was started or stopped";
 }
 
-/* Is something of it said to have failed, or to be going on? */
-static bool is_told(Lab *lab)
+/* Is something of it said to have failed, to be going on, or to be as it was? */
+static bool is_told(Lab *lab, const GError *failure)
 {
     g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
 
-    for (guint i = 0; i < catalog->snapshots->len; i++)
-        if (((Snapshot *)catalog->snapshots->pdata[i])->state != SNAPSHOT_READY)
+    for (guint i = 0; i < catalog->snapshots->len; i++) {
+        const Snapshot *snapshot = catalog->snapshots->pdata[i];
+
+        if (snapshot->state != SNAPSHOT_READY ||
+            (lab_came_back(lab, snapshot) && strstr(failure->message, "is as it was")))
             return true;
+    }
     return catalog->thaw_owed;
 }
 
@@ -122,7 +126,7 @@ static char *check_answer(Lab *lab, const FaultRun *run, const GError *failure)
     if (!failure && strcmp(now, run->done) != 0 &&
         !(run->the->speed && strcmp(now, run->goal) == 0)) /* it was faster than who stops it */
         return g_strdup_printf("it said that it is done, and there is\n%snot\n%s", now, run->done);
-    if (failure && strcmp(now, run->from) != 0 && !is_told(lab) && !has_journal(lab) &&
+    if (failure && strcmp(now, run->from) != 0 && !is_told(lab, failure) && !has_journal(lab) &&
         !may_be_done_all_the_same(run, now))
         return g_strdup_printf("it said \"%s\", and there is\n%snot\n%s", failure->message, now,
                                run->from);

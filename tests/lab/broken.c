@@ -54,7 +54,7 @@ static const char *change_power(Lab *lab, const BrokenRun *run)
     return NULL;
 }
 
-/* Removing what failed once more finishes it (rule 4). */
+/* Removing what failed, or could not begin, once more finishes it (rule 4). */
 static bool retry_failed(Lab *lab, GError **error)
 {
     g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
@@ -63,7 +63,7 @@ static bool retry_failed(Lab *lab, GError **error)
         const Snapshot *snapshot = catalog->snapshots->pdata[i];
         bool work;
 
-        if (snapshot->state == SNAPSHOT_FAILED &&
+        if ((snapshot->state == SNAPSHOT_FAILED || lab_came_back(lab, snapshot)) &&
             !vm_remove(lab->vm, snapshot->name, "rmdir", &work, error))
             return false;
     }

@@ -40,6 +40,8 @@ typedef struct {
     char *stored_text;    /* what the catalog's file said when the laws were checked last */
     Catalog *stored;      /* that, parsed */
     bool paused;          /* by its owner */
+    GHashTable *accepted; /* ids of snapshots whose removal this program has accepted */
+    GHashTable *back;     /* of those, the ones that were listed again as they were */
     bool crooked;         /* its disks have different trees: the law of one tree is off */
 } Lab;
 
@@ -50,6 +52,9 @@ void lab_free(Lab *lab);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Lab, lab_free)
 
 uint64_t lab_random(Lab *lab);
+/* Is @snapshot one whose removal was accepted, and could not begin? Only the program that accepted
+ * it may say so: the next one has to finish the removal. */
+bool lab_came_back(Lab *lab, const Snapshot *snapshot);
 /* The program ends and starts again: a new Vm on the same host and files. The fault is disarmed. */
 void lab_restart(Lab *lab);
 /* The same in the midst of an operation of this very thread, which never goes on: what it holds is

@@ -336,8 +336,10 @@ static void a_merge_whose_turn_has_not_come_can_be_cancelled(void **state)
     assert_int_equal(bench_jobs(bench, WEB, JOB_RUNNING), 1);
     simhost_set_job_speed(bench->host, 4);
     bench_wait(bench, no_job_runs, WEB);
-    bench_wait(bench, has_event, "\"snapshot-failed\"");
+    bench_wait(bench, has_event, "\"snapshot-back\"");
     assert_listed(bench, WEB, "a c");
+    g_autoptr(VmView) after = bench_view(bench, WEB);
+    assert_int_equal(vm_view_named(after, "c")->state, SNAPSHOT_READY);
     assert_string_equal(bench_remove(bench, WEB, "c"), "ok");
     bench_wait(bench, no_job_runs, WEB);
     assert_listed(bench, WEB, "a");

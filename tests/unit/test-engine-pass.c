@@ -156,7 +156,7 @@ static void what_is_cancelled_before_the_pass_is_not_part_of_it(void **state)
     remove_all(bench, "c d e");
     assert_string_equal(bench_drop(bench, WEB, running_id(bench, "d")), "ok");
     let_go(bench);
-    bench_wait(bench, has_event, "\"snapshot-failed\"");
+    bench_wait(bench, has_event, "\"snapshot-back\"");
     assert_listed(bench, WEB, "b d f");
     assert_int_equal(simhost_commits(bench->host), 3 * DISKS);
     remove_all(bench, "d");

@@ -81,6 +81,55 @@ static void e_20_w9_what_failed_to_be_made_leaves_no_entry(void **state)
     bench_wait(bench, is_finished, "");
 }
 
+static bool is_failed_job(Bench *bench, const char *vm)
+{
+    return bench_jobs(bench, vm, JOB_FAILED) == 1;
+}
+
+static const SnapshotView *listed(const VmView *view, const char *name)
+{
+    const SnapshotView *snapshot = vm_view_named(view, name);
+
+    assert_non_null(snapshot);
+    return snapshot;
+}
+
+/* There was room when rmdir was answered, and there is none when its turn has come: nothing was
+ * merged, so its point in time is there, and one can go back to it. */
+static void w27_what_could_not_begin_for_want_of_room_is_as_it_was(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
+    assert_string_equal(bench_create(bench, WEB, "a"), "ok");
+    write_blocks(bench, 1);
+    assert_string_equal(bench_create(bench, WEB, "b"), "ok");
+    write_blocks(bench, 2);
+    simhost_set_job_speed(bench->host, 0);
+    assert_string_equal(bench_remove(bench, WEB, "b"), "ok");
+    bench_wait(bench, a_job_copies, WEB);
+    assert_string_equal(bench_remove(bench, WEB, "a"), "ok");
+    simhost_set_free(bench->host, 0);
+    assert_string_equal(bench_drop(bench, WEB, bench_first_job(bench, WEB)), "ok");
+    bench_wait(bench, is_failed_job, WEB);
+    bench_wait(bench, is_finished, "a b");
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+    assert_int_equal(listed(view, "a")->state, SNAPSHOT_READY);
+    assert_string_equal(listed(view, "a")->error, "");
+    assert_int_equal(listed(view, "b")->state, SNAPSHOT_FAILED);
+    assert_true(bench_has_event(bench, "\"snapshot-back\""));
+    g_autofree char *errors = engine_errors(bench->engine, WEB);
+    assert_non_null(strstr(errors, "ENOSPC"));
+    assert_non_null(strstr(errors, "is as it was"));
+    simhost_set_free(bench->host, (uint64_t)1 << 40);
+    simhost_set_job_speed(bench->host, 4);
+    assert_string_equal(bench_power(bench, WEB, "off"), "ok");
+    assert_string_equal(bench_revert(bench, WEB, "a"), "ok");
+    assert_string_equal(bench_remove(bench, WEB, "b"), "ok");
+    assert_string_equal(bench_remove(bench, WEB, "a"), "ok");
+    bench_wait(bench, is_finished, "");
+}
+
 static void e_33_w26_no_name_is_given_twice(void **state)
 {
     Bench *bench = *state;
@@ -138,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         started(e_13_w21_a_removal_works_though_what_follows_fails),
         started(e_14_w21_a_revert_works_though_what_follows_fails),
+        started(w27_what_could_not_begin_for_want_of_room_is_as_it_was),
         started(e_20_w9_what_failed_to_be_made_leaves_no_entry),
         started(e_33_w26_no_name_is_given_twice),
         started(w11_the_quota_counts_what_is_there),

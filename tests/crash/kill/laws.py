@@ -173,9 +173,12 @@ class Recovery:
         vm = self.vm
         try:
             state = read(vm.path("snapshots", name, "state")).strip()
+            snapshot = self.known(name)
+            if state == "ready" and snapshot and snapshot.removed and "is as it was, since its merge could not begin" in read(vm.path("errors")):
+                os.rmdir(vm.path("snapshots", name))
+                return False
             if state != "failed":
                 return state == "ready"
-            snapshot = self.known(name)
             if not snapshot or not (snapshot.removed or snapshot.doubt == "remove"):
                 raise Broken(f"{vm.name}/{name} is failed, and nobody removed it: {read(vm.path('snapshots', name, 'error'))}")
             snapshot.removed = True

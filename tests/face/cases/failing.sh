@@ -1,6 +1,6 @@
 # A merge that fails: who waits is told, and the snapshot comes back.
 . "$FACE/lib.sh"
-# Two merges of 16 blocks each, and room for 20: each could be done, both together cannot.
+# Two merges of 16 blocks each, and room for 29: each could be done, both together cannot. Both begin, since the first one takes the room little by little.
 cat > "$WORK/host.yaml" <<'Y'
 vms:
   - name: one
@@ -13,7 +13,7 @@ vms:
     disks: [{target: vda, path: images/two.qcow2, capacity: 67108864}]
 guest_writes: true
 job_blocks_per_look: 1
-free_bytes: 1310720
+free_bytes: 1900544
 Y
 mount_tree
 
