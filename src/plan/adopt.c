@@ -139,7 +139,7 @@ static bool plan_steps(Adoption *adoption, GError **error)
 }
 
 /* What is not answered by the definitions, is by who adopts them: the VM goes on from what they
- * name. */
+ * name. While it runs, libvirt may name another file than QEMU writes to. */
 static bool settle_pivots(Adoption *adoption, GError **error)
 {
     for (unsigned i = 0; i < adoption->catalog->disks->len; i++) {
@@ -149,6 +149,10 @@ static bool settle_pivots(Adoption *adoption, GError **error)
 
         if (!now || !now->pivot)
             continue;
+        g_autofree char *doubt = plan_doubt(adoption->view, adoption->observation, now);
+        if (doubt && adoption->observation->live)
+            return refuse(error, ERR_BUSY, "VM %s must be off to be adopted: %s",
+                          observation_name(adoption->observation), doubt);
         step = step_new(STEP_RECORD_PIVOT);
         step_set(step, "disk", disk->id);
         if (!adoption_add(adoption, step, error))

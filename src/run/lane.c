@@ -17,6 +17,7 @@ typedef struct {
     const char *target, *top, *base;
     GPtrArray *between; /* of char *: the files that go with top */
     bool active;
+    bool asked;   /* for the pivot, by us: since then libvirt was always there */
     bool adopted; /* the job was there already: whether it is about all of this is not known */
     uint64_t bandwidth; /* as last given to the job */
     uint64_t total;     /* bytes, as last seen; 0: no job was */
@@ -197,14 +198,16 @@ static bool lane_start(Lane *lane, GError **error)
 
 /* ---- watching it ---- */
 
-/* libvirt answers, did not pivot, and has the VM on the top: so a pivot is in doubt no more. */
+/* libvirt answers, did not pivot, and has the VM on the top: so a pivot that we asked it for is in
+ * doubt no more. One that its life before was asked for may be: it may just have lost the job. */
 static bool lane_is_before(const Lane *lane)
 {
     ChainState state;
 
     if (!lane_ask(lane, question_chain, &state, NULL) || state != CHAIN_BEFORE)
         return false;
-    pivot_forget(lane->op, step_get(lane->step, "disk"));
+    if (lane->asked)
+        pivot_forget(lane->op, step_get(lane->step, "disk"));
     return true;
 }
 
@@ -257,6 +260,7 @@ static LaneState lane_pivot(Lane *lane, GError **error)
 
     if (!pivot_note(lane->op, step_get(lane->step, "disk"), lane->base, &cause))
         return lane_stop(lane, g_steal_pointer(&cause), error) ? LANE_DONE : LANE_FAILED;
+    lane->asked = true;
     /* libvirt stores the persistent definition with the pivot: not between another lane's reading
      * and storing of it, which would bring this disk's old file back. */
     g_mutex_lock(&vm->definition);

@@ -94,8 +94,7 @@ bool pivot_check_live(Operation *op, const Step *step, GError **error)
         return true;
     g_set_error(error, VMSNAPFS_ERROR, ERR_DRIFT,
                 "Whether QEMU went on from %s instead of %s (disk %s of VM %s) was not seen, and "
-                "nothing was merged: shut the VM down and remove the snapshot again, or, if what "
-                "it runs on is right, echo adopt > drift first",
+                "nothing was merged: shut the VM down and remove the snapshot again",
                 doubt.base, doubt.top, doubt.target, op->vm_name);
     return false;
 }

@@ -220,6 +220,30 @@ static void a_vm_that_somebody_starts_stays_in_doubt(void **state)
     assert_whole(lab);
 }
 
+/* libvirt may name another file than QEMU writes to. */
+static void what_runs_is_adopted_when_it_is_off(void **state)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(trees); i++) {
+        g_autoptr(Lab) lab = lab_killed(&trees[i], 2, SIM_DIES_BEFORE_PIVOT, MANY);
+        g_autoptr(GError) error = NULL, busy = NULL;
+
+        lab_stop(lab);
+        come_back(lab);
+        assert_true(simhost_start(lab->host, LAB_UUID));
+        lab_write(lab);
+        assert_refused(lab_finish(lab, &error), &error);
+        assert_false(vm_adopt(lab->vm, 0, 0750, "adopt", &lab->hooks, &busy));
+        assert_true(error_is(busy, ERR_BUSY));
+        lab_stop(lab);
+        assert_done(vm_adopt(lab->vm, 0, 0750, "adopt", &lab->hooks, &error), &error);
+        assert_true(simhost_start(lab->host, LAB_UUID));
+        lab_write(lab);
+        end_removal(lab, &trees[i]);
+        assert_false(lab_is_off(lab));
+        assert_whole(lab);
+    }
+}
+
 /* A comparison that cannot be made, or ends in the middle, answers nothing. */
 static void a_broken_comparison_decides_nothing(void **state)
 {
@@ -257,6 +281,7 @@ int main(void)
         cmocka_unit_test(what_is_the_same_is_not_asked),
         cmocka_unit_test(what_libvirt_comes_back_to_is_not_asked),
         cmocka_unit_test(a_vm_that_somebody_starts_stays_in_doubt),
+        cmocka_unit_test(what_runs_is_adopted_when_it_is_off),
         cmocka_unit_test(a_broken_comparison_decides_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
