@@ -29,7 +29,7 @@ class Tally:
 
     def __init__(self):
         self.begun, self.cut, self.kills, self.lost = (collections.Counter() for _ in range(4))
-        self.compared = self.rounds = self.writes_lost = 0
+        self.compared = self.rounds = self.asked = 0
         self.usual = collections.defaultdict(lambda: 0.1)  # seconds that a thing takes
         self.aim, self.left, self.aimed = None, 0, threading.Event()  # at the VM, and the how maniest thing that is done to it
         self.hit = None  # the kind of that thing
@@ -213,7 +213,7 @@ def summary(run, differences):
     who = ", ".join(f"{name} {tally.kills[name]}" for name in ("vmsnapfs", "QEMU", "libvirtd"))
     print("# begun (and cut by a kill): " + ", ".join(f"{kind} {tally.begun[kind]} ({tally.cut[kind]})" for kind in KINDS))
     print("# documented losses of libvirt: " + ", ".join(f"{LOSSES[i]} {tally.lost[i]}" for i in LOSSES) +
-          f"; guest writes of after a pivot {tally.writes_lost}")
+          f"; asked whether QEMU pivoted {tally.asked}")
     print(f"# kills {kills} ({who}) in {tally.rounds} rounds, recoveries {tally.rounds}, contents compared {tally.compared}, "
           f"differences {differences}, {int(time.monotonic() - run.since)} s", flush=True)
 

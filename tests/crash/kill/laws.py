@@ -6,6 +6,7 @@ import time
 import xml.etree.ElementTree
 
 import disk
+import pivot
 from disk import Broken
 from host import IMAGES, MNT, PATIENCE, WORK, read, wait_for
 from vm import Snapshot
@@ -13,7 +14,8 @@ from vm import Snapshot
 UNTIL_FORGOTTEN = 3  # seconds after which a VM whose QEMU lives and that is called off counts as forgotten
 UNTIL_LOST = 3  # seconds after which it counts that libvirt lost something
 # What libvirt lost, by what a removal says: how it is refused, the sentence, and its number in LOSSES.
-LOST = ((errno.EBUSY, "lost track", 2), (errno.EUCLEAN, "let the VM be off once", 4))
+LOST = ((errno.EBUSY, "lost track", 2), (errno.EUCLEAN, "let the VM be off once", 4),
+        (errno.EUCLEAN, "was not seen, and nothing was merged: shut the VM down", 2))
 
 
 def refused(path, number):
@@ -37,7 +39,6 @@ class Recovery:
 
     def __init__(self, vm, tally):
         self.vm, self.tally = vm, tally
-        self.lossy = False  # what the guest wrote since a pivot may be lost (limits.md)
         self.lost_since = None  # since when a removal is refused with what libvirt lost
         self.images = disk.Images()
         self.files = set()
@@ -62,7 +63,7 @@ class Recovery:
         if self.lost_track():
             self.off_for(1)
         elif unclean and vm.running:
-            why = [line for line in read(vm.path("errors")).splitlines() if " EUCLEAN: " in line]
+            why = [line for line in read(vm.path("errors")).splitlines() if " EUCLEAN: " in line and "was not seen" not in line]
             if not all("off once" in line or "lost track" in line for line in why):
                 raise Broken(f"{vm.name} says {why}")
             self.off_for(4)
@@ -105,7 +106,6 @@ class Recovery:
         if f"process {vm.qemu.pid} " not in read(vm.path("errors")):
             raise Broken(f"{vm.name} is forgotten by libvirt, but its QEMU {vm.qemu.pid} is not named: {last_error(vm)}")
         self.tally.lost[3] += 1
-        self.lossy = True
         vm.qemu.kill()
         vm.qemu.clear()
         vm.running = False
@@ -115,7 +115,6 @@ class Recovery:
 
     def off_for(self, kind):
         self.tally.lost[kind] += 1
-        self.lossy |= kind == 2
         if kind == 1:
             refused(self.vm.path("snapshots", "refused"), errno.EUCLEAN)
         self.lost_since = None
@@ -128,6 +127,7 @@ class Recovery:
             vm.idle(lambda: time.monotonic() > end)
             self.dismiss()
             self.look_again()
+            self.answer()
             status = vm.status()
             if vm.foreign is not None and status["drift"] and not self.lost_track():
                 self.adopt()
@@ -135,6 +135,18 @@ class Recovery:
                 return
             time.sleep(0.02)
         raise Broken(f"{vm.name} does not come to rest: {last_error(vm)}")
+
+    def answer(self):
+        """Nobody saw whether QEMU pivoted, and what it may have left differs. Nothing that the guest wrote is lost."""
+        vm = self.vm
+        if self.merging() or not pivot.is_asked(vm):
+            return
+        if vm.running:
+            self.off_for(2)
+            return
+        refused(vm.path("snapshots", "refused"), errno.EUCLEAN)
+        pivot.answer(vm)
+        self.tally.asked += 1
 
     def look_again(self):
         """What could not be opened is looked at again now, and not in half a minute."""
@@ -306,21 +318,8 @@ class Recovery:
         known, full = vm.after(vm.known_writes()), vm.after(len(vm.log))
         for target in vm.targets: # the last write may have been cut
             known[target][:] = [f if o == f else k for o, f, k in zip(seen[target], full[target], known[target])]
-        if self.lossy and seen != known:
-            return self.lossy_state(seen)
         differ(f"{vm.name} now", seen, known)
         self.tally.compared += 1
-        return seen
-
-    def lossy_state(self, seen):
-        """A merge that was done again put back what the guest wrote over since the pivot."""
-        vm = self.vm
-        self.tally.writes_lost += 1
-        moments = [vm.after(count) for count in range(len(vm.log) + 1)]
-        for target in vm.targets:
-            for i, unit in enumerate(seen[target]):
-                if unit not in (moment[target][i] for moment in moments):
-                    raise Broken(f"{target} of {vm.name} has at {i * disk.UNIT} what the guest had not there")
         return seen
 
     # ---- the rest ----
