@@ -84,9 +84,9 @@ bool libvirt_error_set(GError **error, virConnectPtr connection, const char *for
     va_start(args, format);
     g_autofree char *what = g_strdup_vprintf(format, args);
     va_end(args);
-    g_set_error(error, VMSNAPFS_ERROR, (int)code, "%s: %s%s", what,
-                lost ? "the connection to libvirt was lost: " : "",
-                last && last->message ? last->message : "libvirt gives no reason");
+    /* On one line: libvirt quotes what a guest's agent says. */
+    error_set(error, code, "%s: %s%s", what, lost ? "the connection to libvirt was lost: " : "",
+              last && last->message ? last->message : "libvirt gives no reason");
     if (last)
         virFreeError(last);
     return false;
