@@ -164,12 +164,17 @@ GPtrArray *pass_done(const Catalog *catalog, const Observation *observation, con
     return merges;
 }
 
+/* Of the members, or next to a layer of theirs, whose headers then say otherwise than the catalog:
+ * it may be of a removal that failed. */
 static bool concerns(const Merge *merge, const GPtrArray *members)
 {
+    const Layer *below = merge->base->parent ? disk_layer(merge->disk, merge->base->parent) : NULL;
+
     for (unsigned i = 0; i < merge->run->len; i++)
         if (is_members(merge->catalog, members, merge->disk, merge->run->pdata[i]))
             return true;
-    return false;
+    return is_members(merge->catalog, members, merge->disk, below) ||
+           is_members(merge->catalog, members, merge->disk, merge->top);
 }
 
 GPtrArray *pass_merges(const Catalog *catalog, const Observation *observation,

@@ -61,7 +61,8 @@ class Worker:
 
     @staticmethod
     def last_of(path):
-        shown = subprocess.run(["timeout", "20", "tail", "-n", "3", path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False).stdout
+        shown = subprocess.run(["timeout", "20", "tail", "-n", "3", path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               check=False).stdout
         return shown.decode(errors="replace").strip().replace("\n", " | ")
 
     def type(self, kind, limit, *command, errors=None):

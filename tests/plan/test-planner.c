@@ -857,6 +857,58 @@ static void a_failed_removal_can_be_removed_again(void **state)
     assert_int_equal(scene->catalog->snapshots->len, 0);
 }
 
+/* Its commit was done and the headers say so, but before that was recorded it was cancelled. */
+static void fail_half_done(Scene *scene, const char *name)
+{
+    g_autoptr(GError) error = NULL;
+    Step *failed = step_new(STEP_RECORD_FAILED);
+
+    scene_accept(scene, name);
+    g_autoptr(Plan) plan = plan_next(scene->catalog, scene->seen, &error);
+    assert_non_null(plan);
+    for (unsigned i = 0; i < plan->steps->len; i++) {
+        const Step *step = plan->steps->pdata[i];
+
+        if (step->kind == STEP_RECORD_MERGED)
+            break;
+        scene_run_step(scene, step);
+    }
+    step_set(failed, "snapshot", scene_snapshot(scene, name)->id);
+    step_set(failed, "error", "cancelled");
+    scene_run_step(scene, failed);
+    step_free(failed);
+}
+
+static void remove_beside_half_done(bool running, const char *half_done, const char *removed)
+{
+    g_autoptr(Scene) scene = one_disk();
+
+    if (running)
+        scene_start(scene);
+    scene_create(scene, "s1");
+    scene_create(scene, "s2");
+    scene_create(scene, "s3");
+    fail_half_done(scene, half_done);
+    scene_remove(scene, removed);
+    assert_null(catalog_named(scene->catalog, removed));
+    if (catalog_named(scene->catalog, half_done))
+        scene_remove(scene, half_done);
+    assert_null(catalog_named(scene->catalog, half_done));
+    scene_create(scene, "s4");
+}
+
+/* Whatever is removed next to it, what is seen to be done is recorded first. */
+static void what_failed_half_done_is_in_nobodys_way(void **state)
+{
+    static const char *const names[] = {"s1", "s2", "s3"};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++)
+        for (unsigned j = 0; j < G_N_ELEMENTS(names); j++) {
+            remove_beside_half_done(false, names[i], names[j]);
+            remove_beside_half_done(true, names[i], names[j]);
+        }
+}
+
 /* Two layers come down in one pass: what both have is what it may take. Where that is too much, one
  * after the other may do. */
 static void the_room_of_a_pass_is_that_of_all_its_layers_W27(void **state)
@@ -1177,6 +1229,7 @@ int main(void)
         cmocka_unit_test(no_chain_grows_beyond_libvirts_limit),
         cmocka_unit_test(a_foreign_golden_image_below_stays_out_of_the_catalog),
         cmocka_unit_test(a_failed_removal_can_be_removed_again),
+        cmocka_unit_test(what_failed_half_done_is_in_nobodys_way),
         cmocka_unit_test(the_room_of_a_pass_is_that_of_all_its_layers_W27),
         cmocka_unit_test(the_room_of_a_plan_is_that_of_all_directories_of_a_file_system_W27),
         cmocka_unit_test(an_overlay_that_nothing_was_written_to_is_merged_without_room_W27),
