@@ -6,7 +6,9 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 
-#define DESCRIPTOR_MAX (1024 * 1024) /* bytes */
+/* bytes; real ones have less than one KiB, and no nesting that fits in here is too deep for a
+ * parser */
+#define DESCRIPTOR_MAX (16 * 1024)
 
 static const char *const directories[] = {"/usr/share/qemu/firmware", "/etc/qemu/firmware"};
 

@@ -396,5 +396,6 @@ void face_play(Run *run, const char *script)
         g_autofree char *line = fuzz_line(&script);
 
         run_line(run, line);
+        face_note_contents(run->engine, run->contents);
     }
 }

@@ -122,11 +122,12 @@ static void play(Engine *engine, const char *script)
     struct fuse_args arguments = FUSE_ARGS_INIT(1, argv);
     Options options = {.config = config_new()};
     Program program = {0};
-    Run run = {.kept = FUSE_ROOT_ID};
+    Run run = {.kept = FUSE_ROOT_ID, .engine = engine};
     Face *face = &program.face;
 
     run.snapshots = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     run.ever = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    run.contents = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     face->session = fuse_session_new(&arguments, session_operations(),
                                      sizeof(struct fuse_lowlevel_ops), &program);
     fuse_opt_free_args(&arguments);
@@ -138,6 +139,7 @@ static void play(Engine *engine, const char *script)
     kernel_start(face->session);
     face_play(&run, script);
     check_laws(&run, engine);
+    face_check_contents(engine, run.contents);
     face_stop(face);
     kernel_stop();
     face_clear(face);
@@ -145,6 +147,7 @@ static void play(Engine *engine, const char *script)
     config_unref(options.config);
     g_hash_table_unref(run.snapshots);
     g_hash_table_unref(run.ever);
+    g_hash_table_unref(run.contents);
 }
 
 static GLogWriterOutput say_nothing(GLogLevelFlags level, const GLogField *fields, gsize count,
