@@ -1,11 +1,11 @@
 /* image_real() on real files: what it makes, merges, points elsewhere, removes and locks, with real
  * QEMU in the way. */
 #include "image-tools.h"
+#include "scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -363,17 +363,6 @@ static void a_stopped_merge_says_so_and_can_be_done_again(void **state)
     check_content(chain.base, "raw", (unsigned[]){1, 2, 2});
 }
 
-/* In a namespace of our own, so that nothing is left mounted; in a chroot "/" is no mount and
- * cannot be made private. */
-static bool mount_small(const char *directory)
-{
-    if (unshare(CLONE_NEWNS) < 0)
-        return false;
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        print_message("# mounts may be seen outside: %s\n", g_strerror(errno));
-    return mount("tmpfs", directory, "tmpfs", 0, "size=12m") == 0;
-}
-
 static void a_full_file_system_is_no_space_and_loses_nothing(void **state)
 {
     Bench *bench = *state;
@@ -384,7 +373,7 @@ static void a_full_file_system_is_no_space_and_loses_nothing(void **state)
     FreeSpace space = {0};
 
     assert_int_equal(g_mkdir(small, 0755), 0);
-    if (!mount_small(small)) {
+    if (!mount_small(small, "size=12m")) {
         print_message("# no small file system can be mounted here: %s\n", g_strerror(errno));
         skip();
     }

@@ -10,7 +10,6 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <glib/gstdio.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -281,14 +280,6 @@ static void a_symlink_in_the_way_is_not_followed(void **state)
     assert_true(g_file_test(victim, G_FILE_TEST_IS_REGULAR));
 }
 
-/* In a namespace of our own, so that nothing is left mounted. */
-static bool mount_small(const char *directory)
-{
-    return unshare(CLONE_NEWNS) == 0 &&
-           (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 || errno == EINVAL) &&
-           mount("tmpfs", directory, "tmpfs", 0, "size=1m") == 0;
-}
-
 /* The put says it, not the sync: that comes when the guest runs on. And no half is left. */
 static void a_full_file_system_shows_at_once_and_nothing_is_left(void **state)
 {
@@ -298,7 +289,7 @@ static void a_full_file_system_shows_at_once_and_nothing_is_left(void **state)
     g_autoptr(GPtrArray) files = two_files();
     g_autoptr(GError) vars = NULL, tpm = NULL;
 
-    if (!mount_small(place->home)) {
+    if (!mount_small(place->home, "size=1m")) {
         print_message("# no small file system can be mounted here: %s\n", g_strerror(errno));
         skip();
     }

@@ -1,6 +1,7 @@
 /* State files (ImageOps.read_state and after): one contract for the simulated and the real, then
  * what only a disk can do to us. */
 #include "image-tools.h"
+#include "scratch.h"
 
 #include "image/fake.h"
 #include "image/faulty.h"
@@ -9,7 +10,6 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <pwd.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -581,17 +581,6 @@ static void a_store_that_a_qemu_has_open_is_not_replaced(void **state)
     assert_true(holds(bench, path, content));
 }
 
-/* In a namespace of our own, so that nothing is left mounted; in a chroot "/" is no mount and
- * cannot be made private. */
-static bool mount_small(const char *directory)
-{
-    if (unshare(CLONE_NEWNS) < 0)
-        return false;
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        print_message("# mounts may be seen outside: %s\n", g_strerror(errno));
-    return mount("tmpfs", directory, "tmpfs", 0, "size=1m") == 0;
-}
-
 /* U-8: the copy fails when a part is written, and the active file is what it was. */
 static void a_full_file_system_leaves_the_active_file(void **state)
 {
@@ -603,7 +592,7 @@ static void a_full_file_system_leaves_the_active_file(void **state)
     g_autoptr(GPtrArray) names = NULL;
 
     assert_int_equal(g_mkdir(small, 0755), 0);
-    if (!mount_small(small)) {
+    if (!mount_small(small, "size=1m")) {
         print_message("# no small file system can be mounted here: %s\n", g_strerror(errno));
         skip();
     }
