@@ -5,6 +5,7 @@ import random
 import threading
 import time
 import uuid
+import xml.etree.ElementTree
 
 import disk
 from host import IMAGES, MNT, URI, WORK, Qemu, keyed, read, run
@@ -71,6 +72,19 @@ class Vm:
         with open(path, "w", encoding="utf-8") as file:
             file.write(DOMAIN.format(name=self.name, uuid=self.uuid, disks=disks, socket=self.qemu.path, bios=bios))
         run("virsh", "-q", "-c", URI, "define", path)
+
+    def edit_disk(self, target, path, form):
+        """As virsh edit: the VM, which is off, goes on from another file."""
+        definition = xml.etree.ElementTree.fromstring(run("virsh", "-q", "-c", URI, "dumpxml", "--inactive", self.name))
+        entry = next(entry for entry in definition.findall("./devices/disk") if entry.find("target").get("dev") == target)
+        entry.find("source").set("file", path)
+        entry.find("driver").set("type", form)
+        for chain in entry.findall("backingStore"):
+            entry.remove(chain)
+        file = os.path.join(WORK, f"{self.uuid}.xml")
+        with open(file, "wb") as out:
+            out.write(xml.etree.ElementTree.tostring(definition))
+        run("virsh", "-q", "-c", URI, "define", file)
 
     def write(self, name, word):
         with open(self.path(name), "w", encoding="utf-8") as file:
