@@ -15,8 +15,8 @@ UNTIL_FORGOTTEN = 3  # seconds after which a VM whose QEMU lives and that is cal
 UNTIL_LOST = 3  # seconds after which it counts that libvirt lost something
 UNSEEN = re.compile(r"whether QEMU went on from (\S+) instead of (\S+) \(disk (\w+)\) was not seen.*? type (\w+)\)")
 # What libvirt lost, by what a removal says: how it is refused, the sentence, and its number in LOSSES.
-LOST = ((errno.EBUSY, "lost track", 2), (errno.EUCLEAN, "let the VM be off once", 4),
-        (errno.EUCLEAN, "was not seen, and nothing was merged: shut the VM down", 2))
+LOST = ((errno.EBUSY, "lost track", 2), (errno.EUCLEAN, "was not seen, and nothing was merged: shut the VM down", 2),
+        (errno.EUCLEAN, "let the VM be off once", 4))
 
 
 def refused(path, number):
@@ -202,8 +202,8 @@ class Recovery:
                 os.rmdir(self.vm.path("jobs", job))
             except FileNotFoundError:
                 pass
-            except OSError as error: # it runs again by now
-                if error.errno != errno.EBUSY:
+            except OSError as error: # it runs again by now, or has ended meanwhile, refused
+                if error.errno not in (errno.EBUSY, errno.EUCLEAN):
                     raise
 
     def finished(self, name):

@@ -10,7 +10,7 @@ import xml.etree.ElementTree
 import disk
 from host import IMAGES, MNT, URI, WORK, Qemu, keyed, read, run
 
-PAUSE = 0.004  # seconds between two writes of a guest
+PAUSE = 0.008  # seconds between two writes of a guest
 DOMAIN = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>{name}</name><uuid>{uuid}</uuid>
 <memory unit='MiB'>16</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os>
 <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>
