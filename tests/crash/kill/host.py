@@ -109,9 +109,11 @@ class Qemu:
         self.path = socket_path
         self.pid = None
         self.stream = None
+        self.killed = False
 
     def found(self, vm_name):
         self.pid = int(read(os.path.join(WORK, f"lv/run/qemu/{vm_name}.pid")))
+        self.killed, self.started_as = False, vm_name
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(PATIENCE)
         sock.connect(self.path)
@@ -148,6 +150,7 @@ class Qemu:
 
     def kill(self):
         if self.alive():
+            self.killed = True
             os.kill(self.pid, signal.SIGKILL)
 
     def alive(self):

@@ -21,7 +21,7 @@ VICTIMS = {("vmsnapfs",): 5, ("libvirtd",): 3, ("QEMU",): 3, ("vmsnapfs", "libvi
            ("vmsnapfs", "libvirtd", "QEMU"): 1}
 LIMIT = 15  # minutes that a run may take, and a soak longer than it was asked to
 LOSSES = {1: "lost track of a snapshot", 2: "lost track of a job", 3: "forgot a running VM", 4: "kept a layer that is merged",
-          5: "forgot a node of QEMU", 6: "did not see the end of a pivot"}
+          5: "forgot a node of QEMU", 6: "did not see the end of a pivot", 7: "and QEMU ended in a pivot"}
 
 
 class Tally:
@@ -110,8 +110,8 @@ class Run:
     def round(self):
         tally, until = self.tally, threading.Event()
         name = f"{self.seed}/{tally.rounds}"
-        for vm in self.vms:
-            self.prepare(vm, random.Random(f"{name}/{vm.uuid}/prepare"))
+        for done in [self.pool.submit(self.prepare, vm, random.Random(f"{name}/{vm.uuid}/prepare")) for vm in self.vms]:
+            done.result()
         processes = self.victims()
         tally.aimed.clear()
         tally.aim, tally.left = self.rng.choice(self.vms), self.rng.randint(1, 3)

@@ -19,13 +19,14 @@ LOST = ((errno.EBUSY, "lost track", 2), (errno.EUCLEAN, "was not seen, and nothi
         (errno.EUCLEAN, "let the VM be off once", 4))
 
 
-def refused(path, number):
+def refused(path, *numbers):
+    """With one of them, and with which."""
     try:
         os.mkdir(path)
     except OSError as error:
-        if error.errno != number:
-            raise Broken(f"mkdir {path} answers {error.strerror}, not {os.strerror(number)}") from error
-        return
+        if error.errno not in numbers:
+            raise Broken(f"mkdir {path} answers {error.strerror}, not {os.strerror(numbers[0])}") from error
+        return error.errno
     raise Broken(f"mkdir {path} was not refused")
 
 
@@ -90,6 +91,7 @@ class Recovery:
         vm = self.vm
         alive = vm.running and vm.qemu.alive()
         if vm.running and not alive:
+            self.check_end()
             vm.running = False
             vm.qemu.clear()
         want = "running" if alive else "shutoff"
@@ -100,11 +102,22 @@ class Recovery:
                 raise
             self.forgotten()
 
+    def check_end(self):
+        """No QEMU ends but by a kill, or by its own mistake at a pivot (limits.md)."""
+        vm = self.vm
+        if vm.qemu.killed:
+            return
+        said = read(os.path.join(WORK, f"lv/log/qemu/{vm.qemu.started_as}.log")).rpartition("starting up")[2]
+        if "bdrv_co_write_req_prepare: Assertion `child->perm & BLK_PERM_WRITE' failed" not in said:
+            raise Broken(f"the QEMU of {vm.name} ended by itself: {' '.join(said.splitlines()[-2:])}")
+        self.tally.lost[7] += 1
+
     def forgotten(self):
         """libvirt wrote a status file that it cannot read: nothing may be touched until that QEMU has ended."""
         vm = self.vm
-        refused(vm.path("snapshots", "refused"), errno.EBUSY)
-        if f"process {vm.qemu.pid} " not in read(vm.path("errors")):
+        asked = UNSEEN.search(vm.status()["drift"]) # which of two files it runs on: that may be refused first
+        number = refused(vm.path("snapshots", "refused"), errno.EBUSY, *([errno.EUCLEAN] if asked else []))
+        if number == errno.EBUSY and f"process {vm.qemu.pid} " not in read(vm.path("errors")):
             raise Broken(f"{vm.name} is forgotten by libvirt, but its QEMU {vm.qemu.pid} is not named: {last_error(vm)}")
         self.tally.lost[3] += 1
         vm.qemu.kill()
