@@ -38,6 +38,7 @@ static ImageFacts *fake_inspect(Images *images, const char *path)
     facts->backing_format = g_steal_pointer(&found.backing_format);
     facts->capacity = found.capacity;
     facts->allocation = found.allocation;
+    facts->used = found.allocation > 0 && g_strcmp0(facts->probed, "qcow2") == 0;
     facts->written = found.written;
     facts->device = facts->exists ? 1 : 0;
     facts->inode = found.inode;

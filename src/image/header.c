@@ -176,6 +176,15 @@ static bool is_table(const Head *head, uint64_t offset, uint64_t bytes, uint64_t
            offset % cluster == 0;
 }
 
+/* A new image ends with its table of clusters; what that leads to comes behind it. */
+static bool is_used(const Head *head)
+{
+    uint64_t cluster = UINT64_C(1) << get32(head, 20);
+    uint64_t end = get64(head, 40) + (uint64_t)get32(head, 36) * 8;
+
+    return head->file > (end + cluster - 1) / cluster * cluster;
+}
+
 /* One that QEMU would not open would be found out in the middle of a merge. */
 static void check_tables(ImageFacts *facts, const Head *head)
 {
@@ -213,8 +222,10 @@ static void read_qcow2(ImageFacts *facts, const Head *head)
         fail(facts, head, "has an impossible length");
         return;
     }
-    if (!facts->error)
+    if (!facts->error) {
         check_tables(facts, head);
+        facts->used = is_used(head);
+    }
     read_backing(facts, head);
     read_extensions(facts, head, length);
 }

@@ -17,6 +17,7 @@ typedef struct {
     char *backing_format; /* NULL if the header states none */
     uint64_t capacity;    /* bytes; for raw: the file's length */
     uint64_t allocation;  /* bytes really taken */
+    bool used; /* a qcow2 image that has more than a new one: something was written to it */
     unsigned internal_snapshots;
     bool data_file, encrypted;
     bool written; /* some QEMU has it open for writing, says its image lock; false also where locks

@@ -268,8 +268,7 @@ static bool overlays_written(const Recovery *recovery)
         if (step->kind != STEP_OVERLAY)
             continue;
         facts = observation_file(recovery->observation, step_get(step, "path"));
-        if (facts && facts->exists &&
-            facts->allocation > 512 * 1024 + (step_get_number(step, "capacity") >> 25))
+        if (facts && facts->exists && facts->used)
             return true;
     }
     return false;

@@ -392,6 +392,29 @@ static void a_snapshot_that_only_qemu_knows_of_is_kept_until_the_vm_was_off(void
     assert_lawful(lab);
 }
 
+/* QEMU dies before libvirt is back: what the guest wrote since the switch is in the overlays. */
+static void what_was_written_to_overlays_that_only_qemu_knew_of_is_kept(void **state)
+{
+    g_autoptr(Lab) lab = lab_after(2, "w S c1 w");
+    g_autoptr(GError) error = NULL;
+
+    simhost_set_death(lab->host, SIM_DIES_AFTER_SWITCH);
+    assert_failed_with(lab_do(lab, "c2", &error), &error, ERR_HOST_DOWN);
+    lab_write(lab);
+    lab_stop(lab);
+    simhost_set_down(lab->host, false);
+    lab_restart(lab);
+    g_clear_error(&error);
+    assert_done(vm_open(lab->vm, &error), &error);
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    g_autoptr(GArray) content = simhost_read(lab->host, LAB_UUID, "vda");
+    const GArray *wrote = lab->active->pdata[0];
+    assert_non_null(catalog_named(catalog, "s2"));
+    assert_int_equal(content->len, wrote->len);
+    assert_memory_equal(content->data, wrote->data, wrote->len * sizeof(guint64));
+    assert_null(simhost_misuse(lab->host));
+}
+
 static void overlays_that_qemu_only_opened_are_taken_away(void **state)
 {
     g_autoptr(Lab) lab = lab_killed_in_a_snapshot(SIM_DIES_BEFORE_SWITCH);
@@ -551,6 +574,7 @@ int main(void)
         cmocka_unit_test(a_label_changes_while_a_merge_runs_and_both_are_kept),
         cmocka_unit_test(a_merge_that_loses_libvirt_is_not_failed_but_goes_on_when_it_is_back),
         cmocka_unit_test(a_snapshot_that_only_qemu_knows_of_is_kept_until_the_vm_was_off),
+        cmocka_unit_test(what_was_written_to_overlays_that_only_qemu_knew_of_is_kept),
         cmocka_unit_test(overlays_that_qemu_only_opened_are_taken_away),
         cmocka_unit_test(no_merge_begins_on_a_disk_in_whose_chain_libvirt_has_a_merged_layer),
         cmocka_unit_test(a_file_that_qemu_left_after_a_pivot_is_taken_away),

@@ -1203,7 +1203,7 @@ static void what_the_guest_wrote_to_an_unstored_overlay_is_kept(void **state)
     plan = scene_plan_create(scene, "s1", NULL);
     scene_run_step(scene, plan->steps->pdata[0]);
     scene_stop(scene);
-    scene_file(scene, step_get(plan->steps->pdata[0], "path"))->allocation = SCENE_GIB / 8;
+    scene_file(scene, step_get(plan->steps->pdata[0], "path"))->used = true;
     recovery = plan_recover(scene->catalog, scene->seen, plan, NULL);
     assert_true(has_kind(recovery, STEP_REDEFINE));
     scene_run(scene, recovery);
