@@ -60,8 +60,9 @@ class Tally:
 
 
 class Run:
-    def __init__(self, seed):
+    def __init__(self, seed, who):
         self.seed, self.rng = seed, random.Random(seed)
+        self.victims_of = {kinds: weight for kinds, weight in VICTIMS.items() if set(kinds) <= set(who)}
         self.tally, self.since = Tally(), time.monotonic()
         self.libvirtd, self.daemon = Libvirtd(), Daemon()
         self.vms = [Vm(disks) for disks in (1, 2, 3, 4)]
@@ -92,7 +93,7 @@ class Run:
             vm.take_foreign()
 
     def victims(self):
-        kinds = self.rng.choices(list(VICTIMS), list(VICTIMS.values()))[0]
+        kinds = self.rng.choices(list(self.victims_of), list(self.victims_of.values()))[0]
         processes = [process for process in (self.daemon, self.libvirtd) if process.name in kinds]
         running = [vm.qemu for vm in self.vms if vm.running]
         if "QEMU" in kinds and running:
@@ -124,7 +125,8 @@ class Run:
         self.start_again(dead)
         if dead and self.rng.random() < 0.75: # and once more, while it recovers
             time.sleep(self.rng.random() * 0.2)
-            again = self.rng.sample([self.daemon, self.libvirtd], self.rng.choice((1, 2)))
+            again = [process for process in (self.daemon, self.libvirtd) if (process.name,) in self.victims_of]
+            again = self.rng.sample(again, min(len(again), self.rng.choice((1, 2))))
             self.kill(again)
             self.start_again(again)
         for thread in threads: # one may wait for a job that waits for libvirt
@@ -226,8 +228,9 @@ def main():
     parser.add_argument("-n", dest="kills", type=int, default=300)
     parser.add_argument("-t", dest="minutes", type=float)
     parser.add_argument("-s", dest="seed", default="20261122")
+    parser.add_argument("-w", dest="who", default="vmsnapfs,libvirtd,QEMU")
     args = parser.parse_args()
-    run, alive, why = Run(args.seed), threading.Event(), None
+    run, alive, why = Run(args.seed, args.who.split(",")), threading.Event(), None
     print(f"# seed {args.seed}", flush=True)
     threading.Thread(target=watch, args=(run, alive, (args.minutes or 0) + LIMIT), daemon=True).start()
     end = time.monotonic() + 60 * (args.minutes or 0)
