@@ -6,7 +6,6 @@ import time
 import xml.etree.ElementTree
 
 import disk
-import pivot
 from disk import Broken
 from host import IMAGES, MNT, PATIENCE, WORK, read, wait_for
 from vm import Snapshot
@@ -141,7 +140,6 @@ class Recovery:
             vm.idle(lambda: time.monotonic() > end)
             self.dismiss()
             self.look_again()
-            self.answer()
             status = vm.status()
             if UNSEEN.search(status["drift"]):
                 self.choose(status["drift"])
@@ -152,18 +150,6 @@ class Recovery:
                 return
             time.sleep(0.02)
         raise Broken(f"{vm.name} does not come to rest: {last_error(vm)}")
-
-    def answer(self):
-        """Nobody saw whether QEMU pivoted, and what it may have left differs. Nothing that the guest wrote is lost."""
-        vm = self.vm
-        if self.merging() or not pivot.is_asked(vm):
-            return
-        if vm.running:
-            self.off_for(2)
-            return
-        refused(vm.path("snapshots", "refused"), errno.EUCLEAN)
-        pivot.answer(vm)
-        self.tally.asked += 1
 
     def look_again(self):
         """What could not be opened is looked at again now, and not in half a minute."""
@@ -224,12 +210,9 @@ class Recovery:
         vm = self.vm
         try:
             state = read(vm.path("snapshots", name, "state")).strip()
-            snapshot = self.known(name)
-            if state == "ready" and snapshot and snapshot.removed and "is as it was, since its merge could not begin" in read(vm.path("errors")):
-                os.rmdir(vm.path("snapshots", name))
-                return False
             if state != "failed":
                 return state == "ready"
+            snapshot = self.known(name)
             if not snapshot or not (snapshot.removed or snapshot.doubt == "remove"):
                 raise Broken(f"{vm.name}/{name} is failed, and nobody removed it: {read(vm.path('snapshots', name, 'error'))}")
             snapshot.removed = True
