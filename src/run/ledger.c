@@ -44,7 +44,7 @@ static bool refuse_locked(Vm *vm, GError *cause, GError **error)
 }
 
 /* What catalog.yaml says now; NULL if it cannot be read: the loader tells why. */
-static GBytes *read_text(Vm *vm)
+static GBytes *read_text(const Vm *vm)
 {
     g_autofree char *directory = store_directory(vm->home, vm->uuid);
     g_autofree char *path = g_build_filename(directory, "catalog.yaml", NULL);
@@ -211,12 +211,23 @@ static void unlock_locked(Vm *vm)
         vm->world->files->ops->unlock(vm->world->files, g_steal_pointer(&vm->store_lock));
 }
 
+/* By another program, since we had the lock; a journal may be that of one that has died. */
+static bool was_written_by_others(const Vm *vm)
+{
+    Files *files = vm->world->files;
+    g_autofree char *directory = store_directory(vm->home, vm->uuid);
+    g_autofree char *journal = g_build_filename(directory, "journal.yaml", NULL);
+    g_autoptr(GBytes) text = vm->text ? read_text(vm) : NULL;
+
+    return (vm->text && !is_unchanged(vm, text)) || files->ops->exists(files, journal);
+}
+
 static bool lock_locked(Vm *vm, GError **error)
 {
     if (!vm->home || vm->store_lock)
         return true;
     vm->store_lock = store_lock(vm->world->files, vm->home, vm->uuid, error);
-    if (vm->store_lock && !vm->settled)
+    if (vm->store_lock && (!vm->settled || was_written_by_others(vm)))
         vm->settled = store_settle(vm->world->files, vm->home, vm->uuid, error);
     if (!vm->settled)
         unlock_locked(vm);

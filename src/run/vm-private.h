@@ -28,7 +28,7 @@ struct Vm {
     char *left;       /* why the journal of an operation is still open; NULL: none is */
     GHashTable
         *untouched; /* ids of snapshots whose removal this program has accepted and not begun */
-    bool settled;   /* what the program before this one left in the home is durable */
+    bool settled;   /* what other programs left in the home is durable */
     Config *config; /* never NULL */
     FilesLock *store_lock; /* held by the operation that has the turn */
 };

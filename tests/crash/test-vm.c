@@ -133,6 +133,23 @@ static void what_another_host_recorded_is_seen_by_the_next_operation(void **stat
     assert_lawful(lab);
 }
 
+/* What a program beside us renamed may not be durable, and a loss of power takes it back: not what
+ * was done because of it. */
+static void what_another_host_recorded_is_durable_before_it_is_acted_on(void **state)
+{
+    g_autoptr(Lab) lab = lab_after(1, "w c1");
+    g_autoptr(Vm) other = vm_new(&lab->world, LAB_UUID, "web01");
+    g_autoptr(GError) error = NULL;
+
+    assert_done(vm_rename(other, "s1", "t1", "mv", &error), &error);
+    fault_arm(lab->fault, FAULT_NONE, 0);
+    assert_done(lab_do(lab, "n1", &error), &error);
+    assert_int_equal(fault_member_calls(lab->fault, "files.sync"), 2);
+    fault_arm(lab->fault, FAULT_NONE, 0);
+    assert_done(lab_do(lab, "m1", &error), &error);
+    assert_int_equal(fault_member_calls(lab->fault, "files.sync"), 0);
+}
+
 /* ---- interruption ---- */
 
 typedef struct {
@@ -565,6 +582,7 @@ int main(void)
         cmocka_unit_test(a_catalog_that_cannot_be_read_is_never_overwritten),
         cmocka_unit_test(another_host_at_work_is_named_and_waited_for_by_nobody),
         cmocka_unit_test(what_another_host_recorded_is_seen_by_the_next_operation),
+        cmocka_unit_test(what_another_host_recorded_is_durable_before_it_is_acted_on),
         cmocka_unit_test(an_interrupted_snapshot_leaves_nothing),
         cmocka_unit_test(
             a_cancelled_merge_comes_back_as_failed_and_is_finished_by_the_next_removal),
