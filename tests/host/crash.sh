@@ -13,7 +13,7 @@ unforget() {
     log "libvirt forgot that $1 runs: its QEMU is ended"
     refused "busy" mkdir "$MNT/$1/snapshots/refused" || return
     kill -9 $(qemu_pids)
-    wait_for start "$1" && wait_for settled "$1" && wait_for idle_quietly "$1"
+    wait_for bash -c "echo running > '$MNT/$1/state'" && wait_for settled "$1" && wait_for idle_quietly "$1"
 }
 settled() { ! grep -q '^problem .' "$MNT/$1/status"; }
 idle_quietly() { timeout $PATIENCE cat "$MNT/$1/wait" > /dev/null 2>&1 || [[ $? != 124 ]]; }
@@ -64,7 +64,7 @@ retry_failed() {
         [[ -d $entry && $(cat "$entry/state") == failed ]] || continue
         if rmdir "$entry" && idle_quietly "$1" && [[ ! -d $entry ]]; then continue; fi
         # libvirt itself was killed in the one moment that it does not recover from; errors says what to do.
-        tail -n 1 "$MNT/$1/errors" | grep -q 'lost track' || { fail "$(tail -n 1 "$MNT/$1/errors")"; return 1; }
+        tail -n 1 "$MNT/$1/errors" | grep -q 'lost track\|was not seen.*shut the VM down' || { fail "$(tail -n 1 "$MNT/$1/errors")"; return 1; }
         log "libvirt lost track of a job: $1 goes off for it"
         stop "$1" && rmdir "$entry" && idle "$1" && start "$1" || return
     done
