@@ -10,6 +10,7 @@
 #include "fs/act.h"
 #include "fs/blocking.h"
 #include "fs/configuration.h"
+#include "fs/covered.h"
 #include "fs/daemon.h"
 #include "fs/followers.h"
 #include "fs/notify.h"
@@ -141,8 +142,15 @@ static int fail(const GError *error)
     return EXIT_FAILURE;
 }
 
-static int mount_and_serve(Program *program, const char *mountpoint)
+static int mount_and_serve(Program *program, Engine *engine, const char *mountpoint)
 {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(HostView) view = engine_view(engine);
+
+    if (!covered_check(view, mountpoint, &error)) {
+        face_stop(&program->face);
+        return fail(error);
+    }
     if (fuse_session_mount(program->face.session, mountpoint) != 0) {
         fprintf(stderr, "vmsnapfs: cannot mount on \"%s\"\n", mountpoint);
         face_stop(&program->face);
@@ -165,8 +173,9 @@ static int run(Engine *engine, struct fuse_session *session, Program *program,
     engine_configure(engine, options->config, "");
     face_start(&program->face, engine, options);
     engine_subscribe(engine, session_changed, &program->face);
-    int result =
-        engine_start(engine, &error) ? mount_and_serve(program, options->mountpoint) : fail(error);
+    int result = engine_start(engine, &error)
+                     ? mount_and_serve(program, engine, options->mountpoint)
+                     : fail(error);
     face_clear(&program->face);
     return result;
 }

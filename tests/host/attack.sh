@@ -108,6 +108,17 @@ for i in range(100000):
     harmless drop $vm s1 && contents $vm
 }
 
+# What lies below the mount point would be looked for in the tree itself, by us, libvirt and QEMU.
+not_there() { # MOUNTPOINT SENTENCE
+    ! timeout $PATIENCE "$PROGRAM" -f -o config=/dev/null "$URI" "$1" > "$WORK/said" 2>&1 || { fail "it was mounted on $1"; return 1; }
+    grep -q "$2" "$WORK/said" && ! mountpoint -q "$1" || fail "on $1 it said '$(cat "$WORK/said")'"
+}
+over_images() {
+    ln -s "$IMAGES" "$WORK/link" && mv "$IMAGES/plain/plain-vda.img" "$IMAGES/aside" || return
+    not_there "$IMAGES/plain" "would hide .*plain" && mv "$IMAGES/aside" "$IMAGES/plain/plain-vda.img" || return
+    not_there "$IMAGES/plain" "would hide .*plain-vda.img" && not_there "$WORK/link" "would hide" && not_there "$IMAGES" "would hide" && not_there "$WORK" "would hide"
+}
+
 frugal() { # the largest that the daemon ever was, in kB
     local peak
     peak=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$DAEMON/status")
@@ -125,6 +136,7 @@ home_of home-etc /etc 0
 home_of home-other "$IMAGES/plain" 0
 home_of home-odd "../../$CANARIES/etc" 9
 home_of home-planted "$CANARIES/etc" 7
+case_run "attack: a mount point over the images" over_images
 mount_tree || exit 1
 case_run "attack: directories of ours that others made" our_directories
 case_run "attack: a catalog written by the owner of the image directory" planted_catalog
