@@ -344,7 +344,7 @@ const char *merge_removed_snapshot(const Catalog *catalog, const char *target);
 /* Make the jobs of everything that waits for its merge. */
 void merge_announce(EngineVm *vm);
 /* A request began with the recovery of a removal that had failed: if that goes on now, so does its
- * job. */
+ * job, and the view says so when the request is answered. */
 void merge_take_up(EngineVm *vm);
 /* A removal is about to be asked for: its job, as a draft. */
 EngineJob *merge_draft(EngineVm *vm, const Request *request);

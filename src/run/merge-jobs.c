@@ -151,17 +151,21 @@ static bool has_no_job(EngineVm *vm, const Snapshot *snapshot)
 void merge_take_up(EngineVm *vm)
 {
     g_autoptr(Catalog) catalog = vm_catalog(vm->vm);
+    bool taken = false;
 
     for (guint i = 0; i < catalog->snapshots->len; i++) {
         const Snapshot *snapshot = catalog->snapshots->pdata[i];
         if (snapshot->state != SNAPSHOT_REMOVING || !has_no_job(vm, snapshot))
             continue;
+        taken = true;
         g_autoptr(GPtrArray) targets = targets_of(catalog, snapshot);
         g_autoptr(EngineJob) job = merge_obtain_job(vm, snapshot->name, targets);
         g_mutex_lock(&vm->engine->lock);
         queue_finish_locked(vm);
         g_mutex_unlock(&vm->engine->lock);
     }
+    if (taken)
+        refresh_now(vm, false);
 }
 
 /* ---- drafts ---- */
