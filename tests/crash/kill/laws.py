@@ -116,7 +116,8 @@ class Recovery:
         vm = self.vm
         asked = UNSEEN.search(vm.status()["drift"]) # which of two files it runs on: that may be refused first
         number = refused(vm.path("snapshots", "refused"), errno.EBUSY, *([errno.EUCLEAN] if asked else []))
-        if number == errno.EBUSY and f"process {vm.qemu.pid} " not in read(vm.path("errors")):
+        # The refusal names the process, or that of a job's merge did.
+        if number == errno.EBUSY and f"process {vm.qemu.pid} " not in read(vm.path("errors")) + vm.status()["problem"]:
             raise Broken(f"{vm.name} is forgotten by libvirt, but its QEMU {vm.qemu.pid} is not named: {last_error(vm)}")
         self.tally.lost[3] += 1
         vm.qemu.kill()
