@@ -4,6 +4,7 @@
 #include "store/sidecar.h"
 #include "store/store.h"
 #include "scratch.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,6 @@
 #include <cmocka.h>
 #include <glib/gstdio.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -68,23 +68,6 @@ static void need_root(void)
         return;
     print_message("# other users, and devices, cannot be had here: not root\n");
     skip();
-}
-
-static int watch(const char *path)
-{
-    int watcher = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-
-    assert_true(inotify_add_watch(watcher, path, IN_ALL_EVENTS) >= 0);
-    return watcher;
-}
-
-static void check_untouched(int watcher)
-{
-    char event[4096];
-
-    assert_int_equal(read(watcher, event, sizeof event), -1);
-    assert_int_equal(errno, EAGAIN);
-    close(watcher);
 }
 
 /* Nothing opens @path, or the file @watched that it stands for. */

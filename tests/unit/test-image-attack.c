@@ -3,6 +3,7 @@
 #include "base/confine.h"
 #include "image-tools.h"
 #include "image/trust.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,6 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -231,23 +231,6 @@ static void attack_an_external_data_file_is_not_written(void **state)
 }
 
 /* ---- variables and vTPM state ---- */
-
-/* What is done to @path from now on, by inotify. */
-static int watch(const char *path)
-{
-    int watcher = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-
-    assert_true(inotify_add_watch(watcher, path, IN_ALL_EVENTS) >= 0);
-    return watcher;
-}
-
-static void check_untouched(int watcher)
-{
-    char event[4096];
-
-    assert_int_equal(read(watcher, event, sizeof event), -1);
-    close(watcher);
-}
 
 static void check_state_refused(const Scene *scene, const char *path, ErrorCode code)
 {
