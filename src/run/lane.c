@@ -8,8 +8,14 @@
 
 #include <string.h>
 
-#define PIVOT_TRIES 5 /* QEMU refuses a pivot for a moment while a mirror catches up */
-#define ASK_TRIES   3 /* one lost answer of a question is no reason to give a merge up */
+/* QEMU refuses a pivot for a moment while a mirror catches up. */
+#define PIVOT_TRIES 5
+/* Bytes: the least that a merge copies. */
+#define CLUSTER UINT64_C(65536)
+/* Bytes: our own reserve may have been spent a moment ago, for a record of another disk. */
+#define FULL_BELOW (UINT64_C(1024) * 1024)
+/* One lost answer of a question is no reason to give a merge up. */
+#define ASK_TRIES 3
 
 typedef struct {
     Operation *op;
@@ -294,18 +300,20 @@ static LaneState lane_lost_sight(Lane *lane, GError *cause, GError **error)
     return LANE_FAILED;
 }
 
-/* QEMU ends a job that finds no room, and libvirt 9.0 does not say why: the room does. */
+/* QEMU ends a job that finds no room, and libvirt 9.0 does not say why: the room does. The last
+ * look is a moment old, and may have said that all is done. */
 static void lane_blame_room(const Lane *lane, GError **cause)
 {
     Images *images = lane->op->vm->world->images;
     const ImageFacts *top = observation_file(lane->op->seen, lane->top);
-    uint64_t left = lane->total > 0 ? lane->left : top ? top->allocation : 0;
+    uint64_t seen = lane->total > 0 ? lane->left : top ? top->allocation : 0;
+    uint64_t left = MAX(seen, CLUSTER);
     g_autofree char *directory = g_path_get_dirname(lane->base);
     g_autofree char *wanted = size_format(left);
     FreeSpace space;
 
     if (!error_is(*cause, ERR_IO) || !images->ops->free_space(images, directory, &space, NULL) ||
-        space.bytes >= left)
+        space.bytes >= MAX(left, FULL_BELOW))
         return;
     (*cause)->code = ERR_NO_SPACE;
     g_prefix_error(cause, "No space left: up to %s were still to be merged. ", wanted);
