@@ -45,6 +45,15 @@ in_create() {
     files $vm 2
 }
 
+# libvirt that dies in the end of a merge inside the chain keeps the merged layer in its own: nothing is merged there until the VM was off.
+drop_at_last() { # VM NAME
+    if ! rmdir "$MNT/$1/snapshots/$2" 2> "$WORK/said"; then
+        tail -n 1 "$MNT/$1/errors" | grep -q "EUCLEAN: .*let the VM be off once" || { fail "rmdir $2: $(tail -n 1 "$MNT/$1/errors")"; return 1; }
+        log "libvirt kept a merged layer of $1: it goes off for it"
+        check "$1" && stop "$1" && check "$1" && start "$1" && rmdir "$MNT/$1/snapshots/$2" || return
+    fi
+    expect_drop "$1" "$2" && idle "$1"
+}
 in_live_merge() { # adopted while it runs in QEMU, and pivoted
     local vm=$1 i
     for i in 1 2 3; do
@@ -53,7 +62,7 @@ in_live_merge() { # adopted while it runs in QEMU, and pivoted
         moment
         kill_daemon
         expect_drop $vm s$((i % 2 + 1))
-        back $vm && retry_failed $vm && listed $vm "s$((2 - i % 2)) " && check $vm && drop $vm s$((2 - i % 2)) && check $vm || { FAILED+=" round $i"; return 1; }
+        back $vm && retry_failed $vm && listed $vm "s$((2 - i % 2)) " && check $vm && drop_at_last $vm s$((2 - i % 2)) && check $vm || { FAILED+=" round $i"; return 1; }
     done
     files $vm 2
 }
@@ -64,7 +73,7 @@ retry_failed() {
         [[ -d $entry && $(cat "$entry/state") == failed ]] || continue
         if rmdir "$entry" && idle_quietly "$1" && [[ ! -d $entry ]]; then continue; fi
         # libvirt itself was killed in the one moment that it does not recover from; errors says what to do.
-        tail -n 1 "$MNT/$1/errors" | grep -q 'lost track\|was not seen.*shut the VM down' || { fail "$(tail -n 1 "$MNT/$1/errors")"; return 1; }
+        tail -n 1 "$MNT/$1/errors" | grep -q 'lost track\|was not seen.*shut the VM down\|let the VM be off once' || { fail "$(tail -n 1 "$MNT/$1/errors")"; return 1; }
         log "libvirt lost track of a job: $1 goes off for it"
         stop "$1" && rmdir "$entry" && idle "$1" && start "$1" || return
     done
