@@ -335,6 +335,18 @@ static void fail_locked(const char *path, int fd, GError **error)
                 got > 0 ? holder : "unknown");
 }
 
+/* For who finds the file locked. Written over the one before: that needs no block, of which a full
+ * store has none; where it has no room all the same, nobody is named, and the lock holds as well.
+ */
+static bool write_holder(int fd, const char *holder)
+{
+    size_t length = strlen(holder);
+
+    if (is_written(fd, holder, length))
+        return ftruncate(fd, (off_t)length) == 0;
+    return (errno == ENOSPC || errno == EDQUOT) && ftruncate(fd, 0) == 0;
+}
+
 static bool take_lock(int fd, const char *path, GError **error)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -349,7 +361,7 @@ static bool take_lock(int fd, const char *path, GError **error)
             error_set_errno(error, err, "Cannot lock %s", path);
         return false;
     }
-    if (ftruncate(fd, 0) < 0 || !is_written(fd, holder, strlen(holder))) {
+    if (!write_holder(fd, holder)) {
         error_set_errno(error, errno, "Cannot write our name into %s", path);
         return false;
     }

@@ -465,6 +465,47 @@ static void a_lost_answer_is_an_effect_all_the_same(void **state)
     }
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, start_real, stop)
 
+static void fill(const char *directory)
+{
+    static const char block[4096];
+    g_autofree char *path = g_build_filename(directory, "ballast", NULL);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    assert_true(fd >= 0);
+    while (write(fd, block, sizeof block) == (ssize_t)sizeof block)
+        ;
+    assert_int_equal(errno, ENOSPC);
+    close(fd);
+}
+
+/* Who gives a block back to write its name anew may not get it again. */
+static void a_full_file_system_can_be_locked(void **state)
+{
+    Place *place = *state;
+    const FilesOps *ops = place->files->ops;
+    g_autofree char *path = g_strconcat(place->directory, "/lock", NULL);
+    g_autofree char *fresh = g_strconcat(place->directory, "/fresh", NULL);
+    g_autoptr(GError) named = NULL, unnamed = NULL;
+
+    if (!mount_small(place->home, "size=1m")) {
+        print_message("# no small file system can be mounted here: %s\n", g_strerror(errno));
+        skip();
+    }
+    make(place);
+    ops->unlock(place->files, ops->lock(place->files, path, NULL));
+    fill(place->home);
+    FilesLock *lock = ops->lock(place->files, path, NULL);
+    FilesLock *another = ops->lock(place->files, fresh, NULL);
+    assert_true(lock && another);
+    assert_null(ops->lock(place->files, path, &named));
+    assert_null(ops->lock(place->files, fresh, &unnamed));
+    assert_null(strstr(named->message, "unknown"));
+    assert_non_null(strstr(unnamed->message, "unknown"));
+    ops->unlock(place->files, lock);
+    ops->unlock(place->files, another);
+    assert_int_equal(umount2(place->home, MNT_DETACH), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,6 +527,7 @@ int main(void)
         ON_DISK(attack_symlinks_in_place_of_our_directories_are_not_followed),
         ON_DISK(a_home_that_is_missing_is_not_made),
         ON_DISK(a_lock_of_a_dead_process_is_free_again),
+        ON_DISK(a_full_file_system_can_be_locked),
     };
 
     return cmocka_run_group_tests_name("files", tests, NULL, NULL);
