@@ -2,7 +2,8 @@
 . "$(dirname "$0")/lib.sh"
 
 job() { ls "$MNT/$1/jobs" | sort -n | tail -n 1; }
-merging() { grep -q "merge vda .*%" "$MNT/$1/progress"; }
+# It has begun: a merge whose turn has not come stands at 0 %, and of how much is not known.
+merging() { grep -q "merge vda .*% .* of " "$MNT/$1/progress"; }
 # It does not fail by itself within a minute, and does not end: QEMU's limit lets about 30 MB pass before it bites.
 slow() { echo 512K > "$MNT/$1/policy/bandwidth"; }
 fast() { echo 0 > "$MNT/$1/policy/bandwidth"; }
