@@ -22,6 +22,7 @@
 #include "fs/sweep.h"
 #include "fs/templinks.h"
 
+#include <errno.h>
 #include <locale.h>
 #include <pthread.h>
 #include <signal.h>
@@ -119,6 +120,13 @@ static void *obey_signals(void *data)
     return NULL;
 }
 
+/* What reading from the kernel answers if a request was just being handed over in that moment;
+ * libfuse takes it for an error. */
+static bool is_unmounted(int result)
+{
+    return result == -ECONNABORTED;
+}
+
 static int serve(Program *program)
 {
     struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -133,7 +141,7 @@ static int serve(Program *program)
     g_thread_join(obeyer);
     face_stop(&program->face);
     fuse_loop_cfg_destroy(config);
-    return result < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return result < 0 && !is_unmounted(result) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int fail(const GError *error)
