@@ -117,6 +117,21 @@ bool guard_await_free(Guard *guard, const char *path, GError **error)
     return false;
 }
 
+GuardLoan guard_lend(Guard *guard, const char *top, const char *base)
+{
+    GuardLoan loan = {.top = guard_release(guard, top)};
+
+    loan.base = guard_release(guard, base);
+    return loan;
+}
+
+bool guard_take_back(Guard *guard, GuardLoan loan, const char *top, const char *base,
+                     GError **error)
+{
+    return (!loan.top || guard_hold(guard, top, error)) &&
+           (!loan.base || guard_hold(guard, base, error));
+}
+
 void guard_release_all(Guard *guard)
 {
     Images *images = guard->world->images;

@@ -22,4 +22,12 @@ bool guard_hold(Guard *guard, const char *path, GError **error);
 bool guard_await_free(Guard *guard, const char *path, GError **error);
 /* Let go of @path; true if it was held. */
 bool guard_release(Guard *guard, const char *path);
+/* Let go of two files that qemu-img works on; which of them were held is for guard_take_back. */
+typedef struct {
+    bool top, base;
+} GuardLoan;
+GuardLoan guard_lend(Guard *guard, const char *top, const char *base);
+/* ERR_BUSY as guard_hold. */
+bool guard_take_back(Guard *guard, GuardLoan loan, const char *top, const char *base,
+                     GError **error);
 void guard_release_all(Guard *guard);

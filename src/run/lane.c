@@ -471,11 +471,10 @@ bool lane_commit_offline(Operation *op, const Step *step, GError **error)
     if (operation_stopped(op, error) || !check_users(op, top, between, base, error) ||
         !pivot_settle(op, step, offline_progress, &progress, error))
         return false;
-    bool had_top = guard_release(op->guard, top), had_base = guard_release(op->guard, base);
+    GuardLoan loan = guard_lend(op->guard, top, base);
     bool merged = commit_at_wanted_speed(&progress, step, error);
     operation_limited(op, target, BANDWIDTH_NONE);
-    bool held = (!had_top || guard_hold(op->guard, top, &why)) &&
-                (!had_base || guard_hold(op->guard, base, &why));
+    bool held = guard_take_back(op->guard, loan, top, base, &why);
     if (merged && !held) {
         g_propagate_prefixed_error(error, g_steal_pointer(&why),
                                    "VM %s was started when %s was merged: ", op->vm_name, top);

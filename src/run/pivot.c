@@ -126,12 +126,11 @@ static bool compare(Operation *op, const Doubt *doubt, ImageProgress progress, v
 static bool compare_unguarded(Operation *op, const Doubt *doubt, ImageProgress progress, void *data,
                               bool *out_same, GError **error)
 {
-    bool had_top = guard_release(op->guard, doubt->top),
-         had_base = guard_release(op->guard, doubt->base);
+    GuardLoan loan = guard_lend(op->guard, doubt->top, doubt->base);
     bool compared = compare(op, doubt, progress, data, out_same, error);
 
-    return (!had_top || guard_hold(op->guard, doubt->top, compared ? error : NULL)) &&
-           (!had_base || guard_hold(op->guard, doubt->base, compared ? error : NULL)) && compared;
+    return guard_take_back(op->guard, loan, doubt->top, doubt->base, compared ? error : NULL) &&
+           compared;
 }
 
 bool pivot_settle(Operation *op, const Step *step, ImageProgress progress, void *data,
