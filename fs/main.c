@@ -6,12 +6,15 @@
  *
  * Order at the end: the engine answers all that is pending and the waiting readers get EINTR while
  * the session still serves; then the notifier ends (a notification of its may wait for one of those
- * answers); then the session. */
+ * answers); then the session. If that takes too long, it ends without what hangs (fs/ending.h). */
+#include "base/walk.h"
 #include "fs/act.h"
 #include "fs/blocking.h"
 #include "fs/configuration.h"
 #include "fs/covered.h"
 #include "fs/daemon.h"
+#include "fs/device.h"
+#include "fs/ending.h"
 #include "fs/followers.h"
 #include "fs/notify.h"
 #include "fs/opens.h"
@@ -22,7 +25,6 @@
 #include "fs/sweep.h"
 #include "fs/templinks.h"
 
-#include <errno.h>
 #include <locale.h>
 #include <pthread.h>
 #include <signal.h>
@@ -70,7 +72,9 @@ static void face_start(Face *face, Engine *engine, const Options *options)
 
 static void face_stop(Face *face)
 {
+    ending_begin(face);
     engine_stop(face->engine);
+    ending_engine_stopped();
     blocking_stop(face->blocking);
     notifier_stop(face->notifier);
 }
@@ -120,13 +124,6 @@ static void *obey_signals(void *data)
     return NULL;
 }
 
-/* What reading from the kernel answers if a request was just being handed over in that moment;
- * libfuse takes it for an error. */
-static bool is_unmounted(int result)
-{
-    return result == -ECONNABORTED;
-}
-
 static int serve(Program *program)
 {
     struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -141,7 +138,7 @@ static int serve(Program *program)
     g_thread_join(obeyer);
     face_stop(&program->face);
     fuse_loop_cfg_destroy(config);
-    return result < 0 && !is_unmounted(result) ? EXIT_FAILURE : EXIT_SUCCESS;
+    return result < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int fail(const GError *error)
@@ -159,9 +156,12 @@ static int mount_and_serve(Program *program, Engine *engine, const char *mountpo
         face_stop(&program->face);
         return fail(error);
     }
-    if (fuse_session_mount(program->face.session, mountpoint) != 0) {
+    walk_keep_out(mountpoint);
+    if (fuse_session_mount(program->face.session, mountpoint) != 0 ||
+        !device_take(program->face.session)) {
         fprintf(stderr, "vmsnapfs: cannot mount on \"%s\"\n", mountpoint);
         face_stop(&program->face);
+        fuse_session_unmount(program->face.session);
         return EXIT_FAILURE;
     }
     notifier_changed(program->face.notifier);

@@ -120,15 +120,28 @@ static bool is_root_parked(Notifier *notifier, const VmView *before, const VmVie
            is_parked(notifier, "");
 }
 
+/* By uuid; borrowed from @host. */
+static GHashTable *index_of(const HostView *host)
+{
+    GHashTable *index = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; i < host->vms->len; i++) {
+        VmView *vm = g_ptr_array_index(host->vms, i);
+        g_hash_table_insert(index, vm->uuid, vm);
+    }
+    return index;
+}
+
 static void tell_old_ones(Notifier *notifier, const HostView *host)
 {
+    g_autoptr(GHashTable) index = index_of(host);
     GHashTableIter iter;
     void *value;
 
     g_hash_table_iter_init(&iter, notifier->told);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const VmView *before = value;
-        const VmView *now = host_view_of_uuid(host, before->uuid);
+        const VmView *now = g_hash_table_lookup(index, before->uuid);
         if (now == before || is_parked(notifier, before->uuid) ||
             is_root_parked(notifier, before, now))
             continue;

@@ -1,5 +1,6 @@
 #include "fs/space.h"
 
+#include "base/walk.h"
 #include "model/names.h"
 
 #include <string.h>
@@ -10,14 +11,20 @@ struct Space {
     GThreadPool *pool; /* one thread */
 };
 
+/* Asked of our own tree, this would ask again. */
+static bool ask(const char *directory, struct statvfs *out)
+{
+    return !walk_is_own(directory) && statvfs(directory, out) == 0;
+}
+
 static bool look(const VmView *vm, struct statvfs *out)
 {
-    if (vm->home[0] && statvfs(vm->home, out) == 0)
+    if (vm->home[0] && ask(vm->home, out))
         return true;
     for (guint i = 0; i < vm->disks->len; i++) {
         const DiskView *disk = g_ptr_array_index(vm->disks, i);
         g_autofree char *directory = g_path_get_dirname(disk->source);
-        if (disk->included && statvfs(directory, out) == 0)
+        if (disk->included && ask(directory, out))
             return true;
     }
     return false;

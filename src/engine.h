@@ -268,5 +268,9 @@ bool engine_start(Engine *engine, GError **error);
  * adopted at the next start, offline ones stop and are redone. Returns when no engine thread works
  * any more. */
 void engine_stop(Engine *engine);
+/* While engine_stop waits for a libvirt or a storage that does not answer, and the process is to
+ * end without them: answers all that is still pending (ERR_IO). Returns the names of the VMs on
+ * which something still works, "web01, db01"; yours. */
+char *engine_give_up(Engine *engine);
 void engine_free(Engine *engine);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Engine, engine_free)

@@ -73,9 +73,19 @@ static ErrorCode code_of_errno(int err)
     case EAGAIN:
     case EBUSY:
         return ERR_BUSY;
+    case EDEADLK:
+        return ERR_UNSUPPORTED;
     default:
         return ERR_IO;
     }
+}
+
+/* EDEADLK is base/walk.h's. */
+static const char *text_of_errno(int err)
+{
+    return err == EDEADLK ? "that is in the very tree that this vmsnapfs has mounted, which would "
+                            "wait for itself; it must be somewhere else"
+                          : g_strerror(err);
 }
 
 void error_set_errno(GError **error, int err, const char *format, ...)
@@ -85,5 +95,5 @@ void error_set_errno(GError **error, int err, const char *format, ...)
     va_start(args, format);
     g_autofree char *what = g_strdup_vprintf(format, args);
     va_end(args);
-    g_set_error(error, VMSNAPFS_ERROR, (int)code_of_errno(err), "%s: %s", what, g_strerror(err));
+    g_set_error(error, VMSNAPFS_ERROR, (int)code_of_errno(err), "%s: %s", what, text_of_errno(err));
 }

@@ -101,10 +101,14 @@ static YamlNode *node_new(Builder *builder, const yaml_event_t *event, YamlKind 
 /* Is @node, as the next key of @map, one that we take? */
 static bool check_key(const YamlNode *map, const YamlNode *node, GError **error)
 {
+    const char *text = NULL;
+
     if (node->kind != YAML_IS_SCALAR)
         return yaml_error(node, error, "a key must be a single value");
-    if (yaml_get(map, node->text))
-        return yaml_error(node, error, "the key \"%s\" stands twice", node->text);
+    if (!yaml_text(node, &text, NULL)) /* null, of which there are many spellings */
+        return yaml_error(node, error, "a key is missing");
+    if (yaml_get(map, text))
+        return yaml_error(node, error, "the key \"%s\" stands twice", text);
     return true;
 }
 

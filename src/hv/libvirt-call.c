@@ -1,5 +1,7 @@
 #include "hv/libvirt-private.h"
 
+#define SLOW_SECONDS 20
+
 LibvirtCall *libvirt_call_new(const char *what, const char *uuid, LibvirtRun run)
 {
     LibvirtCall *call = g_atomic_rc_box_new0(LibvirtCall);
@@ -123,13 +125,25 @@ static bool is_lost(const LibvirtCall *call)
     return call->hv && libvirt_life(call->hv) != call->life;
 }
 
-static bool wait_until_done(LibvirtCall *call, bool *out_lost)
+/* Whoever looks into the log while something hangs finds which call it is. */
+static void tell_slow(const char *what)
 {
+    g_message("libvirt has not answered for %d s: %s", SLOW_SECONDS, what);
+}
+
+static bool wait_until_done(LibvirtCall *call, const char *what, bool *out_lost)
+{
+    int64_t slow = g_get_monotonic_time() + SLOW_SECONDS * G_TIME_SPAN_SECOND;
+
     g_mutex_lock(&call->lock);
     while (!call->done && !*out_lost && g_get_monotonic_time() < call->deadline) {
-        int64_t glance = g_get_monotonic_time() + G_TIME_SPAN_SECOND;
+        int64_t now = g_get_monotonic_time();
 
-        g_cond_wait_until(&call->ended, &call->lock, MIN(glance, call->deadline));
+        if (now >= slow) {
+            tell_slow(what);
+            slow = call->deadline;
+        }
+        g_cond_wait_until(&call->ended, &call->lock, MIN(now + G_TIME_SPAN_SECOND, call->deadline));
         *out_lost = !call->done && is_lost(call);
     }
     bool done = call->done;
@@ -144,7 +158,7 @@ bool libvirt_call_run(LibvirtCall *call, unsigned seconds, GError **error)
 
     call->deadline = g_get_monotonic_time() + seconds * G_TIME_SPAN_SECOND;
     libvirt_call_push(call);
-    if (!wait_until_done(call, &lost)) {
+    if (!wait_until_done(call, what, &lost)) {
         if (lost)
             g_set_error(error, VMSNAPFS_ERROR, ERR_HOST_DOWN,
                         "cannot %s: the connection to libvirt was lost; it may still do it", what);

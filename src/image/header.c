@@ -3,6 +3,8 @@
  * All of it is within the first cluster, which is at most 2 MiB; what points further is refused. */
 #include "image/header.h"
 
+#include "base/fd.h"
+#include "base/walk.h"
 #include "image/lock.h"
 #include "image/trust.h"
 
@@ -283,6 +285,17 @@ static void note_file(ImageFacts *facts, const struct stat *status)
     facts->allocation = (uint64_t)status->st_blocks * 512;
 }
 
+/* ERR_NOT_FOUND also where there cannot be a file. */
+static bool look(const char *path, struct stat *out_status, GError **error)
+{
+    g_auto(Descriptor) fd = walk_open(path, NULL);
+
+    if (fd >= 0 && fstat(fd, out_status) == 0)
+        return true;
+    error_set_errno(error, errno == ENOTDIR ? ENOENT : errno, "Cannot look at %s", path);
+    return false;
+}
+
 ImageFacts *header_inspect(const char *path)
 {
     ImageFacts *facts = image_facts_new();
@@ -290,10 +303,9 @@ ImageFacts *header_inspect(const char *path)
     struct stat status;
     int fd;
 
-    if (stat(path, &status) < 0) {
-        facts->exists = errno != ENOENT && errno != ENOTDIR;
-        if (facts->exists)
-            facts->error = g_strdup_printf("Cannot look at %s: %s", path, g_strerror(errno));
+    if (!look(path, &status, &reason)) {
+        facts->exists = !error_is(reason, ERR_NOT_FOUND);
+        facts->error = facts->exists ? g_strdup(reason->message) : NULL;
         return facts;
     }
     note_file(facts, &status);

@@ -1,6 +1,7 @@
 /* Images on disk: qemu-img for what only it can do, and our own calls for the rest. */
 #include "image/image.h"
 #include "base/fd.h"
+#include "base/walk.h"
 #include "image/header.h"
 #include "image/holders.h"
 #include "image/lock.h"
@@ -32,9 +33,10 @@ static ImageFacts *real_inspect(Images *images, const char *path)
 
 static bool real_identify(Images *images, const char *path, ImageIdentity *out_identity)
 {
+    g_auto(Descriptor) fd = walk_open(path, NULL);
     struct stat status;
 
-    if (stat(path, &status) < 0 || !S_ISREG(status.st_mode))
+    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
         return false;
     *out_identity = (ImageIdentity){.device = status.st_dev, .inode = status.st_ino};
     if (time(NULL) - status.st_ctim.tv_sec >= STEADY_S)
@@ -46,9 +48,12 @@ static bool real_identify(Images *images, const char *path, ImageIdentity *out_i
 static GPtrArray *real_list(Images *images, const char *directory, GError **error)
 {
     g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
-    DIR *stream = opendir(directory);
     struct dirent *entry;
+    DIR *stream;
 
+    if (walk_is_own(directory)) /* which holds no images */
+        return g_steal_pointer(&paths);
+    stream = opendir(directory);
     if (!stream && (errno == ENOENT || errno == ENOTDIR))
         return g_steal_pointer(&paths);
     errno = stream ? 0 : errno;
@@ -244,6 +249,8 @@ static bool real_free_space(Images *images, const char *directory, FreeSpace *ou
     struct statvfs status;
     struct stat which;
 
+    if (!walk_check(directory, error))
+        return false;
     if (statvfs(directory, &status) < 0 || stat(directory, &which) < 0) {
         error_set_errno(error, errno, "Cannot ask for the free space of %s", directory);
         return false;

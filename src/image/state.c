@@ -3,6 +3,7 @@
 #include "image/state.h"
 
 #include "base/fd.h"
+#include "base/walk.h"
 #include "image/lock.h"
 #include "image/looks.h"
 #include "image/overlay.h"
@@ -98,9 +99,10 @@ GBytes *state_read_at(int directory, const char *name, const char *path, gsize l
 GBytes *state_read(const char *path, GError **error)
 {
     struct stat status;
-    g_auto(Descriptor) fd = check_plain(AT_FDCWD, path, path, &status, error)
-                                ? trust_open_alone(path, O_RDONLY, error)
-                                : -1;
+    g_auto(Descriptor) fd =
+        walk_check(path, error) && check_plain(AT_FDCWD, path, path, &status, error)
+            ? trust_open_alone(path, O_RDONLY, error)
+            : -1;
 
     return fd < 0 ? NULL : read_open(fd, path, STATE_MAX, error);
 }
@@ -255,7 +257,8 @@ bool state_write(const char *path, GBytes *content, const char *like, bool repla
     bool done = false;
 
     if (!check_size(path, g_bytes_get_size(content) <= STATE_MAX, error) ||
-        (!replace && !check_absent(path, error)) || !state_make_parent(path, error))
+        !trust_check_directory(path, error) || (!replace && !check_absent(path, error)) ||
+        !state_make_parent(path, error))
         return false;
     old = replace ? lock_old(path, &reason) : NULL;
     if (reason)

@@ -1,120 +1,62 @@
 #include "image/trust.h"
 
 #include "base/fd.h"
+#include "base/walk.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-
-#define LINKS_MAX 40 /* as the kernel */
-
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
 
 /* ---- symlinks ---- */
 
-/* The usual case, in one call: there is none. */
-static int open_without_links(const char *path)
+/* Those that @makers made lead to @file. */
+static bool are_trusted(const GArray *makers, const struct stat *file)
 {
-    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+    for (guint i = 0; i < makers->len; i++) {
+        uid_t maker = g_array_index(makers, uid_t, i);
 
-    return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
-}
-
-typedef struct {
-    uid_t owner;    /* of what it is to lead to */
-    GString *at;    /* where we are; no symlink in it */
-    GQueue *left;   /* names still to be entered, char * */
-    unsigned links; /* followed up to now */
-} Walk;
-
-static void walk_clear(Walk *walk)
-{
-    g_string_free(walk->at, TRUE);
-    g_queue_free_full(walk->left, g_free);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Walk, walk_clear)
-
-/* @path comes before what is left. */
-static void push_path(Walk *walk, const char *path)
-{
-    g_auto(GStrv) names = g_strsplit(path, "/", -1);
-
-    if (*path == '/')
-        g_string_truncate(walk->at, 0);
-    for (guint i = g_strv_length(names); i > 0; i--)
-        if (*names[i - 1] && strcmp(names[i - 1], ".") != 0)
-            g_queue_push_head(walk->left, g_strdup(names[i - 1]));
-}
-
-static bool follow_link(Walk *walk, const struct stat *link)
-{
-    g_autofree char *target = g_file_read_link(walk->at->str, NULL);
-
-    if (!target || walk->links++ == LINKS_MAX ||
-        (link->st_uid != 0 && link->st_uid != geteuid() && link->st_uid != walk->owner))
-        return false;
-    g_string_truncate(walk->at, (gsize)(strrchr(walk->at->str, '/') - walk->at->str));
-    push_path(walk, target);
-    return true;
-}
-
-/* One name further. */
-static bool step_into(Walk *walk, const char *name, struct stat *out_found)
-{
-    const char *slash;
-
-    if (strcmp(name, "..") == 0) {
-        slash = strrchr(walk->at->str, '/');
-        g_string_truncate(walk->at, slash ? (gsize)(slash - walk->at->str) : 0);
-        return lstat(walk->at->len ? walk->at->str : "/", out_found) == 0;
-    }
-    g_string_append_printf(walk->at, "/%s", name);
-    return lstat(walk->at->str, out_found) == 0 &&
-           (!S_ISLNK(out_found->st_mode) || follow_link(walk, out_found));
-}
-
-/* Does @path lead to @file through nothing but symlinks that are trusted? Whoever changes it
- * meanwhile does not get it to. */
-static bool leads_to(const char *path, const struct stat *file)
-{
-    g_auto(Walk) walk = {.owner = file->st_uid, .at = g_string_new(NULL), .left = g_queue_new()};
-    struct stat found = {0};
-
-    push_path(&walk, path);
-    while (!g_queue_is_empty(walk.left)) {
-        g_autofree char *name = g_queue_pop_head(walk.left);
-
-        if (!step_into(&walk, name, &found))
+        if (maker != 0 && maker != geteuid() && maker != file->st_uid)
             return false;
     }
-    return is_same(&found, file);
+    return true;
 }
 
 /* The file itself, not opened for anything yet; -1 with errno, EPERM for a symlink that is not
  * trusted. */
 static int find(const char *path, struct stat *out_status)
 {
-    g_auto(Descriptor) file = open_without_links(path);
-    /* Or it cannot be told so: an old kernel, or a container that forbids what it does not know. */
-    bool has_links = file < 0 && (errno == ELOOP || errno == ENOSYS || errno == EPERM);
+    g_autoptr(GArray) makers = g_array_new(FALSE, FALSE, sizeof(uid_t));
+    g_auto(Descriptor) file = walk_open(path, makers);
+    int found = -1;
 
-    if (has_links)
-        file = open(path, O_PATH | O_CLOEXEC);
     if (file < 0 || fstat(file, out_status) < 0)
         return -1;
-    if (has_links && !leads_to(path, out_status)) {
+    if (!are_trusted(makers, out_status)) {
         errno = EPERM;
         return -1;
     }
-    int found = file;
+    found = file;
     file = -1;
     return found;
+}
+
+bool trust_check_directory(const char *path, GError **error)
+{
+    g_autofree char *directory = g_path_get_dirname(path);
+    struct stat status;
+    g_auto(Descriptor) fd = find(directory, &status);
+
+    if (fd >= 0 || errno == ENOENT)
+        return true;
+    if (errno == EPERM)
+        g_set_error(error, VMSNAPFS_ERROR, ERR_ACCESS,
+                    "The directory of %s is behind a symlink to what does not belong to whoever "
+                    "made the symlink, so nothing is written there; find out who that was, or let "
+                    "root make it",
+                    path);
+    else
+        error_set_errno(error, errno, "Cannot use the directory of %s", path);
+    return false;
 }
 
 /* ---- other names ---- */

@@ -16,3 +16,6 @@ int trust_open(const char *path, int flags, GError **error);
 /* Like that, to be written into, or read to somebody. Also ERR_ACCESS where the file has more than
  * one name, and does not belong to whoever could have made this one. */
 int trust_open_alone(const char *path, int flags, GError **error);
+/* Before something new is made at @path: no such symlink may lead to its directory. True also where
+ * there is none. */
+bool trust_check_directory(const char *path, GError **error);

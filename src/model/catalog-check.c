@@ -249,6 +249,8 @@ static bool check_name(const Check *check, const Snapshot *snapshot)
 
     if (!name_check(snapshot->name ? snapshot->name : "", &why))
         return wrong(check, "snapshot %s: %s", snapshot->id, why->message);
+    if (snapshot->whole && snapshot->state != SNAPSHOT_REMOVING)
+        return wrong(check, "snapshot %s is not being removed", snapshot->id);
     if (!snapshot->hidden && !g_hash_table_add(check->names, snapshot->name))
         return wrong(check, "two snapshots have the name %s", snapshot->name);
     return true;
@@ -362,8 +364,9 @@ static bool check_identity(const Check *check)
 
     if (!is_uuid(catalog->uuid))
         return wrong(check, "the domain's uuid is not one in lower case");
-    if (!is_utf8(catalog->name) || !*catalog->name || has_control(catalog->name))
-        return wrong(check, "the domain's name is empty, not UTF-8 or has control characters");
+    /* With control characters, too: libvirt has such names, and this one is for people only. */
+    if (!is_utf8(catalog->name) || !*catalog->name)
+        return wrong(check, "the domain's name is empty or not UTF-8");
     if (catalog->generation > G_MAXINT64)
         return wrong(check, "the generation is impossible");
     return !catalog->vars || check_any_path(check, catalog->vars, "the UEFI variables");

@@ -221,10 +221,11 @@ static bool sidecars_equal(const Sidecar *a, const Sidecar *b)
 static bool snapshots_equal(const Snapshot *a, const Snapshot *b)
 {
     if (strcmp(a->id, b->id) || strcmp(a->name, b->name) || g_strcmp0(a->parent, b->parent) ||
-        a->state != b->state || a->hidden != b->hidden || a->created != b->created ||
-        strcmp(a->consistency, b->consistency) || strcmp(a->description, b->description) ||
-        strcmp(a->warnings, b->warnings) || strcmp(a->error, b->error) || a->uid != b->uid ||
-        a->mode != b->mode || a->disks->len != b->disks->len || !sidecars_equal(a->vars, b->vars) ||
+        a->state != b->state || a->whole != b->whole || a->hidden != b->hidden ||
+        a->created != b->created || strcmp(a->consistency, b->consistency) ||
+        strcmp(a->description, b->description) || strcmp(a->warnings, b->warnings) ||
+        strcmp(a->error, b->error) || a->uid != b->uid || a->mode != b->mode ||
+        a->disks->len != b->disks->len || !sidecars_equal(a->vars, b->vars) ||
         !sidecars_equal(a->tpm, b->tpm))
         return false;
     for (guint i = 0; i < a->disks->len; i++) {

@@ -204,6 +204,7 @@ static Snapshot *snapshot_copy(const Snapshot *snapshot)
 
     copy->parent = g_strdup(snapshot->parent);
     copy->state = snapshot->state;
+    copy->whole = snapshot->whole;
     copy->hidden = snapshot->hidden;
     copy->created = snapshot->created;
     str_set(&copy->consistency, snapshot->consistency);

@@ -61,6 +61,7 @@ typedef struct {
     char *name;   /* the user's; kept while hidden, so that it can come back */
     char *parent; /* snapshot id or NULL */
     SnapshotState state;
+    bool whole;        /* being removed, and no merge of it has begun (decision 0023) */
     bool hidden;       /* not in snapshots/: removed by name and kept by need, or being removed */
     int64_t created;   /* microseconds since the epoch, UTC */
     char *consistency; /* "off", "paused", "crash", "frozen" */

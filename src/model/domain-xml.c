@@ -178,6 +178,7 @@ Domain *domain_parse(const char *xml, GError **error)
 
     if (!root || !read_identity(root, domain, error) || !read_disks(root, domain, error))
         return NULL;
+    domain->run = xml_attribute(root, "id");
     domain->agent = agent_state(root);
     domain->firmware = firmware_read(root);
     domain->tpm = tpm_read(root);

@@ -83,6 +83,7 @@ void domain_free(Domain *domain)
         return;
     g_free(domain->uuid);
     g_free(domain->name);
+    g_free(domain->run);
     g_free(domain->home);
     firmware_free(domain->firmware);
     tpm_free(domain->tpm);
@@ -115,6 +116,7 @@ Domain *domain_copy(const Domain *domain)
 
     copy->uuid = g_strdup(domain->uuid);
     copy->name = g_strdup(domain->name);
+    copy->run = g_strdup(domain->run);
     copy->agent = domain->agent;
     copy->firmware = firmware_copy(domain->firmware);
     copy->tpm = tpm_copy(domain->tpm);

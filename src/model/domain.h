@@ -69,6 +69,7 @@ typedef struct {
 
 typedef struct {
     char *uuid, *name;
+    char *run; /* libvirt's id of what runs: another one after each start; NULL if it is off */
     AgentState agent;
     Firmware *firmware;  /* NULL: BIOS, or UEFI from a ROM image */
     Tpm *tpm;            /* NULL: none */

@@ -236,7 +236,7 @@ static bool is_written(SimHost *host, const char *path)
     for (unsigned i = 0; i < host->domains->len; i++) {
         const SimDomain *domain = host->domains->pdata[i];
 
-        if (g_hash_table_contains(domain->aside, path))
+        if (g_hash_table_lookup(domain->aside, path))
             return true;
         for (unsigned j = 0; domain->live && j < domain->live->disks->len; j++) {
             const SimDisk *disk = domain->live->disks->pdata[j];
@@ -339,7 +339,7 @@ static bool changes_base(SimHost *host, const GPtrArray *links)
 
 void sim_check_commit(SimHost *host, const GPtrArray *links)
 {
-    bool changes = changes_base(host, links);
+    bool changes = changes_base(host, links) && !link_image(host, links, links->len - 1)->torn;
 
     for (unsigned i = 1; i < links->len; i++) {
         const char *path = ((SimLink *)links->pdata[i])->path;

@@ -10,6 +10,7 @@ void sim_job_free(SimJob *job)
     g_free(job->top);
     g_free(job->base);
     g_array_unref(job->blocks);
+    g_array_unref(job->added);
     g_free(job);
 }
 
@@ -31,11 +32,22 @@ static bool copy_block(SimHost *host, const SimDisk *disk, const SimJob *job, un
 {
     int at = sim_links_find(disk->links, job->top);
     g_autoptr(GPtrArray) links = sim_links_copy(disk->links);
+    SimImage *base = sim_image(host, job->base);
 
     if (at > 0)
         g_ptr_array_remove_range(links, 0, (unsigned)at);
-    return sim_image_put(host, sim_image(host, job->base), block,
-                         sim_links_value(host, links, block), NULL);
+    if (!g_hash_table_contains(base->blocks, GUINT_TO_POINTER(block)))
+        g_array_append_val(job->added, block);
+    return sim_image_put(host, base, block, sim_links_value(host, links, block), NULL);
+}
+
+static void tear(SimHost *host, const SimJob *job)
+{
+    SimImage *base = sim_image(host, job->base);
+
+    base->torn = true;
+    for (unsigned i = 0; i < job->added->len; i++)
+        g_hash_table_remove(base->blocks, GUINT_TO_POINTER(g_array_index(job->added, unsigned, i)));
 }
 
 /* The child now names the base, in its header, and the chains lose what was between. */
@@ -57,7 +69,7 @@ static void keep_link(SimDomain *domain, SimDisk *live, const SimLink *child, co
 
     live->kept = sim_link_new(top->path, top->format);
     live->kept_on = g_strdup(child->path);
-    g_hash_table_add(domain->aside, g_strdup(top->path));
+    g_hash_table_insert(domain->aside, g_strdup(top->path), NULL);
 }
 
 static void finish_commit(SimHost *host, SimDomain *domain, const char *target, const SimJob *job)
@@ -72,8 +84,10 @@ static void finish_commit(SimHost *host, SimDomain *domain, const char *target, 
     if (host->death == SIM_DIES_AFTER_COMMIT)
         keep_link(domain, live, child, job);
     forget_links(live, job->top, job->base);
-    if (!host->forgetful)
+    if (!host->forgetful && !host->torn)
         forget_links(sim_disk(domain->inactive, target), job->top, job->base);
+    if (host->torn)
+        tear(host, job);
 }
 
 /* Ends @target's job, which is freed. */
@@ -183,6 +197,7 @@ static SimJob *job_new(SimHost *host, const SimDisk *disk, const char *top, cons
     job->capacity = sim_image(host, top)->capacity;
     g_ptr_array_set_size(links, to - from + 1);
     job->blocks = sim_links_blocks(host, links, (unsigned)(to - from));
+    job->added = g_array_new(FALSE, FALSE, sizeof(unsigned));
     image->capacity = MAX(image->capacity, job->capacity);
     sim_check_commit(host, links);
     host->commits++;
@@ -243,6 +258,12 @@ bool simhost_job_look(SimHost *host, const char *uuid, const char *target, SimJo
         job = g_hash_table_lookup(domain->jobs, target);
         if (!job && host->death == SIM_DIES_AFTER_COMMIT)
             return sim_die(host, error);
+        if (!job && host->torn) {
+            host->torn = false;
+            sim_stop(host, domain);
+            if (host->started_again)
+                sim_start(host, domain, NULL);
+        }
     }
     *out_look = (SimJobLook){0};
     if (job)

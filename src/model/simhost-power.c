@@ -123,6 +123,7 @@ bool sim_start(SimHost *host, SimDomain *domain, GError **error)
     if (!domain->live)
         return false;
     domain->state = DOMAIN_RUNNING;
+    domain->starts++;
     if (!domain->managed_save)
         sim_boot(host, domain);
     domain->managed_save = false;

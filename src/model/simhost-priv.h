@@ -9,6 +9,7 @@ typedef struct {
     char *path, *format, *backing, *backing_format;
     uint64_t capacity, inode;
     GHashTable *blocks; /* unsigned → guint64 *: what is allocated */
+    bool torn; /* QEMU was killed in the end of a commit into it, which may be done again */
 } SimImage;
 
 typedef struct {
@@ -45,6 +46,7 @@ typedef struct {
     bool active, ready;
     uint64_t capacity; /* of top */
     GArray *blocks;    /* of unsigned: to be copied, in this order */
+    GArray *added;     /* of unsigned: what the base did not have before */
     unsigned done;
 } SimJob;
 
@@ -58,11 +60,11 @@ typedef struct {
     GArray *asked; /* of bool: freezes and thaws that a silent agent has not done yet, in order */
     char *foreign_job;
     char *saved; /* the definition in the managed save image */
-    unsigned snapshots;
+    unsigned snapshots, starts;
     SimDefinition *live;     /* NULL when off; its disks have their whole chain */
     SimDefinition *inactive; /* NULL when transient */
     GHashTable *jobs;        /* target → SimJob */
-    GHashTable *aside;       /* paths that QEMU has open and does not use */
+    GHashTable *aside;       /* paths that QEMU has open and does not use; NULL: to read */
 } SimDomain;
 
 struct SimHost {
@@ -73,7 +75,7 @@ struct SimHost {
     GPtrArray *domains; /* of SimDomain */
     unsigned job_speed, guest_writes, slow[N_SIM_SLOW];
     unsigned commits; /* begun, live and offline */
-    bool forgetful, down;
+    bool forgetful, down, torn, started_again;
     SimDeath death;
     uint64_t free_bytes, next_inode, next_value;
     char *misuse;

@@ -310,8 +310,11 @@ char *sim_xml(const SimDomain *domain, const SimDefinition *definition, GHashTab
     g_string_append(xml.text, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
     begin(&xml, "domain");
     set(&xml, "type", "qemu");
-    if (jobs)
-        set(&xml, "id", "1");
+    if (jobs) {
+        g_autofree char *id = g_strdup_printf("%u", domain->starts + 1);
+
+        set(&xml, "id", id);
+    }
     add(&xml, "name", domain->name);
     add(&xml, "uuid", domain->uuid);
     add_metadata(&xml, definition);

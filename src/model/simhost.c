@@ -135,6 +135,14 @@ void simhost_set_death(SimHost *host, SimDeath death)
     host->death = death;
 }
 
+void simhost_tear_commit(SimHost *host, bool started_again)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->mutex);
+
+    host->torn = true;
+    host->started_again = started_again;
+}
+
 bool sim_die(SimHost *host, GError **error)
 {
     host->death = SIM_LIVES;

@@ -174,6 +174,10 @@ typedef enum {
     SIM_DIES_AFTER_COMMIT
 } SimDeath;
 void simhost_set_death(SimHost *host, SimDeath death);
+/* QEMU is killed in the end of its next merge inside a chain, when the header above names the base,
+ * and the base's tables are not written: it does not have what it did not have before. Somebody may
+ * start the VM again at once. */
+void simhost_tear_commit(SimHost *host, bool started_again);
 /* Bytes left in every directory (default: plenty). Commits and overlays that need more fail with
  * ERR_NO_SPACE. */
 void simhost_set_free(SimHost *host, uint64_t bytes);

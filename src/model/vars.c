@@ -91,6 +91,19 @@ const char *vars_state_name(VarsState state)
     return names[state];
 }
 
+static bool is_blank(const unsigned char *content, gsize length)
+{
+    if (length > 0 && content[0] != 0 && content[0] != 0xff)
+        return false;
+    return length < 2 || memcmp(content, content + 1, length - 1) == 0;
+}
+
+bool vars_is_store(const void *content, gsize length)
+{
+    return is_blank(content, length) ||
+           vars_judge(length, content, MIN(length, VARS_HEAD), 0) == VARS_READY;
+}
+
 VarsState vars_judge(uint64_t size, const void *head, gsize head_length, uint64_t template_size)
 {
     const gsize end = SIGNATURE_OFFSET + strlen(SIGNATURE);

@@ -47,5 +47,8 @@ const char *vars_state_name(VarsState state);
 /* A raw store of @size bytes that begins with @head (VARS_HEAD bytes, or all of a shorter one):
  * VARS_READY, VARS_EMPTY or VARS_BADSIZE. @template_size 0: not known. */
 VarsState vars_judge(uint64_t size, const void *head, gsize head_length, uint64_t template_size);
+/* Is it a store, of whatever size, or is there nothing in it: no bytes, or only those of memory
+ * that was never written, 0 or 0xff? Anything else is somebody's file. */
+bool vars_is_store(const void *content, gsize length);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StateFile, state_file_free)

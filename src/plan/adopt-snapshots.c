@@ -221,9 +221,14 @@ static char *judge_snapshot(const Adoption *adoption, const Snapshot *snapshot, 
     return g_string_free(why, FALSE);
 }
 
+bool adoption_doubt(Adoption *adoption, const Snapshot *snapshot, GError **error)
+{
+    return adoption_add(adoption, about(STEP_RECORD_REMOVING, snapshot->id), error);
+}
+
 static bool add_vanished(Adoption *adoption, const Snapshot *snapshot, GError **error)
 {
-    return adoption_add(adoption, about(STEP_RECORD_REMOVING, snapshot->id), error) &&
+    return adoption_doubt(adoption, snapshot, error) &&
            adoption_add(adoption, about(STEP_RECORD_REMOVED, snapshot->id), error) &&
            ((!snapshot->vars && !snapshot->tpm) ||
             adoption_add(adoption, about(STEP_DROP_SIDECAR, snapshot->id), error));

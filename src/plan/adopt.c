@@ -161,12 +161,26 @@ static bool settle_pivots(Adoption *adoption, GError **error)
     return true;
 }
 
+/* What somebody else did may concern what is being removed, of which an adoption says nothing. */
+static bool doubt_removals(Adoption *adoption, GError **error)
+{
+    const GPtrArray *snapshots = adoption->catalog->snapshots;
+
+    for (unsigned i = 0; i < snapshots->len; i++) {
+        const Snapshot *snapshot = snapshots->pdata[i];
+
+        if (snapshot->whole && !adoption_doubt(adoption, snapshot, error))
+            return false;
+    }
+    return true;
+}
+
 /* The records must fit together, and leave nothing to complain of. */
 static bool plan_all(Adoption *adoption, GError **error)
 {
     g_autofree char *drift = NULL;
 
-    if (!look_at_disks(adoption, error) ||
+    if (!doubt_removals(adoption, error) || !look_at_disks(adoption, error) ||
         (adoption->disks->len > 0 && !plan_steps(adoption, error)) ||
         !settle_pivots(adoption, error))
         return false;

@@ -59,6 +59,8 @@ typedef struct {
 bool adoption_add(Adoption *adoption, Step *step, GError **error); /* @step is taken */
 /* New snapshots for the layers that nobody owns: those of the chains, or those beside them. */
 bool adoption_give_owners(Adoption *adoption, bool in_chain, GError **error);
+/* @snapshot, which is being removed, may not be whole any more. */
+bool adoption_doubt(Adoption *adoption, const Snapshot *snapshot, GError **error);
 /* What became of @snapshot: nothing, failed, or gone. Once the layers are recorded. */
 bool adoption_settle(Adoption *adoption, const Snapshot *snapshot, GError **error);
 /* The same for the new ones beside the chain of @found. */

@@ -11,6 +11,7 @@ bool apply_removing(const Step *step, Catalog *catalog, GError **error)
     if (!snapshot)
         return false;
     snapshot->state = SNAPSHOT_REMOVING;
+    snapshot->whole = g_strcmp0(step_get(step, "whole"), "yes") == 0;
     snapshot->hidden = true;
     str_set(&snapshot->error, "");
     return true;
@@ -174,6 +175,7 @@ bool apply_failed(const Step *step, Catalog *catalog, GError **error)
     name = g_hash_table_contains(taken, snapshot->name) ? names_untaken(snapshot->name, taken)
                                                         : g_strdup(snapshot->name);
     str_set(&snapshot->name, name);
+    snapshot->whole = false;
     snapshot->hidden = false;
     if (g_strcmp0(step_get(step, "whole"), "yes") == 0) {
         snapshot->state = SNAPSHOT_READY;

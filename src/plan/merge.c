@@ -10,7 +10,8 @@
  * That a commit was done shows in what it leaves: the definition runs on B though the catalog says
  * C, or a header of C's dependants names B. Nothing but a finished commit of ours does that. But
  * while the running VM still has C in its chain the commit is done again, since nothing else takes
- * C out of there. */
+ * C out of there; and inside a chain of a VM that is off, since QEMU may have been killed in its
+ * end. Where somebody has started the VM since, B is compared with C before that goes. */
 #include "plan/merge.h"
 
 #include "plan/checks.h"
@@ -57,13 +58,40 @@ static bool is_done(const Merge *merge)
     return false;
 }
 
+/* The files from the top down to the base are there, each on the next. */
+static bool is_left(const Merge *merge)
+{
+    const Layer *above = merge->top;
+
+    for (unsigned i = merge->run->len; i-- > 0; above = merge->run->pdata[i])
+        if (!names(merge, above, ((Layer *)merge->run->pdata[i])->path))
+            return false;
+    return true;
+}
+
+/* QEMU 7.2 ends a merge inside a chain by naming the base in the header above it, and writes the
+ * base's own tables after that, and then the job is over. One that was killed in between left a
+ * base in which something is missing; the one that runs now may be another. */
+static MergeTool tool_of_done(const Merge *merge)
+{
+    if (top_is_active(merge))
+        return MERGE_DONE;
+    if (merge->live && g_hash_table_contains(merge->observation->jobs, merge->live->target))
+        return MERGE_LIVE;
+    if (!is_left(merge))
+        return MERGE_DONE;
+    if (!merge->observation->live)
+        return MERGE_OFFLINE;
+    return in_chain(merge, merge->live, merge->base) ? MERGE_COMPARE : MERGE_DONE;
+}
+
 static MergeTool choose_tool(const Merge *merge)
 {
     if (!merge->top)
         return MERGE_DROP;
     if (in_chain(merge, merge->live, merge->top))
         return top_is_active(merge) ? MERGE_ACTIVE : MERGE_LIVE;
-    return is_done(merge) ? MERGE_DONE : MERGE_OFFLINE;
+    return is_done(merge) ? tool_of_done(merge) : MERGE_OFFLINE;
 }
 
 const Snapshot *merge_snapshot(const Merge *merge)
@@ -209,7 +237,7 @@ static bool check_headers(const Merge *merge, GError **error)
         if (!names(merge, layer, merge->base->path) && !names(merge, layer, merge->top->path))
             return drifted(merge, error, layer->path, "has another backing file than the catalog");
     }
-    if (merge->tool == MERGE_DONE)
+    if (merge_is_done(merge))
         return true;
     if (!check_supported(merge, merge->base, error) || !check_below(merge, error))
         return false;
@@ -247,6 +275,11 @@ Merge *merge_new(const Catalog *catalog, const Observation *observation, const D
     return merge;
 }
 
+bool merge_is_done(const Merge *merge)
+{
+    return merge->tool == MERGE_DONE || merge->tool == MERGE_COMPARE;
+}
+
 bool merge_check(const Merge *merge, GError **error)
 {
     if (!check_strangers(merge, error) || !check_users(merge, error))
@@ -277,7 +310,7 @@ static void add_unlink(const Merge *merge, Plan *plan, const char *path)
         return;
     step = add_step(merge, plan, STEP_UNLINK);
     step_set(step, "path", path);
-    if (merge->tool == MERGE_DONE && merge->live)
+    if (merge_is_done(merge) && merge->live)
         step_set(step, "beside", merge->live->path);
 }
 
@@ -305,9 +338,10 @@ static void add_live_commit(const Merge *merge, Plan *plan, StepKind kind)
     step_set(step, "base", merge->base->path);
 }
 
-static void add_offline_commit(const Merge *merge, Plan *plan)
+/* Of commit-offline and compare. */
+static void add_with_formats(const Merge *merge, Plan *plan, StepKind kind)
 {
-    Step *step = add_step(merge, plan, STEP_COMMIT_OFFLINE);
+    Step *step = add_step(merge, plan, kind);
 
     step_set(step, "disk", merge->disk->id);
     step_set(step, "top", merge->top->path);
@@ -323,7 +357,9 @@ static void add_commit(const Merge *merge, Plan *plan)
     if (merge->tool == MERGE_LIVE)
         add_live_commit(merge, plan, STEP_COMMIT_LIVE);
     if (merge->tool == MERGE_OFFLINE)
-        add_offline_commit(merge, plan);
+        add_with_formats(merge, plan, STEP_COMMIT_OFFLINE);
+    if (merge->tool == MERGE_COMPARE)
+        add_with_formats(merge, plan, STEP_COMPARE);
 }
 
 /* The one in the running VM's chain is re-pointed by QEMU, as part of the commit. */
@@ -384,7 +420,7 @@ static void add_record(const Merge *merge, Plan *plan)
     Step *step = add_step(merge, plan, STEP_RECORD_MERGED);
     uint64_t capacity = MAX(capacity_of(merge, merge->top), merge->top->capacity);
 
-    if (merge->tool == MERGE_DONE)
+    if (merge_is_done(merge))
         capacity = MAX(capacity, capacity_of(merge, merge->base));
     step_set(step, "snapshot", merge_snapshot(merge)->id);
     step_set(step, "disk", merge->disk->id);

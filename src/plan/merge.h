@@ -7,6 +7,7 @@
 typedef enum {
     MERGE_DROP,    /* nothing depends on the run: its layers are recorded as gone, then unlinked */
     MERGE_DONE,    /* seen to be done: only what comes after the commit is left */
+    MERGE_COMPARE, /* likewise; but it may miss something, and cannot be done again now */
     MERGE_ACTIVE,  /* the dependant is the active layer of a running VM */
     MERGE_LIVE,    /* it is inside the running VM's chain */
     MERGE_OFFLINE, /* nobody has it open */
@@ -29,6 +30,8 @@ typedef struct {
 Merge *merge_new(const Catalog *catalog, const Observation *observation, const Disk *disk,
                  GPtrArray *run, const Layer *top);
 void merge_free(Merge *merge);
+/* MERGE_DONE or MERGE_COMPARE. */
+bool merge_is_done(const Merge *merge);
 /* ERR_DRIFT where chain and catalog do not fit. */
 bool merge_check(const Merge *merge, GError **error);
 /* The owner of its base, for sentences. */

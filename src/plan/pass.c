@@ -164,6 +164,25 @@ GPtrArray *pass_done(const Catalog *catalog, const Observation *observation, con
     return merges;
 }
 
+bool plan_check_torn(const Catalog *catalog, const Observation *observation, GError **error)
+{
+    for (unsigned i = 0; i < catalog->disks->len; i++) {
+        const Disk *disk = catalog->disks->pdata[i];
+        g_autoptr(GPtrArray) merges = pass_done(catalog, observation, disk);
+
+        for (unsigned j = 0; j < merges->len; j++)
+            if (((Merge *)merges->pdata[j])->tool == MERGE_OFFLINE)
+                return refuse(error, ERR_BUSY,
+                              "VM %s must not be started yet: QEMU may have ended before the merge "
+                              "of snapshot %s (disk %s) was whole, so it is done again while the "
+                              "VM is off; wait for it (cat wait), or remove that snapshot once "
+                              "more if it is failed",
+                              observation_name(observation), merge_snapshot(merges->pdata[j])->name,
+                              disk->target);
+    }
+    return true;
+}
+
 /* Of the members, or next to a layer of theirs, whose headers then say otherwise than the catalog:
  * it may be of a removal that failed. */
 static bool concerns(const Merge *merge, const GPtrArray *members)

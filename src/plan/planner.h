@@ -175,6 +175,10 @@ char *plan_drift(const Catalog *catalog, const Observation *observation);
 char *plan_doubt(const Catalog *catalog, const Observation *observation, const Disk *disk);
 /* ERR_DRIFT if there is such a disk. */
 bool plan_check_pivots(const Catalog *catalog, const Observation *observation, GError **error);
+/* ERR_BUSY if the VM, which is off, must not be started yet: a merge inside a chain, in whose end
+ * QEMU may have been killed, is to be done again first (docs/decisions/0025). @observation has the
+ * files. */
+bool plan_check_torn(const Catalog *catalog, const Observation *observation, GError **error);
 typedef struct {
     uid_t uid; /* who owns the snapshots that are found, … */
     mode_t mode;

@@ -10,19 +10,21 @@ static void mark_owners(Recovery *recovery, const Merge *merge)
         const Layer *layer = merge->run->pdata[i];
         const Snapshot *owner = catalog_owner(recovery->catalog, merge->disk->id, layer->id);
 
-        if (owner->state != SNAPSHOT_REMOVING)
+        if (owner->state != SNAPSHOT_REMOVING || owner->whole)
             step_set(plan_add(recovery->plan, STEP_RECORD_REMOVING), "snapshot", owner->id);
     }
 }
 
+/* What is to be compared first is left to plan_next: that may take long. */
 static void finish_merge(Recovery *recovery, const Merge *merge)
 {
     unsigned first = recovery->plan->steps->len;
 
-    if (merge->tool != MERGE_DONE || !merge_check(merge, NULL))
+    if (!merge_is_done(merge) || !merge_check(merge, NULL))
         return;
     mark_owners(recovery, merge);
-    merge_add_steps(merge, recovery->plan);
+    if (merge->tool == MERGE_DONE)
+        merge_add_steps(merge, recovery->plan);
     for (unsigned i = first; i < recovery->plan->steps->len; i++) {
         const Step *step = recovery->plan->steps->pdata[i];
 

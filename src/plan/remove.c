@@ -132,9 +132,9 @@ static bool check_lane(const Merge *merge, GPtrArray *room, GError **error)
     if (!check_job(merge, &own, error))
         return false;
     /* What is done, or being written already, cannot be spared any more. */
-    if (merge->tool != MERGE_DONE && !own && !check_users(merge, error))
+    if (!merge_is_done(merge) && !own && !check_users(merge, error))
         return false;
-    if (merge->tool == MERGE_DROP || merge->tool == MERGE_DONE)
+    if (merge->tool == MERGE_DROP || merge_is_done(merge))
         return true;
     if (!check_sizes(merge, error))
         return false;
@@ -215,15 +215,18 @@ static void add_end(Plan *plan, const Snapshot *snapshot)
         add_about(plan, STEP_DROP_SIDECAR, snapshot);
 }
 
-/* All are marked before the first byte (rule 4); those that have lost everything are struck out at
- * the end. */
+/* All are marked before the first byte (rule 4), also those whose removal was accepted before and
+ * who are whole until now; those that have lost everything are struck out at the end. */
 static Plan *plan_of(const GPtrArray *snapshots, const GPtrArray *merges)
 {
     Plan *plan = plan_new(PLAN_MERGE, ((Snapshot *)snapshots->pdata[0])->id);
 
-    for (unsigned i = 0; i < snapshots->len; i++)
-        if (((Snapshot *)snapshots->pdata[i])->state != SNAPSHOT_REMOVING)
-            add_about(plan, STEP_RECORD_REMOVING, snapshots->pdata[i]);
+    for (unsigned i = 0; i < snapshots->len; i++) {
+        const Snapshot *snapshot = snapshots->pdata[i];
+
+        if (snapshot->state != SNAPSHOT_REMOVING || snapshot->whole)
+            add_about(plan, STEP_RECORD_REMOVING, snapshot);
+    }
     for (unsigned i = 0; i < merges->len; i++)
         merge_add_steps(merges->pdata[i], plan);
     for (unsigned i = 0; i < snapshots->len; i++) {
@@ -312,6 +315,8 @@ Plan *plan_remove(const Catalog *catalog, const Observation *observation, const 
         !check_unused(catalog, observation, snapshot, error))
         return NULL;
     add_about(plan, hide ? STEP_RECORD_HIDDEN : STEP_RECORD_REMOVING, snapshot);
+    if (!hide && snapshot->state == SNAPSHOT_READY)
+        step_set(plan->steps->pdata[0], "whole", "yes");
     if (!hide && !check_feasible(catalog, observation, plan->steps->pdata[0], error))
         return NULL;
     return g_steal_pointer(&plan);

@@ -37,15 +37,12 @@ static bool check_kinds(const Observation *observation, const Snapshot *snapshot
     return true;
 }
 
-/* What stands there now could not be put aside, nor come back if the revert failed. */
-static bool check_present_tpm(const Observation *observation, const Snapshot *snapshot,
-                              GError **error)
+/* What stands there now could not be put aside, nor come back if the revert failed: @what, for
+ * @cause, or NULL if it can. */
+static bool check_present(const Observation *observation, const Snapshot *snapshot,
+                          const char *what, const char *cause, GError **error)
 {
-    g_autofree char *why =
-        observation->tpm && observation->tpm->error
-            ? g_strdup_printf("the state that its TPM has now cannot be read: %s",
-                              observation->tpm->error)
-            : NULL;
+    g_autofree char *why = cause ? g_strdup_printf("%s: %s", what, cause) : NULL;
 
     return !why || cannot(observation, snapshot, error, why);
 }
@@ -69,7 +66,8 @@ static bool check_tpm(const Observation *observation, const Snapshot *snapshot, 
     if (!path)
         return cannot(observation, snapshot, error,
                       "it is not known where this libvirt keeps the state of TPMs");
-    return check_present_tpm(observation, snapshot, error);
+    return check_present(observation, snapshot, "the state that its TPM has now cannot be read",
+                         observation->tpm ? observation->tpm->error : NULL, error);
 }
 
 static bool check_store(const Catalog *catalog, const Observation *observation,
@@ -103,7 +101,9 @@ static bool check_store(const Catalog *catalog, const Observation *observation,
                       "VM %s cannot be reverted to %s: its definition says that its UEFI variables "
                       "are in %s, which belongs to the firmware; correct that with virsh edit",
                       observation_name(observation), snapshot->name, path);
-    return true;
+    return check_present(observation, snapshot,
+                         "what its UEFI variables are now cannot be put aside",
+                         observation->vars ? observation->vars->error : NULL, error);
 }
 
 bool check_state(const Catalog *catalog, const Observation *observation, const Snapshot *snapshot,

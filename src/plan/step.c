@@ -47,6 +47,14 @@
         .name = (key), .type = (value), .suffix = SUFFIX_TARGET, .optional = true                  \
     }
 
+/* What is merged into what: by the QEMU that runs, and by qemu-img, which is told the formats. */
+#define LIVE_MERGE                                                                                 \
+    KEYS(ONE("disk", VALUE_ID), ONE("target", VALUE_TARGET), ONE("top", VALUE_PATH),               \
+         ONE("base", VALUE_PATH))
+#define TWO_IMAGES                                                                                 \
+    KEYS(ONE("disk", VALUE_ID), ONE("top", VALUE_PATH), ONE("top_format", VALUE_FORMAT),           \
+         ONE("base", VALUE_PATH), ONE("base_format", VALUE_FORMAT))
+
 static const StepInfo infos[N_STEP_KINDS] = {
     [STEP_OVERLAY] = {.word = "overlay",
                       .doc = "make the qcow2 overlay `path` of `capacity` bytes on `backing`",
@@ -108,21 +116,22 @@ static const StepInfo infos[N_STEP_KINDS] = {
         {.word = "commit-active",
          .doc = "live commit of the active layer `top`, and of what is between, into "
                 "`base`, then pivot",
-         .keys = KEYS(ONE("disk", VALUE_ID), ONE("target", VALUE_TARGET), ONE("top", VALUE_PATH),
-                      ONE("base", VALUE_PATH))},
+         .keys = LIVE_MERGE},
     [STEP_COMMIT_LIVE] = {.word = "commit-live",
                           .doc =
                               "live commit of `top`, and of what is between, into `base` inside a "
                               "running chain",
-                          .keys = KEYS(ONE("disk", VALUE_ID), ONE("target", VALUE_TARGET),
-                                       ONE("top", VALUE_PATH), ONE("base", VALUE_PATH))},
+                          .keys = LIVE_MERGE},
     [STEP_COMMIT_OFFLINE] =
         {.word = "commit-offline",
          .doc = "qemu-img commit of `top`, and of what is between, into `base`; `top` "
                 "stays as it is",
-         .keys =
-             KEYS(ONE("disk", VALUE_ID), ONE("top", VALUE_PATH), ONE("top_format", VALUE_FORMAT),
-                  ONE("base", VALUE_PATH), ONE("base_format", VALUE_FORMAT))},
+         .keys = TWO_IMAGES},
+    [STEP_COMPARE] =
+        {.word = "compare",
+         .doc = "`top`, with what is below it, must show the same as `base`, into which it is "
+                "merged already",
+         .keys = TWO_IMAGES},
     [STEP_REPOINT] = {.word = "repoint",
                       .doc = "change the header of `path` to name `backing`",
                       .keys =
@@ -220,8 +229,9 @@ static const StepInfo infos[N_STEP_KINDS] = {
                             .keys = KEYS(ONE("key", VALUE_WORD), ONE("value", VALUE_TEXT)),
                             .record = true},
     [STEP_RECORD_REMOVING] = {.word = "record-removing",
-                              .doc = "the snapshot is being removed; its point in time may go",
-                              .keys = KEYS(ONE("snapshot", VALUE_ID)),
+                              .doc = "the snapshot is being removed; its point in time may go, "
+                                     "unless `whole` says that no merge has begun",
+                              .keys = KEYS(ONE("snapshot", VALUE_ID), MAYBE("whole", VALUE_YES_NO)),
                               .record = true},
     [STEP_RECORD_HIDDEN] = {.word = "record-hidden",
                             .doc = "the snapshot is removed by name and kept by need",

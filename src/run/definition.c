@@ -101,6 +101,14 @@ static ChainState chain_state(GPtrArray *paths, const char *top, const GPtrArray
     return CHAIN_MERGED;
 }
 
+/* It has not been off since it was planned for. */
+static bool runs_on(const Operation *op, const Observation *seen)
+{
+    const Domain *before = op->seen ? op->seen->live : NULL;
+
+    return seen->live && before && g_strcmp0(seen->live->run, before->run) == 0;
+}
+
 bool definition_live_chain(Operation *op, const char *target, const char *top,
                            const GPtrArray *between, const char *base, ChainState *out_state,
                            GError **error)
@@ -112,8 +120,8 @@ bool definition_live_chain(Operation *op, const char *target, const char *top,
 
     if (!seen)
         return false;
-    *out_state = seen->live ? CHAIN_FOREIGN : CHAIN_OFF;
-    disk = seen->live ? domain_disk(seen->live, target) : NULL;
+    *out_state = runs_on(op, seen) ? CHAIN_FOREIGN : CHAIN_OFF;
+    disk = *out_state == CHAIN_OFF ? NULL : domain_disk(seen->live, target);
     if (!disk || !disk->path)
         return true;
     paths = live_paths(world, disk);

@@ -5,10 +5,10 @@
 /* Where the chain of a disk stands while its merge of @top into @base is under way; @between: the
  * files (char *) that go with it. */
 typedef enum {
-    CHAIN_MERGED,  /* top and what is between are out of it, base is in */
-    CHAIN_PARTLY,  /* top is out, but not all that is between */
-    CHAIN_BEFORE,  /* top is still in it */
-    CHAIN_OFF,     /* the VM does not run any more */
+    CHAIN_MERGED, /* top and what is between are out of it, base is in */
+    CHAIN_PARTLY, /* top is out, but not all that is between */
+    CHAIN_BEFORE, /* top is still in it */
+    CHAIN_OFF, /* the VM does not run any more, or again: it is not the run that was planned for */
     CHAIN_FOREIGN, /* neither: somebody changed it */
 } ChainState;
 bool definition_live_chain(Operation *op, const char *target, const char *top,

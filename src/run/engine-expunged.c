@@ -38,8 +38,10 @@ static GHashTable *homes_locked(Engine *engine)
     GHashTableIter iter;
     gpointer home;
 
-    for (guint i = 0; i < engine->view->vms->len; i++)
-        add_homes_of_view(homes, engine->view->vms->pdata[i]);
+    const HostView *view = engine_view_locked(engine);
+
+    for (guint i = 0; i < view->vms->len; i++)
+        add_homes_of_view(homes, view->vms->pdata[i]);
     for (guint i = 0; i < engine->config->image_directories->len; i++)
         g_hash_table_add(homes, g_strdup(engine->config->image_directories->pdata[i]));
     g_hash_table_iter_init(&iter, engine->expunged_homes);

@@ -284,7 +284,7 @@ static void note_opened(EngineVm *vm)
 {
     g_mutex_lock(&vm->engine->lock);
     g_clear_pointer(&vm->unopened, g_free);
-    retry_not_locked(&vm->retry);
+    retry_well_locked(vm);
     g_mutex_unlock(&vm->engine->lock);
 }
 

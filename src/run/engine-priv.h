@@ -175,8 +175,11 @@ void engine_vm_publish_jobs_locked(EngineVm *vm);
 /* Done jobs that were shown for long enough go. There is no timer for this, an idle daemon does
  * nothing: who looks at the view sees to it. */
 void engine_forget_jobs_locked(Engine *engine);
-/* Replace the host's view after the list of VMs or the host's state changed. */
+/* The list of VMs or the host's state changed: who looks next gets a new view of the host. It is
+ * made then, since with thousands of VMs there are more changes than looks. */
 void engine_publish_locked(Engine *engine);
+/* Borrowed from @engine until the lock is let go. */
+HostView *engine_view_locked(Engine *engine);
 
 /* ---- engine-host.c ---- */
 
@@ -238,7 +241,11 @@ void queue_watch_locked(EngineVm *vm);
 /* Answer @work with @error (taken), which says that nothing was changed, if that can still be made
  * true: it waits in the queue, or it is being looked at whether and how it can be done. */
 void queue_give_up_locked(EngineVm *vm, Work *work, GError *error);
-/* queue_refuse_locked for all of them, with copies of @error. */
+/* Answer @work, which runs, with @error (taken): its caller need not wait until libvirt, the
+ * storage or an image lock answers. If nothing of it has begun it will find that it was
+ * interrupted. */
+void queue_answer_early_locked(Engine *engine, EngineVm *vm, Work *work, GError *error);
+/* queue_give_up_locked for all of them, and for the one that runs, with copies of @error. */
 void queue_refuse_all_locked(EngineVm *vm, const GError *error);
 
 /* ---- submit.c ---- */
@@ -388,6 +395,8 @@ void retry_unusable(EngineVm *vm, const GError *error);
 void retry_left(EngineVm *vm, const GError *failure);
 /* It has worked, or need not be tried. */
 void retry_not_locked(Retry *retry);
+/* The VM could be opened, or looked at; a merge of it that is to go on may still fail as before. */
+void retry_well_locked(EngineVm *vm);
 
 /* ---- stats.c ---- */
 

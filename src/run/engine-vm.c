@@ -129,8 +129,12 @@ static GPtrArray *shown_jobs_locked(EngineVm *vm)
 
 void engine_publish_locked(Engine *engine)
 {
+    g_clear_pointer(&engine->view, host_view_unref);
+}
+
+static HostView *view_everything_locked(Engine *engine)
+{
     GPtrArray *vms = g_ptr_array_new_with_free_func((GDestroyNotify)vm_view_unref);
-    HostView *old = engine->view;
     GHashTableIter iter;
     gpointer vm;
 
@@ -138,8 +142,14 @@ void engine_publish_locked(Engine *engine)
     while (g_hash_table_iter_next(&iter, NULL, &vm))
         if (((EngineVm *)vm)->present && ((EngineVm *)vm)->shown)
             g_ptr_array_add(vms, vm_view_ref(((EngineVm *)vm)->view));
-    engine->view = view_host(engine, vms);
-    host_view_unref(old);
+    return view_host(engine, vms);
+}
+
+HostView *engine_view_locked(Engine *engine)
+{
+    if (!engine->view)
+        engine->view = view_everything_locked(engine);
+    return engine->view;
 }
 
 VmView *engine_vm_publish_locked(EngineVm *vm, VmView *view)

@@ -16,6 +16,7 @@
 #define CANCEL_WAIT_MS   10000 /* likewise, of the VM's jobs */
 #define DONE_KEPT_MS     (10 * 60 * 1000)
 #define ANSWER_WAIT_MS   90000
+#define GIVE_UP_WAIT_MS  5000
 #define FAKE_POLL_MS     20
 
 /* ---- the pool ---- */
@@ -35,8 +36,8 @@ static void run_task(gpointer data, gpointer user_data)
     engine_vm_unref(task->vm);
     g_free(task);
     g_mutex_lock(&engine->lock);
-    if (--engine->active == 0)
-        g_cond_broadcast(&engine->changed);
+    engine->active--;
+    g_cond_broadcast(&engine->changed);
     g_mutex_unlock(&engine->lock);
 }
 
@@ -285,6 +286,63 @@ void engine_stop(Engine *engine)
     g_thread_pool_free(engine->pool, FALSE, TRUE);
 }
 
+/* ---- ending without what hangs ---- */
+
+static bool is_worked_on(const EngineVm *vm)
+{
+    return vm->main || vm->side || vm->refreshing;
+}
+
+static char *names_worked_on_locked(Engine *engine)
+{
+    GString *names = g_string_new(NULL);
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, engine->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        if (is_worked_on(value))
+            g_string_append_printf(names, "%s%s", names->len ? ", " : "",
+                                   ((EngineVm *)value)->name);
+    return g_string_free(names, FALSE);
+}
+
+static GError *hanging_error(void)
+{
+    return g_error_new(VMSNAPFS_ERROR, ERR_IO,
+                       "The daemon ends, and does not wait any longer for this: libvirt or the "
+                       "storage does not answer; look at what became of it when the daemon runs "
+                       "again");
+}
+
+static void answer_everybody_locked(Engine *engine)
+{
+    g_autoptr(GList) works = g_hash_table_get_values(engine->tickets);
+
+    for (GList *link = works; link; link = link->next) {
+        Work *work = link->data;
+        EngineVm *vm =
+            work->request->vm ? g_hash_table_lookup(engine->vms, work->request->vm) : NULL;
+
+        if (!work->outcome)
+            queue_answer_early_locked(engine, vm, work, hanging_error());
+    }
+}
+
+char *engine_give_up(Engine *engine)
+{
+    int64_t deadline = g_get_monotonic_time() + GIVE_UP_WAIT_MS * G_TIME_SPAN_MILLISECOND;
+
+    g_mutex_lock(&engine->lock);
+    char *names = names_worked_on_locked(engine);
+    unsigned active = engine->active;
+    answer_everybody_locked(engine);
+    while (engine->active > active && g_cond_wait_until(&engine->changed, &engine->lock, deadline))
+        ;
+    g_mutex_unlock(&engine->lock);
+    return names;
+}
+
 void engine_free(Engine *engine)
 {
     if (!engine)
@@ -320,7 +378,7 @@ HostView *engine_view(Engine *engine)
 {
     g_mutex_lock(&engine->lock);
     engine_forget_jobs_locked(engine);
-    HostView *view = engine->view;
+    HostView *view = engine_view_locked(engine);
     g_atomic_int_inc(&view->references);
     g_mutex_unlock(&engine->lock);
     return view;

@@ -1,6 +1,7 @@
 #include "run/expunged.h"
 
 #include "plan/firmware.h"
+#include "run/observe-firmware.h"
 
 static void left_free(void *data)
 {
@@ -87,20 +88,31 @@ static bool find_user(const World *world, const char *path, char **out_user, GEr
     return domains != NULL;
 }
 
-static bool is_there(const World *world, const char *path)
+/* *out_there: it is, and is a store. A definition may name anything: what else is there stays. */
+static bool look_for_store(const World *world, const char *path, bool *out_there, GError **error)
 {
-    ImageFacts *facts = world->images->ops->inspect(world->images, path);
-    bool there = facts->exists;
+    g_autoptr(GError) cause = NULL;
+    g_autoptr(GBytes) content = observe_vars(world, path, NULL, &cause);
 
-    image_facts_free(facts);
-    return there;
+    *out_there = content != NULL;
+    if (content || error_is(cause, ERR_NOT_FOUND))
+        return true;
+    if (error_is(cause, ERR_UNSUPPORTED)) {
+        g_message("what is in the place of a variable store is left as it is: %s", cause->message);
+        return true;
+    }
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return false;
 }
 
 static bool remove_store(const World *world, const char *path, GError **error)
 {
     g_autofree char *user = NULL;
+    bool there;
 
-    if (!is_there(world, path))
+    if (!look_for_store(world, path, &there, error))
+        return false;
+    if (!there)
         return true;
     if (!find_user(world, path, &user, error))
         return false;

@@ -223,7 +223,10 @@ bool hold_recover(Operation *op, const Journal *journal, GError **error)
         return true;
     if (!observe_state(op->vm->world, op->vm->uuid, &state, error) ||
         (state == DOMAIN_PAUSED && !resume_at_last(op, error))) {
-        g_prefix_error(error, "The guest of VM %s may still be paused: ", op->vm_name);
+        g_prefix_error(error,
+                       "The guest of VM %s may still be paused by it; let it run with virsh resume "
+                       "%s or echo running > state, or pull its plug, and try again: ",
+                       op->vm_name, op->vm_name);
         return false;
     }
     let_go(op, HOLD_OVER);

@@ -120,6 +120,7 @@ static bool lane_settled(const Lane *lane, const char *why, GError **error)
         return lane_fail(lane, ERR_BUSY,
                          "was done in part by a job that began before; it is planned anew", error);
     case CHAIN_OFF:
+        g_atomic_int_set(&lane->op->again, 1);
         return lane_fail(lane, ERR_BUSY,
                          "was broken off because the VM stopped; it is planned anew", error);
     case CHAIN_FOREIGN:
@@ -374,8 +375,9 @@ static bool lane_run(Lane *lane, GError **error)
 
     if (!lane_ask(lane, question_chain, &state, error))
         return false;
+    /* A job inside the chain may be in its end: QEMU still writes then. */
     if (state == CHAIN_MERGED)
-        return true;
+        return lane->active || lane_watch(lane, error);
     if (state != CHAIN_BEFORE)
         return lane_settled(lane, "", error);
     bool merged = lane_start(lane, error) && lane_watch(lane, error);
@@ -469,7 +471,7 @@ bool lane_commit_offline(Operation *op, const Step *step, GError **error)
     g_autoptr(GPtrArray) between = paths_between(op->vm, top, base);
 
     if (operation_stopped(op, error) || !check_users(op, top, between, base, error) ||
-        !pivot_settle(op, step, offline_progress, &progress, error))
+        !pivot_settle(op, step, error))
         return false;
     GuardLoan loan = guard_lend(op->guard, top, base);
     bool merged = commit_at_wanted_speed(&progress, step, error);

@@ -1,6 +1,7 @@
 /* What requests do to a VM as a whole. */
 #include "run/engine-priv.h"
 
+#include "base/str.h"
 #include "run/expunged.h"
 #include "run/vm-life.h"
 
@@ -30,8 +31,13 @@ bool life_move(EngineVm *vm, Work *work, GError **error)
     const VmHooks hooks = {
         .interrupted = work_is_interrupted, .data = &running, .answer_by = work->answer_by};
 
-    return work_check_idle(vm, error) && check_free_name(vm, request->new_name, error) &&
-           vm_move(vm->vm, request->new_name, request->operation, &hooks, error);
+    if (!work_check_idle(vm, error) || !check_free_name(vm, request->new_name, error) ||
+        !vm_move(vm->vm, request->new_name, request->operation, &hooks, error))
+        return false;
+    g_mutex_lock(&vm->engine->lock);
+    str_set(&vm->name, request->new_name);
+    g_mutex_unlock(&vm->engine->lock);
+    return true;
 }
 
 /* ---- the end ---- */

@@ -247,28 +247,34 @@ bool merge_take_waiter_locked(EngineVm *vm, Work *work)
     return waits;
 }
 
-static void log_job(EngineVm *vm, EngineJob *job, const VmView *view, const GError *error)
+static void log_job(EngineVm *vm, EngineJob *job, const GError *error)
 {
+    g_autofree char *name = engine_vm_name(vm);
     g_autofree char *operation =
-        job_is_merge(job)
-            ? g_strdup_printf("merge %s/snapshots/%s", view->name, engine_job_target(job))
-            : g_strdup_printf("%s %s", engine_job_kind(job), view->name);
+        job_is_merge(job) ? g_strdup_printf("merge %s/snapshots/%s", name, engine_job_target(job))
+                          : g_strdup_printf("%s %s", engine_job_kind(job), name);
 
     errors_operation(vm->engine, vm, job_uid(job), job_pid(job), operation, error, job_since(job));
 }
 
-/* A job that was cancelled goes from the list at once: whoever asked for that was told so. One that
- * failed meanwhile, perhaps because it could not be ended, stays. */
+/* A job that was cancelled goes from the list at once: whoever asked for that was told so, also if
+ * its pass was ended for another one in the same moment. One that failed meanwhile, perhaps because
+ * it could not be ended, stays. */
 void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error)
 {
     Engine *engine = vm->engine;
 
+    if (engine_job_state(job) != JOB_RUNNING)
+        return;
+    log_job(vm, job, error); /* whoever sees that it has ended may look why */
     if (!job_end(job, state, error))
         return;
     g_mutex_lock(&engine->lock);
     GPtrArray *waiters = job_steal_waiters_locked(job, false);
     GPtrArray *droppers = job_steal_waiters_locked(job, true);
     engine_vm_wake_locked(vm); /* nobody has to be answered in time any more */
+    if (state == JOB_FAILED && droppers->len > 0 && error_is(error, ERR_INTERRUPTED))
+        state = JOB_CANCELLED;
     if (state == JOB_CANCELLED || (state == JOB_DONE && droppers->len > 0))
         g_ptr_array_remove(vm->jobs, job);
     engine_vm_publish_jobs_locked(vm);
@@ -276,7 +282,6 @@ void merge_end(EngineVm *vm, EngineJob *job, JobState state, const GError *error
     g_mutex_unlock(&engine->lock);
 
     stats_count_job(&engine->stats, job);
-    log_job(vm, job, view, error);
     engine_emit(engine, CHANGE_JOBS, vm->uuid, event_of_job("job-ended", view, job));
     merge_answer_all(vm, waiters, error);
     merge_answer_all(vm, droppers, state == JOB_FAILED ? error : NULL);

@@ -8,10 +8,52 @@
 
 /* ---- variables ---- */
 
+/* A VM that wrote into a snapshot's copy would spoil it. */
+static bool check_place(const char *path, GError **error)
+{
+    if (!g_path_is_absolute(path))
+        error_set(error, ERR_UNSUPPORTED,
+                  "%s is no absolute path; name the file of the UEFI variables by one in <nvram> "
+                  "(virsh edit)",
+                  path);
+    else if (strstr(path, "/.vmsnapfs/"))
+        error_set(error, ERR_UNSUPPORTED,
+                  "%s is a copy that belongs to a snapshot, or is beside such copies; name another "
+                  "file in <nvram> (virsh edit), and put the copy there with cp",
+                  path);
+    else
+        return true;
+    return false;
+}
+
+/* Where the catalog says that a store of this VM was, what is no store is a spoiled one. */
+static bool check_content(const char *path, const char *known, GBytes *content, GError **error)
+{
+    gsize length;
+    const void *bytes = g_bytes_get_data(content, &length);
+
+    if (g_strcmp0(path, known) == 0 || vars_is_store(bytes, length))
+        return true;
+    error_set(error, ERR_UNSUPPORTED,
+              "%s holds something else than UEFI variables (no _FVH signature), so it is left "
+              "alone; name another file in <nvram> (virsh edit), or move this one away if nobody "
+              "needs it",
+              path);
+    return false;
+}
+
+GBytes *observe_vars(const World *world, const char *path, const char *known, GError **error)
+{
+    g_autoptr(GBytes) content = check_place(path, error)
+                                    ? world->images->ops->read_state(world->images, path, error)
+                                    : NULL;
+
+    return content && check_content(path, known, content, error) ? g_steal_pointer(&content) : NULL;
+}
+
 static uint64_t size_of(const World *world, const char *path)
 {
-    g_autoptr(GBytes) content =
-        path ? world->images->ops->read_state(world->images, path, NULL) : NULL;
+    g_autoptr(GBytes) content = path ? observe_vars(world, path, NULL, NULL) : NULL;
 
     return content ? g_bytes_get_size(content) : 0;
 }
@@ -42,16 +84,20 @@ static void judge(VarsFacts *facts, GBytes *content)
     facts->state = vars_judge(length, head, MIN(length, VARS_HEAD), facts->whole);
 }
 
-static void look(const World *world, VarsFacts *facts)
+static void look(const World *world, const Catalog *catalog, VarsFacts *facts)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GBytes) content =
-        facts->path ? world->images->ops->read_state(world->images, facts->path, &error) : NULL;
+        facts->path && check_place(facts->path, &error)
+            ? world->images->ops->read_state(world->images, facts->path, &error)
+            : NULL;
 
     facts->state = VARS_MISSING;
     if (content) {
         judge(facts, content);
-    } else if (error && !error_is(error, ERR_NOT_FOUND)) {
+        check_content(facts->path, catalog ? catalog->vars : NULL, content, &error);
+    }
+    if (error && !error_is(error, ERR_NOT_FOUND)) {
         facts->state = VARS_EMPTY;
         facts->error = g_strdup(error->message);
     }
@@ -69,7 +115,7 @@ static VarsFacts *look_at_needed(const World *world, const Catalog *catalog,
     facts->template_size = size_of(world, facts->template);
     facts->whole =
         facts->template ? facts->template_size : size_of_any(world, capabilities->firmware);
-    look(world, facts);
+    look(world, catalog, facts);
     return facts;
 }
 
@@ -82,7 +128,7 @@ static VarsFacts *look_at_left(const World *world, const Catalog *catalog)
         return NULL;
     facts = g_new0(VarsFacts, 1);
     facts->path = g_strdup(catalog->vars);
-    look(world, facts);
+    look(world, catalog, facts);
     if (facts->state == VARS_MISSING)
         g_clear_pointer(&facts, vars_facts_free);
     else

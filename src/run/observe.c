@@ -1,5 +1,6 @@
 #include "run/observe.h"
 
+#include "base/walk.h"
 #include "plan/firmware.h"
 #include "run/observe-firmware.h"
 #include "run/users-known.h"
@@ -55,6 +56,22 @@ Observation *observe_domain(const World *world, const char *uuid, char **out_nam
         *out_name = g_strdup(domain->name);
     hv_domain_free(domain);
     return parsed ? g_steal_pointer(&observation) : NULL;
+}
+
+bool observe_check_reach(const Domain *domain, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+
+    for (guint i = 0; i < domain->disks->len; i++) {
+        const DomainDisk *disk = domain->disks->pdata[i];
+
+        if (!disk->path || g_strcmp0(disk->type, "file") != 0 || walk_check(disk->path, &cause))
+            continue;
+        error_set(error, ERR_UNSUPPORTED, "Disk %s of VM %s is out of reach: %s", disk->target,
+                  domain->name, cause->message);
+        return false;
+    }
+    return true;
 }
 
 /* Look at @path and at everything below it by header. */

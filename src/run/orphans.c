@@ -125,9 +125,15 @@ static bool is_tpm_name(char *name)
 
 static bool is_tpm(const OrphanLook *look, const char *path)
 {
+    Images *images = look->world->images;
     g_autofree char *directory = g_path_get_dirname(path), *name = g_path_get_basename(path);
+    g_autoptr(GPtrArray) files = NULL;
+    g_autoptr(GError) error = NULL;
 
-    return g_hash_table_contains(look->tpms, directory) && is_tpm_name(name);
+    if (!g_hash_table_contains(look->tpms, directory) || !is_tpm_name(name))
+        return false;
+    files = images->ops->read_state_directory(images, path, &error);
+    return files || !error_is(error, ERR_NOT_FOUND);
 }
 
 /* ---- what each kind takes, and how it goes ---- */

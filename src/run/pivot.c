@@ -1,5 +1,6 @@
 #include "run/pivot.h"
 
+#include "run/compare.h"
 #include "run/ledger.h"
 
 #include <string.h>
@@ -112,36 +113,26 @@ static bool refuse_different(const Operation *op, const Doubt *doubt, GError **e
     return false;
 }
 
-static bool compare(Operation *op, const Doubt *doubt, ImageProgress progress, void *data,
-                    bool *out_same, GError **error)
-{
-    Images *images = op->vm->world->images;
-
-    return images->ops->compare(images, doubt->top, doubt->top_format, doubt->base,
-                                doubt->base_format, progress, data, out_same, error);
-}
-
 /* qemu-img takes QEMU's locks itself; ours are given up for so long. A VM that is started in
  * between goes on from the top: that is right, too, if they were the same. */
-static bool compare_unguarded(Operation *op, const Doubt *doubt, ImageProgress progress, void *data,
-                              bool *out_same, GError **error)
+static bool compare_unguarded(Operation *op, const Doubt *doubt, bool *out_same, GError **error)
 {
     GuardLoan loan = guard_lend(op->guard, doubt->top, doubt->base);
-    bool compared = compare(op, doubt, progress, data, out_same, error);
+    bool compared = compare_images(op, doubt->target, doubt->top, doubt->top_format, doubt->base,
+                                   doubt->base_format, out_same, error);
 
     return guard_take_back(op->guard, loan, doubt->top, doubt->base, compared ? error : NULL) &&
            compared;
 }
 
-bool pivot_settle(Operation *op, const Step *step, ImageProgress progress, void *data,
-                  GError **error)
+bool pivot_settle(Operation *op, const Step *step, GError **error)
 {
     g_auto(Doubt) doubt = {0};
     bool same = false;
 
     if (!find_doubt(op, step, &doubt))
         return true;
-    if (!compare_unguarded(op, &doubt, progress, data, &same, error))
+    if (!compare_unguarded(op, &doubt, &same, error))
         return false;
     return same ? record(op, step_get(step, "disk"), NULL, error)
                 : refuse_different(op, &doubt, error);

@@ -11,7 +11,5 @@ void pivot_forget(Operation *op, const char *disk_id);
  * in doubt about. */
 bool pivot_check_live(Operation *op, const Step *step, GError **error);
 /* The VM does not run on what the commit @step is about. If that may spoil what a pivot is in doubt
- * about, both files are compared: the same, and there is none any more; else ERR_DRIFT. @progress
- * and @data as in ImageOps. */
-bool pivot_settle(Operation *op, const Step *step, ImageProgress progress, void *data,
-                  GError **error);
+ * about, both files are compared: the same, and there is none any more; else ERR_DRIFT. */
+bool pivot_settle(Operation *op, const Step *step, GError **error);

@@ -80,9 +80,7 @@ void queue_refuse_locked(EngineVm *vm, Work *work, GError *error)
     engine_push_locked(vm->engine, work_answer_task, vm, work);
 }
 
-/* The caller need not wait until libvirt or an image lock, for which @work waits, answers: it will
- * find that it was interrupted before it changes anything. */
-static void answer_early_locked(EngineVm *vm, Work *work, GError *error)
+void queue_answer_early_locked(Engine *engine, EngineVm *vm, Work *work, GError *error)
 {
     Request *request = request_new(work->request->kind, work->request->vm);
     Work *answer = work_new(WORK_REQUEST, request, work->done, work->data);
@@ -94,8 +92,8 @@ static void answer_early_locked(EngineVm *vm, Work *work, GError *error)
     answer->outcome = error;
     work->answered = true;
     g_atomic_int_set(&work->interrupted, 1);
-    g_hash_table_remove(vm->engine->tickets, &work->ticket);
-    engine_push_locked(vm->engine, work_answer_task, vm, answer);
+    g_hash_table_remove(engine->tickets, &work->ticket);
+    engine_push_locked(engine, work_answer_task, vm, answer);
 }
 
 /* Only what asks before its first effect whether it is still wanted. */
@@ -111,7 +109,7 @@ void queue_give_up_locked(EngineVm *vm, Work *work, GError *error)
     if (work->queued)
         queue_refuse_locked(vm, work, error);
     else if (has_not_begun(vm, work))
-        answer_early_locked(vm, work, error);
+        queue_answer_early_locked(vm->engine, vm, work, error);
     else
         g_error_free(error);
 }
@@ -122,6 +120,8 @@ void queue_refuse_all_locked(EngineVm *vm, const GError *error)
 
     while ((work = g_queue_peek_head(&vm->queue)))
         queue_refuse_locked(vm, work, g_error_copy(error));
+    if (vm->running)
+        queue_give_up_locked(vm, vm->running, g_error_copy(error));
 }
 
 /* ---- who cannot wait long ---- */

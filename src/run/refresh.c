@@ -39,7 +39,7 @@ static void note_success(EngineVm *vm)
 {
     g_mutex_lock(&vm->engine->lock);
     if (!vm->unopened)
-        retry_not_locked(&vm->retry);
+        retry_well_locked(vm);
     g_mutex_unlock(&vm->engine->lock);
 }
 
@@ -95,26 +95,45 @@ static void observe(EngineVm *vm)
     judge_drift(vm, before, after);
 }
 
+/* The files of another machine are not here, whatever lies under the same path. */
+static char *why_out_of_reach(const EngineVm *vm)
+{
+    const Domain *domain = vm->observation ? observation_domain(vm->observation) : NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (domain && !vm->engine->remote && !observe_check_reach(domain, &error))
+        return g_strdup(error->message);
+    return NULL;
+}
+
 static char *trouble_of(EngineVm *vm)
 {
     g_mutex_lock(&vm->engine->lock);
     char *trouble = g_strdup(vm->unopened ? vm->unopened : vm->unseen);
     g_mutex_unlock(&vm->engine->lock);
-    return trouble;
+    return trouble ? trouble : why_out_of_reach(vm);
+}
+
+/* It may have got another one since it was last seen. */
+static char *name_of(EngineVm *vm)
+{
+    const Domain *domain = vm->observation ? observation_domain(vm->observation) : NULL;
+
+    return domain && !vm->stale ? g_strdup(domain->name) : engine_vm_name(vm);
 }
 
 static VmView *build(EngineVm *vm, const VmView *previous)
 {
-    const Domain *domain = vm->observation ? observation_domain(vm->observation) : NULL;
     g_autoptr(Catalog) catalog = vm_catalog(vm->vm);
     g_autofree char *home = vm_home(vm->vm);
     g_autofree char *problem =
         vm->engine->remote ? g_strdup(vm->engine->remote) : vm_problem(vm->vm);
     g_autofree char *trouble = trouble_of(vm);
+    g_autofree char *name = name_of(vm);
 
     return view_build(&(ViewFacts){
         .uuid = vm->uuid,
-        .name = domain ? domain->name : previous->name,
+        .name = name,
         .observation = vm->observation,
         .catalog = catalog,
         .home = home,

@@ -73,6 +73,15 @@ void retry_not_locked(Retry *retry)
     *retry = (Retry){0};
 }
 
+/* Whether a merge that could not go on does so now is seen in a moment: if not, it is no news. */
+void retry_well_locked(EngineVm *vm)
+{
+    if (merge_running_locked(vm))
+        vm->retry.at = 0;
+    else
+        retry_not_locked(&vm->retry);
+}
+
 static bool is_tried(EngineVm *vm)
 {
     g_mutex_lock(&vm->engine->lock);

@@ -1,5 +1,6 @@
 #include "run/step-run.h"
 
+#include "run/compare.h"
 #include "run/definition.h"
 #include "run/freeze.h"
 #include "run/hold.h"
@@ -161,6 +162,7 @@ static const StepRun runs[N_STEP_KINDS] = {
     [STEP_COMMIT_ACTIVE] = lane_commit_live,
     [STEP_COMMIT_LIVE] = lane_commit_live,
     [STEP_COMMIT_OFFLINE] = lane_commit_offline,
+    [STEP_COMPARE] = compare_merged,
     [STEP_REPOINT] = run_repoint,
     [STEP_UNLINK] = run_unlink,
     [STEP_PLACE_VARS] = restore_place_vars,

@@ -128,12 +128,18 @@ static void add_directory(GHashTable *directories, const char *path)
     g_hash_table_add(directories, directory);
 }
 
-/* Those of the catalog's layers, of what @seen holds, and the configured ones. */
+/* What is not may be behind a symlink of somebody who has no business here. */
+static bool is_readable(const ImageFacts *facts)
+{
+    return facts->exists && !facts->error;
+}
+
+/* Those of the catalog's layers, of what @seen could read, and the configured ones. */
 static GHashTable *find_directories(const Look *look, const Observation *seen)
 {
     GHashTable *directories = key_set();
     GHashTableIter iter;
-    gpointer path;
+    gpointer path, facts;
 
     for (guint i = 0; i < look->catalog->disks->len; i++) {
         const Disk *disk = look->catalog->disks->pdata[i];
@@ -143,8 +149,9 @@ static GHashTable *find_directories(const Look *look, const Observation *seen)
     }
     if (seen) {
         g_hash_table_iter_init(&iter, seen->files);
-        while (g_hash_table_iter_next(&iter, &path, NULL))
-            add_directory(directories, path);
+        while (g_hash_table_iter_next(&iter, &path, &facts))
+            if (is_readable(facts))
+                add_directory(directories, path);
     }
     for (guint i = 0; i < look->more->len; i++)
         g_hash_table_add(directories, g_strdup(look->more->pdata[i]));

@@ -2,6 +2,7 @@
 #include "run/engine-priv.h"
 
 #include "model/vars.h"
+#include "run/observe-firmware.h"
 #include "run/vm-vars.h"
 
 #include <string.h>
@@ -10,15 +11,15 @@
  * that is said, with their name (NV-13). */
 static GBytes *read_own(EngineVm *vm, GError **error)
 {
-    Images *images = vm->engine->world.images;
     g_autoptr(VmView) view = engine_vm_view(vm);
+    g_autoptr(Catalog) catalog = vm_catalog(vm->vm);
     g_autoptr(GError) cause = NULL;
 
     if (!view->nvram->path[0]) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "VM %s has no NVRAM", view->name);
         return NULL;
     }
-    GBytes *content = images->ops->read_state(images, view->nvram->path, &cause);
+    GBytes *content = observe_vars(&vm->engine->world, view->nvram->path, catalog->vars, &cause);
     if (!content && error_is(cause, ERR_NOT_FOUND))
         g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND,
                     "NVRAM %s of VM %s is not there; put back a copy (cp snapshots/NAME/vars.fd "

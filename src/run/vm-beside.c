@@ -12,20 +12,16 @@
 static bool record_removal_locked(Vm *vm, const char *name, const Observation *seen, GError **error)
 {
     const Snapshot *snapshot = catalog_named(vm->catalog, name);
-    SnapshotState before = snapshot ? snapshot->state : SNAPSHOT_FAILED;
 
     if (!snapshot) {
         g_set_error(error, VMSNAPFS_ERROR, ERR_NOT_FOUND, "VM %s has no snapshot named %s",
                     vm->name, name);
         return false;
     }
-    g_autofree char *id = g_strdup(snapshot->id);
-    g_autoptr(Plan) plan = plan_remove(vm->catalog, seen, id, error);
+    g_autoptr(Plan) plan = plan_remove(vm->catalog, seen, snapshot->id, error);
     for (guint i = 0; plan && i < plan->steps->len; i++)
         if (!ledger_record_locked(vm, plan->steps->pdata[i], error))
             return false;
-    if (plan)
-        finish_note_accepted_locked(vm, id, before);
     return plan != NULL;
 }
 

@@ -34,13 +34,6 @@ static bool has_pending(Vm *vm)
 
 /* ---- accepting ---- */
 
-/* One that has failed is whole no more. */
-void finish_note_accepted_locked(Vm *vm, const char *id, SnapshotState before)
-{
-    if (before == SNAPSHOT_READY)
-        g_hash_table_add(vm->untouched, g_strdup(id));
-}
-
 /* What is listed as @name; yours, NULL: nothing is. */
 static char *listed_id(Vm *vm, const char *name)
 {
@@ -80,9 +73,6 @@ static bool accept_removal(Operation *op, const char *name, const char *id, bool
     plan = plan_remove(catalog, op->seen, snapshot->id, error);
     if (!plan || !executor_run(op, plan, error))
         return false;
-    g_mutex_lock(&op->vm->lock);
-    finish_note_accepted_locked(op->vm, snapshot->id, snapshot->state);
-    g_mutex_unlock(&op->vm->lock);
     *out_work = has_pending(op->vm);
     return true;
 }
@@ -121,23 +111,13 @@ static bool failure_is_final(const Operation *op, const GError *failure)
     return !error_is(failure, ERR_HOST_DOWN) && !(hooks && hooks->park && hooks->park(hooks->data));
 }
 
-/* Is it true that no byte of it was merged? True once: it is listed again, or being merged. */
-static bool take_untouched(Vm *vm, const char *id)
-{
-    g_mutex_lock(&vm->lock);
-    bool untouched = g_hash_table_remove(vm->untouched, id);
-    g_mutex_unlock(&vm->lock);
-    return untouched;
-}
-
 static void mark_one(Operation *op, const Snapshot *snapshot, const GError *failure)
 {
     g_autoptr(GError) cause = NULL;
     Step *step = step_new(STEP_RECORD_FAILED);
 
-    if (take_untouched(op->vm, snapshot->id))
+    if (snapshot->whole)
         step_set(step, "whole", "yes");
-
     step_set(step, "snapshot", snapshot->id);
     step_set(step, "error", failure->message);
     if (!ledger_record(op->vm, step, &cause))
@@ -146,8 +126,8 @@ static void mark_one(Operation *op, const Snapshot *snapshot, const GError *fail
 }
 
 /* Only what was marked before the first byte comes back as failed (rule 4): a snapshot whose merge
- * could not even be planned is whole. If it was hidden it stays so; if its removal was accepted a
- * moment ago, it comes back as it was. What has lost all its layers is only to be struck out. */
+ * has not begun is whole. If it was hidden it stays so; if its removal was accepted, it comes back
+ * as it was. What has lost all its layers is only to be struck out. */
 static void mark_failed(Operation *op, const GPtrArray *ids, const GError *failure)
 {
     g_autoptr(Catalog) catalog = vm_catalog(op->vm);
@@ -159,6 +139,18 @@ static void mark_failed(Operation *op, const GPtrArray *ids, const GError *failu
             (snapshot->disks->len > 0 || ids->len == 1))
             mark_one(op, snapshot, failure);
     }
+}
+
+/* @about: what could not be planned, or not begun. */
+static void tell_whole(Operation *op, const GPtrArray *about, GError **failure)
+{
+    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
+    const Snapshot *snapshot = about->len ? catalog_snapshot(catalog, about->pdata[0]) : NULL;
+
+    if (snapshot && snapshot->state == SNAPSHOT_READY && !snapshot->hidden)
+        g_prefix_error(failure,
+                       "Snapshot %s of VM %s is as it was, since its merge could not begin: ",
+                       snapshot->name, op->vm_name);
 }
 
 static bool all_struck_out(const Catalog *catalog, const GPtrArray *ids)
@@ -195,10 +187,7 @@ static FinishState run_merge(Operation *op, Plan *plan, const GPtrArray *ids, bo
     bool was_off = observation_is_off(op->seen);
     g_autoptr(GError) failure = NULL;
 
-    bool done = executor_run(op, plan, &failure);
-    for (guint i = 0; i < ids->len; i++)
-        take_untouched(op->vm, ids->pdata[i]);
-    if (done)
+    if (executor_run(op, plan, &failure))
         return FINISH_DONE;
     FinishState state = FINISH_FAILED;
     if (may_repeat && failure_is_final(op, failure) && !error_is(failure, ERR_INTERRUPTED) &&
@@ -206,6 +195,7 @@ static FinishState run_merge(Operation *op, Plan *plan, const GPtrArray *ids, bo
         state = FINISH_AGAIN;
     else
         mark_failed(op, ids, failure);
+    tell_whole(op, ids, &failure);
     g_propagate_error(error, g_steal_pointer(&failure));
     return state;
 }
@@ -304,18 +294,6 @@ static FinishState bring_back(Operation *op, const Catalog *catalog, const Snaps
     mark_failed(op, ids, failure);
     g_propagate_error(error, failure);
     return FINISH_FAILED;
-}
-
-/* @about: what could not be planned. */
-static void tell_whole(Operation *op, const GPtrArray *about, GError **failure)
-{
-    g_autoptr(Catalog) catalog = vm_catalog(op->vm);
-    const Snapshot *snapshot = about->len ? catalog_snapshot(catalog, about->pdata[0]) : NULL;
-
-    if (snapshot && snapshot->state == SNAPSHOT_READY && !snapshot->hidden)
-        g_prefix_error(failure,
-                       "Snapshot %s of VM %s is as it was, since its merge could not begin: ",
-                       snapshot->name, op->vm_name);
 }
 
 static FinishState finish_piece(Operation *op, bool may_repeat, char **out_name, GError **error)

@@ -20,7 +20,6 @@ Vm *vm_new(const World *world, const char *uuid, const char *name)
     vm->name = g_strdup(name);
     vm->catalog = catalog_new(uuid, name);
     vm->config = config_new();
-    vm->untouched = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_mutex_init(&vm->turn);
     g_mutex_init(&vm->definition);
     g_mutex_init(&vm->lock);
@@ -43,7 +42,6 @@ void vm_free(Vm *vm)
     g_clear_pointer(&vm->text, g_bytes_unref);
     g_free(vm->problem);
     g_free(vm->left);
-    g_hash_table_unref(vm->untouched);
     g_free(vm);
 }
 
@@ -247,6 +245,38 @@ static bool hold_actives(Operation *op, bool *out_off, GError **error)
     return true;
 }
 
+/* @path is below the newest file of a disk; those may be read by many, and are not locked. To have
+ * had the lock for a moment is to know that who wrote to it has ended. */
+static bool await_unwritten(Operation *op, const char *path, bool *out_steady, GError **error)
+{
+    const ImageFacts *file = observation_file(op->seen, path);
+
+    if (!file || !file->written)
+        return true;
+    *out_steady = false;
+    bool ended = guard_hold(op->guard, path, error);
+    guard_release(op->guard, path);
+    return ended;
+}
+
+/* A QEMU that libvirt forgot after it had pivoted has only the base of its merge open, while
+ * libvirt calls the VM off, on the file that was merged. */
+static bool check_below(Operation *op, bool *out_steady, GError **error)
+{
+    const GPtrArray *disks = op->seen->inactive ? op->seen->inactive->disks : NULL;
+
+    for (guint i = 0; disks && i < disks->len; i++) {
+        const DomainDisk *disk = disks->pdata[i];
+        bool ours = disk->path && !domain_disk_excluded(disk);
+        g_autoptr(GPtrArray) chain = ours ? observation_chain(op->seen, disk->path) : NULL;
+
+        for (guint j = 1; chain && j < chain->len; j++)
+            if (!await_unwritten(op, chain->pdata[j], out_steady, error))
+                return false;
+    }
+    return true;
+}
+
 /* The locks come first, then the look that counts: what is seen under them stays so. */
 static bool look_once(Operation *op, bool *out_steady, GError **error)
 {
@@ -257,7 +287,7 @@ static bool look_once(Operation *op, bool *out_steady, GError **error)
     g_clear_pointer(&op->seen, observation_free);
     op->seen = vm_observe(op->vm, error);
     *out_steady = op->seen && observation_is_off(op->seen) == off;
-    return op->seen != NULL;
+    return op->seen && (!off || !*out_steady || check_below(op, out_steady, error));
 }
 
 /* A layer that cannot be locked: was the VM started in between, or does somebody else read the

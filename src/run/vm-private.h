@@ -20,16 +20,14 @@ struct Vm {
     gint suspensions; /* atomic, see vm_suspensions */
     /* guarded by lock */
     char *name;
-    char *home;       /* NULL before the first snapshot */
-    Catalog *catalog; /* never NULL; the last one that could be read */
-    GBytes *text;     /* of catalog.yaml when it said what `catalog` says; NULL: to be read */
-    char *problem;    /* why the catalog cannot be used; NULL if it can */
-    bool loaded;      /* the home was looked for, and the catalog there (if any) was read */
-    char *left;       /* why the journal of an operation is still open; NULL: none is */
-    GHashTable
-        *untouched; /* ids of snapshots whose removal this program has accepted and not begun */
-    bool settled;   /* what other programs left in the home is durable */
-    Config *config; /* never NULL */
+    char *home;            /* NULL before the first snapshot */
+    Catalog *catalog;      /* never NULL; the last one that could be read */
+    GBytes *text;          /* of catalog.yaml when it said what `catalog` says; NULL: to be read */
+    char *problem;         /* why the catalog cannot be used; NULL if it can */
+    bool loaded;           /* the home was looked for, and the catalog there (if any) was read */
+    char *left;            /* why the journal of an operation is still open; NULL: none is */
+    bool settled;          /* what other programs left in the home is durable */
+    Config *config;        /* never NULL */
     FilesLock *store_lock; /* held by the operation that has the turn */
 };
 
@@ -96,9 +94,6 @@ void operation_end(Operation *op);
 bool operation_look(Operation *op, GError **error);
 /* Record that disks were detached, attached again or relabelled since. After operation_look(). */
 bool operation_attach(Operation *op, GError **error);
-/* The removal of a snapshot was accepted, whose state was @before: until its merge begins it is
- * whole. */
-void finish_note_accepted_locked(Vm *vm, const char *id, SnapshotState before);
 /* The VM has a home, and if that is new, op->seen chose it. */
 bool operation_ensure_home(Operation *op, GError **error);
 /* Where op->seen's running VM has its variables goes into the catalog, which may be the first thing

@@ -37,8 +37,7 @@ static bool has_loader(const World *world, const char *path)
 static VarsState judge_store(const World *world, const char *path, uint64_t template_size)
 {
     g_autoptr(GError) cause = NULL;
-    g_autoptr(GBytes) content =
-        path ? world->images->ops->read_state(world->images, path, &cause) : NULL;
+    g_autoptr(GBytes) content = path ? observe_vars(world, path, NULL, &cause) : NULL;
     gsize size = 0;
     const void *bytes = content ? g_bytes_get_data(content, &size) : NULL;
 
@@ -205,6 +204,17 @@ static bool start_prepared(Vm *vm, const char *operation, GError **error)
     return true;
 }
 
+/* Files are looked at only where a merge may be half done. */
+static bool check_merges(Vm *vm, const Catalog *catalog, Observation *seen, GError **error)
+{
+    bool removes = false;
+
+    for (unsigned i = 0; i < catalog->snapshots->len; i++)
+        removes |= ((Snapshot *)catalog->snapshots->pdata[i])->state != SNAPSHOT_READY;
+    return !removes || (observe_files(vm->world, vm->uuid, catalog, seen, error) &&
+                        plan_check_torn(catalog, seen, error));
+}
+
 bool vm_start(Vm *vm, const char *operation, GError **error)
 {
     const World *world = vm->world;
@@ -215,7 +225,9 @@ bool vm_start(Vm *vm, const char *operation, GError **error)
         return false;
     vm_learn_name(vm, name);
     g_autoptr(Catalog) catalog = vm_catalog(vm);
-    if (!plan_check_pivots(catalog, seen, error))
+    if (!plan_check_pivots(catalog, seen, error) ||
+        (seen->inactive && !observe_check_reach(seen->inactive, error)) ||
+        !check_merges(vm, catalog, seen, error))
         return false;
     if (seen->inactive && (domain_needs_vars(seen->inactive) || domain_needs_tpm(seen->inactive)))
         return start_prepared(vm, operation, error);

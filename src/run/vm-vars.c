@@ -134,6 +134,11 @@ static bool reset(Operation *op, GError **error)
                     op->vm_name);
         return false;
     }
+    if (facts->error) {
+        g_set_error(error, VMSNAPFS_ERROR, ERR_UNSUPPORTED,
+                    "The UEFI variables of VM %s were not removed: %s", op->vm_name, facts->error);
+        return false;
+    }
     return check_unshared(op, facts->path, error) &&
            (!catalog->vars || record_vars(op->vm, NULL, error)) &&
            images->ops->unlink(images, facts->path, NULL, error);

@@ -120,14 +120,6 @@ bool vm_revert(Vm *vm, const char *name, const char *operation, const VmHooks *h
 
 /* ---- adopt ---- */
 
-/* What somebody else did may concern what is being removed, of which an adoption says nothing. */
-static void doubt_untouched(Vm *vm)
-{
-    g_mutex_lock(&vm->lock);
-    g_hash_table_remove_all(vm->untouched);
-    g_mutex_unlock(&vm->lock);
-}
-
 bool vm_adopt(Vm *vm, uid_t uid, mode_t mode, const char *operation, const VmHooks *hooks,
               GError **error)
 {
@@ -138,7 +130,6 @@ bool vm_adopt(Vm *vm, uid_t uid, mode_t mode, const char *operation, const VmHoo
         return false;
     for (guint i = 0; i < G_N_ELEMENTS(request.random); i++)
         request.random[i] = world_random(vm->world);
-    doubt_untouched(vm);
     g_autoptr(Catalog) catalog = vm_catalog(vm);
     Plan *plan = plan_adopt(catalog, op.seen, &request, error);
     bool adopted = plan && executor_run(&op, plan, error);

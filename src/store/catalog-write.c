@@ -87,6 +87,8 @@ static void write_snapshot(YamlWriter *writer, const Snapshot *snapshot)
     yaml_writer_entry(writer, "name", snapshot->name);
     write_optional(writer, "parent", snapshot->parent);
     yaml_writer_entry(writer, "state", snapshot_state_name(snapshot->state));
+    if (snapshot->whole)
+        yaml_writer_entry_bool(writer, "whole", true);
     yaml_writer_entry_bool(writer, "hidden", snapshot->hidden);
     write_time(writer, "created", snapshot->created);
     yaml_writer_entry(writer, "consistency", snapshot->consistency);

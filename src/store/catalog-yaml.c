@@ -222,8 +222,9 @@ static bool read_texts(const YamlNode *map, Snapshot *snapshot, GError **error)
 static bool read_snapshot(const YamlNode *map, Catalog *catalog, GError **error)
 {
     static const char *const keys[] = {
-        "id",       "name",  "parent", "state", "hidden", "created", "consistency", "description",
-        "warnings", "error", "uid",    "mode",  "disks",  "vars",    "tpm",         NULL};
+        "id",          "name",        "parent",   "state", "hidden", "created",
+        "consistency", "description", "warnings", "error", "uid",    "mode",
+        "disks",       "vars",        "tpm",      "whole", NULL};
     Snapshot *snapshot = snapshot_new(NULL, NULL);
     uint64_t uid = 0;
 
@@ -232,6 +233,7 @@ static bool read_snapshot(const YamlNode *map, Catalog *catalog, GError **error)
         !read_text(map, "name", &snapshot->name, error) ||
         !read_optional_text(map, "parent", &snapshot->parent, error) ||
         !read_state(map, "state", &snapshot->state, error) ||
+        !read_optional_bool(map, "whole", &snapshot->whole, error) ||
         !yaml_bool(yaml_need(map, "hidden", error), &snapshot->hidden, error) ||
         !read_time(map, "created", &snapshot->created, error) ||
         !read_texts(map, snapshot, error) || !read_number(map, "uid", G_MAXUINT32, &uid, error) ||

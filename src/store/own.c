@@ -1,6 +1,7 @@
 #include "store/own.h"
 
 #include "base/fd.h"
+#include "base/walk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,12 +38,22 @@ static const char *find_our_tree(const char *path)
     return after == '/' || after == '\0' ? at : path + strlen(path);
 }
 
+/* @whole: to be read, not only to be entered. */
+static int open_home(const char *home, bool whole)
+{
+    if (walk_is_own(home)) {
+        errno = IN_OWN_TREE;
+        return -1;
+    }
+    return open(home, whole ? OPEN_DIRECTORY : O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 int own_open_directory(const char *path)
 {
     const char *tree = find_our_tree(path);
     g_autofree char *home = g_strndup(path, (gsize)(tree - path));
     g_auto(GStrv) levels = g_strsplit(*tree ? tree + 1 : tree, "/", -1);
-    int fd = open(*home ? home : "/", *levels ? O_PATH | O_DIRECTORY | O_CLOEXEC : OPEN_DIRECTORY);
+    int fd = open_home(*home ? home : "/", *levels == NULL);
 
     for (char **level = levels; fd >= 0 && *level; level++) {
         int outer = fd;

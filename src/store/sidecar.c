@@ -215,8 +215,10 @@ bool sidecar_remove(Files *files, const char *home, const char *uuid, const char
     g_autofree char *vars = sidecar_vars_path(home, uuid, id);
     g_autofree char *tpm = sidecar_tpm_path(home, uuid, id);
 
-    /* Also what is gone already, perhaps by a program that died before that was durable. */
-    return files->ops->remove(files, vars, error) && remove_directory(files, tpm, error);
+    /* Also what is gone already, perhaps by a program that died before that was durable; and the
+     * one even where the other does not go. */
+    bool gone = files->ops->remove(files, vars, error);
+    return remove_directory(files, tpm, gone ? error : NULL) && gone;
 }
 
 uint64_t sidecar_size(Files *files, const char *home, const char *uuid, const char *id)

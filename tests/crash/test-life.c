@@ -83,6 +83,8 @@ static void a_move_is_cut_everywhere(void **state)
 
 /* ---- variables ---- */
 
+/* A variable store, by its signature. */
+#define KEYS      "0123456789012345678901234567890123456789_FVH the keys"
 #define OLD_STORE SIM_NVRAM_DIRECTORY "/web01_VARS.fd"
 
 static Lab *uefi_lab_after(SimFirmware firmware, const char *script)
@@ -90,7 +92,7 @@ static Lab *uefi_lab_after(SimFirmware firmware, const char *script)
     Lab *lab = lab_after(1, script);
 
     simhost_set_firmware(lab->host, LAB_UUID, firmware, false);
-    simhost_set_state(lab->host, OLD_STORE, "the keys");
+    simhost_set_state(lab->host, OLD_STORE, KEYS);
     return lab;
 }
 
@@ -121,7 +123,7 @@ static void assert_keeps_its_keys(Lab *lab)
     g_autoptr(GBytes) content = simhost_state_content(lab->host, path);
 
     assert_non_null(content);
-    assert_memory_equal(g_bytes_get_data(content, NULL), "the keys", strlen("the keys"));
+    assert_memory_equal(g_bytes_get_data(content, NULL), KEYS, strlen(KEYS));
 }
 
 static unsigned effects_of_a_uefi_move(SimFirmware firmware)

@@ -24,6 +24,8 @@ static const Tree trees[] = {
     {"w c1 w c2 w r1 w c3 w S w", "d3", "s3", "d3"},
 };
 
+#define FORGOTTEN "11111111-2222-4333-8444-555555555555"
+
 /* More than a disk has blocks: what QEMU left has some that were written over since. */
 #define MANY 20
 
@@ -186,6 +188,25 @@ static void what_is_the_same_is_not_asked(void **state)
         }
 }
 
+static uint64_t a_limit(void *data)
+{
+    return 1000 * 1000;
+}
+
+static void a_bandwidth_does_not_end_the_comparison(void **state)
+{
+    const VmHooks hooks = {.bandwidth = a_limit};
+    g_autoptr(Lab) lab = lab_killed(&trees[0], 1, SIM_DIES_BEFORE_PIVOT, 0);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *name = NULL;
+    bool done = false;
+
+    lab_stop(lab);
+    come_back(lab);
+    assert_done(vm_finish(lab->vm, &hooks, &done, &name, &error), &error);
+    assert_whole(lab);
+}
+
 /* libvirt sees what its QEMU does. */
 static void what_libvirt_comes_back_to_is_not_asked(void **state)
 {
@@ -274,15 +295,46 @@ static void a_broken_comparison_decides_nothing(void **state)
         }
 }
 
+/* A QEMU that libvirt has forgotten since it pivoted: to libvirt the VM is off. */
+static void forgotten_on(Lab *lab, const char *path)
+{
+    simhost_add_domain(lab->host, FORGOTTEN, "forgotten", DOMAIN_OFF);
+    simhost_add_disk(lab->host, FORGOTTEN, "vda", path, "qcow2");
+    assert_true(simhost_start(lab->host, FORGOTTEN));
+}
+
+static void nothing_is_built_on_a_file_that_a_forgotten_qemu_writes_to(void **state)
+{
+    static const char *const asked[] = {"c3", "d1", "d2", "r1", "r2"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(asked); i++) {
+        g_autoptr(Lab) lab = lab_after(2, "w c1 w c2 w");
+        g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+        const Disk *disk = catalog_disk_by_target(catalog, "vda");
+        g_autoptr(GError) error = NULL;
+
+        forgotten_on(lab, disk_layer(disk, disk_active(disk)->parent)->path);
+        assert_false(lab_do(lab, asked[i], &error));
+        assert_true(error_is(error, ERR_BUSY));
+        assert_lawful(lab);
+        simhost_stop(lab->host, FORGOTTEN);
+        g_clear_error(&error);
+        assert_done(lab_script(lab, "f w c4 w", &error), &error);
+        assert_lawful(lab);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_nobody_saw_is_asked_and_nothing_is_lost),
         cmocka_unit_test(what_is_the_same_is_not_asked),
+        cmocka_unit_test(a_bandwidth_does_not_end_the_comparison),
         cmocka_unit_test(what_libvirt_comes_back_to_is_not_asked),
         cmocka_unit_test(a_vm_that_somebody_starts_stays_in_doubt),
         cmocka_unit_test(what_runs_is_adopted_when_it_is_off),
         cmocka_unit_test(a_broken_comparison_decides_nothing),
+        cmocka_unit_test(nothing_is_built_on_a_file_that_a_forgotten_qemu_writes_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,9 @@
 #include <cmocka.h>
 
 #include "lab-asserts.h"
+#include "run/vm-start.h"
+
+#include <string.h>
 
 #define CATALOG_PATH LAB_HOME "/.vmsnapfs/" LAB_UUID "/catalog.yaml"
 
@@ -269,6 +272,104 @@ static void a_cancelled_merge_comes_back_as_failed_and_is_finished_by_the_next_r
         }
 }
 
+/* ---- what no merge has touched (decision 0023) ---- */
+
+static bool is_not_wanted(const char *name, void *data)
+{
+    return true;
+}
+
+/* The program that accepted the removal has ended; in the next one it is cancelled. */
+static bool is_as_it_was_after_a_late_cancel(Lab *lab)
+{
+    const VmHooks hooks = {.cancelled = is_not_wanted};
+    g_autoptr(GError) error = NULL;
+
+    lab_restart(lab);
+    assert_done(vm_open(lab->vm, &error), &error);
+    bool done = finish(lab, &hooks, &error);
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    const Snapshot *snapshot = catalog_named(catalog, "s1");
+    g_clear_error(&error);
+    assert_true(done ? !snapshot : snapshot != NULL);
+    bool ready = snapshot && snapshot->state == SNAPSHOT_READY;
+    if (ready)
+        assert_lawful(lab);
+    if (snapshot)
+        assert_done(lab_do(lab, "d1", &error), &error);
+    assert_lawful(lab);
+    return ready;
+}
+
+static void what_no_merge_has_touched_comes_back_as_it_was_in_the_next_program_too(void **state)
+{
+    static const char *const scripts[] = {"w S c1 w w w x1", "w c1 w w w x1",
+                                          "w c1 w c2 w c3 w x1 x2"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(scripts); i++) {
+        g_autoptr(Lab) lab = slow_merge(scripts[i]);
+
+        assert_true(is_as_it_was_after_a_late_cancel(lab));
+    }
+}
+
+/* Is there work left on s1, and no job of it in QEMU? */
+static bool can_be_cancelled(Lab *lab)
+{
+    g_autoptr(GError) error = NULL;
+
+    assert_done(vm_open(lab->vm, &error), &error);
+    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
+    BlockJobFacts *job = NULL;
+    bool runs = false;
+
+    for (unsigned i = 0; i < lab->disks; i++) {
+        g_autofree char *target = g_strdup_printf("vd%c", 'a' + (char)i);
+
+        if (lab->hv->ops->block_job(lab->hv, LAB_UUID, target, &job, NULL))
+            runs |= job != NULL;
+        g_clear_pointer(&job, block_job_facts_free);
+    }
+    return !runs && catalog->snapshots->len > 0;
+}
+
+/* The merge is cut at its @effect-th effect. False: it has no so many. */
+static bool cut_and_cancelled(const char *script, unsigned effect, bool after, unsigned *out_ready)
+{
+    g_autoptr(Lab) lab = lab_after(2, script);
+    g_autoptr(GError) error = NULL;
+
+    lab->crooked = true; /* a disk may be done, and the other not */
+    fault_arm(lab->fault, after ? FAULT_CUT_AFTER : FAULT_CUT_BEFORE, effect);
+    bool done = lab_finish(lab, &error);
+    bool cut = fault_is_dead(lab->fault);
+    if (done && !cut)
+        return false;
+    lab_restart(lab);
+    if (can_be_cancelled(lab))
+        *out_ready += is_as_it_was_after_a_late_cancel(lab);
+    assert_done(lab_finish(lab, NULL), &error);
+    assert_lawful(lab);
+    return true;
+}
+
+/* The law says that what is ready has its contents. */
+static void a_merge_that_has_begun_is_never_said_to_be_as_it_was(void **state)
+{
+    static const char *const scripts[] = {"w c1 w w w x1", "w S c1 w w w x1",
+                                          "w S c1 w c2 w S w x1"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(scripts); i++)
+        for (unsigned after = 0; after < 2; after++) {
+            unsigned effect = 1, ready = 0;
+
+            while (cut_and_cancelled(scripts[i], effect, after, &ready))
+                effect++;
+            assert_true(effect > 5);
+            assert_true(ready >= 1 && ready + 2 < effect);
+        }
+}
+
 static void a_parked_merge_goes_on_and_is_adopted_by_the_next_program(void **state)
 {
     g_autoptr(Lab) lab = slow_merge("w S c1 w w w w x1");
@@ -488,6 +589,89 @@ static void no_merge_begins_on_a_disk_in_whose_chain_libvirt_has_a_merged_layer(
     assert_lawful(lab);
 }
 
+/* The header above names the base already, and the base's tables were not written. */
+static void a_merge_in_whose_end_qemu_was_killed_is_done_again(void **state)
+{
+    static const char *const words[] = {"d1", "d2", "d3"};
+
+    for (unsigned disks = 1; disks <= 2; disks++)
+        for (unsigned i = 0; i < G_N_ELEMENTS(words); i++) {
+            g_autoptr(Lab) lab = lab_after(disks, "w S c1 w c2 w w c3 w w c4 w");
+            g_autoptr(GError) error = NULL;
+
+            simhost_tear_commit(lab->host, false);
+            assert_done(lab_do(lab, words[i], &error), &error);
+            assert_true(lab_is_off(lab));
+            assert_lawful(lab);
+            assert_done(lab_script(lab, "S w c5 w", &error), &error);
+            assert_lawful(lab);
+        }
+}
+
+/* What is missing in the base would be missing in what the guest reads. */
+static void a_vm_is_not_started_before_that_merge_is_done_again(void **state)
+{
+    const FaultTarget target = {
+        .member = "images.commit", .mode = FAULT_FAIL, .call = 1, .code = ERR_IO};
+    g_autoptr(Lab) lab = lab_after(1, "w S c1 w c2 w w c3 w");
+    g_autoptr(GError) error = NULL;
+
+    simhost_tear_commit(lab->host, false);
+    fault_arm_member(lab->fault, &target);
+    assert_false(lab_do(lab, "d2", &error));
+    g_clear_error(&error);
+    assert_true(lab_is_off(lab));
+    assert_false(vm_start(lab->vm, "start", &error));
+    assert_true(error_is(error, ERR_BUSY));
+    assert_non_null(strstr(error->message, "must not be started yet"));
+    g_clear_error(&error);
+    assert_done(lab_do(lab, "d2", &error), &error);
+    assert_done(vm_start(lab->vm, "start", &error), &error);
+    assert_lawful(lab);
+}
+
+/* QEMU was killed in the end of the removal @word, and somebody has started the VM: at once, or
+ * when the merge could not be done again. */
+static Lab *lab_started_on_a_torn_base(unsigned disks, const char *word, bool at_once)
+{
+    const FaultTarget target = {
+        .member = "images.commit", .mode = FAULT_FAIL, .call = 1, .code = ERR_IO};
+    Lab *lab = lab_after(disks, "w S c1 w c2 w w c3 w w c4 w");
+    g_autoptr(GError) error = NULL;
+
+    simhost_tear_commit(lab->host, at_once);
+    if (!at_once)
+        fault_arm_member(lab->fault, &target);
+    assert_false(lab_do(lab, word, &error));
+    if (!at_once)
+        assert_true(simhost_start(lab->host, LAB_UUID));
+    assert_false(lab_is_off(lab));
+    return lab;
+}
+
+static void what_a_torn_base_misses_stays_when_somebody_starts_the_vm(void **state)
+{
+    static const char *const words[] = {"d1", "d2", "d3"};
+
+    for (unsigned i = 0; i < 4 * G_N_ELEMENTS(words); i++) {
+        const char *word = words[i / 4];
+        g_autoptr(Lab) lab = lab_started_on_a_torn_base(1 + i / 2 % 2, word, i % 2);
+        g_autoptr(GError) error = NULL;
+
+        assert_failed_with(lab_do(lab, word, &error), &error, ERR_DRIFT);
+        assert_non_null(strstr(error->message, "something is missing: nothing was removed"));
+        g_clear_error(&error);
+        lab_restart(lab);
+        assert_failed_with(lab_do(lab, word, &error), &error, ERR_DRIFT);
+        g_clear_error(&error);
+        lab_stop(lab);
+        assert_done(lab_do(lab, word, &error), &error);
+        assert_lawful(lab);
+        assert_done(lab_script(lab, "S w c5 w", &error), &error);
+        assert_lawful(lab);
+    }
+}
+
 /* libvirt answers nothing of the VM from its @call-th question on. False: it was not asked so
  * often. */
 static bool removed_again_after(unsigned call, bool stop)
@@ -588,6 +772,8 @@ int main(void)
         cmocka_unit_test(an_interrupted_snapshot_leaves_nothing),
         cmocka_unit_test(
             a_cancelled_merge_comes_back_as_failed_and_is_finished_by_the_next_removal),
+        cmocka_unit_test(what_no_merge_has_touched_comes_back_as_it_was_in_the_next_program_too),
+        cmocka_unit_test(a_merge_that_has_begun_is_never_said_to_be_as_it_was),
         cmocka_unit_test(a_parked_merge_goes_on_and_is_adopted_by_the_next_program),
         cmocka_unit_test(a_live_merge_whose_vm_stops_goes_on_offline),
         cmocka_unit_test(the_vm_cannot_be_started_while_its_layers_are_merged_offline),
@@ -597,6 +783,9 @@ int main(void)
         cmocka_unit_test(what_was_written_to_overlays_that_only_qemu_knew_of_is_kept),
         cmocka_unit_test(overlays_that_qemu_only_opened_are_taken_away),
         cmocka_unit_test(no_merge_begins_on_a_disk_in_whose_chain_libvirt_has_a_merged_layer),
+        cmocka_unit_test(a_merge_in_whose_end_qemu_was_killed_is_done_again),
+        cmocka_unit_test(a_vm_is_not_started_before_that_merge_is_done_again),
+        cmocka_unit_test(what_a_torn_base_misses_stays_when_somebody_starts_the_vm),
         cmocka_unit_test(a_file_that_qemu_left_after_a_pivot_is_taken_away),
         cmocka_unit_test(what_the_recovery_of_a_removal_took_up_counts_as_removed),
         cmocka_unit_test(a_merge_has_a_deadline_if_the_policy_says_so),

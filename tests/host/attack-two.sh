@@ -86,11 +86,13 @@ race() {
     ! drifts "$MNT" || { fail "both drift: $(cat "$MNT/race/drift" "$OTHER/race/drift")"; return 1; }
     names=$(ls "$MNT/race/snapshots")
     if [[ -n $names ]]; then
-        drifts "$loser" && refused "clean" mkdir "$loser/race/snapshots/x" || { fail "both have snapshots: $(ls "$MNT/race/snapshots" "$loser/race/snapshots")"; return 1; }
+        drifts "$loser" && wait_for not_clean "$loser/race/snapshots/x" || { fail "both have snapshots: $(ls "$MNT/race/snapshots" "$loser/race/snapshots")"; return 1; }
     fi
     for name in $names; do expect_snap race "$name"; done
     check race && for name in $names; do drop race "$name" || return; done && check race && files race 1 && REFUSED=$((REFUSED + 60))
 }
+# EBUSY as long as the other one has the images locked.
+not_clean() { ! mkdir "$1" 2> "$WORK/said" && grep -q 'needs cleaning' "$WORK/said"; }
 first_race() {
     local mine=$MNT
     race

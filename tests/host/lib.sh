@@ -102,6 +102,17 @@ refused() {
     [[ $out == *"$want"* ]] || { fail "refused with '$out', not '$want': $*"; return 1; }
 }
 
+# ---- a store ----
+
+loop_devices() { losetup -f > /dev/null 2>&1; }
+
+# store_loop MIB MKFS-OPTION…: a file system of its own in $STORE.
+store_loop() {
+    local size=$1
+    shift
+    mkdir -p "$STORE" && truncate -s "${size}M" "$WORK/store.img" && mkfs.ext4 -q "$@" "$WORK/store.img" && mount -o loop "$WORK/store.img" "$STORE"
+}
+
 # ---- VMs ----
 
 xml_escape() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g; s/"/\&quot;/g; s/'"'"'/\&apos;/g' <<< "$1"; }
@@ -228,34 +239,43 @@ same() { # EXPECTED FORMAT FILE
     out=$(qemu-img compare -U -f raw -F "$2" "file:$1" "file:$3" 2>&1) || { fail "$3 differs from $(basename "$1"): $out"; return 1; }
 }
 
-# contents VM: of every snapshot and of the active layers; their files are noted in $WORK/known.
+# contents VM [HOLDS]: of every snapshot and of the active layers; their files are noted in $WORK/known.
+# HOLDS VM ENTRY TARGET FORMAT FILE: FILE holds what it should, as the snapshot in the directory ENTRY, or as the active layer (ENTRY is the VM's).
 contents() {
-    local vm=$1 entry target name file known=$WORK/known
+    local vm=$1 holds=${2:-as_expected} entry target file known=$WORK/known
     : > "$known"
     for target in $(ls "$MNT/$vm/disks"); do
         file=$(cat "$MNT/$vm/disks/$target/source")
         echo "$file" >> "$known"
-        same "$WORK/expect/$vm/$target" "$(cat "$MNT/$vm/disks/$target/format")" "$file" || return
+        "$holds" "$vm" "$MNT/$vm" "$target" "$(cat "$MNT/$vm/disks/$target/format")" "$file" || return
     done
     for entry in "$MNT/$vm"/snapshots/* "$MNT/$vm"/hidden/*; do
         [[ -d $entry ]] || continue
         for target in $(awk '{print $1}' "$entry/disks"); do
             file=$(disk_field "$entry" "$target" file)
             echo "$file" >> "$known"
-            name=$(basename "$entry")
-            [[ $entry == */snapshots/* && $(cat "$entry/state") != failed ]] || continue # that point in time is gone (rule 4)
-            same "$WORK/expect/$vm/snapshots/$name.$target" "$(disk_field "$entry" "$target" format)" "$file" || return
+            [[ $(cat "$entry/state") != failed ]] || continue # that point in time is gone (rule 4)
+            "$holds" "$vm" "$entry" "$target" "$(disk_field "$entry" "$target" format)" "$file" || return
         done
     done
     sort -u -o "$known" "$known"
 }
+as_expected() { # of what is hidden nobody kept what it held
+    case $2 in
+    */hidden/*) ;;
+    */snapshots/*) same "$WORK/expect/$1/snapshots/$(basename "$2").$3" "$4" "$5" ;;
+    *) same "$WORK/expect/$1/$3" "$4" "$5" ;;
+    esac
+}
+only_known() { # VM [DIRECTORY]: after contents, no file is too many or missing
+    find "${2:-$IMAGES}" -maxdepth 1 -type f -name "$1-vd*" | sort > "$WORK/seen"
+    diff "$WORK/known" "$WORK/seen" > "$WORK/diff" || { fail "files of $1: $(tr '\n' ' ' < "$WORK/diff")"; return 1; }
+}
 
 # check VM: contents, and no file too many or missing.
 check() {
-    local vm=$1 dir=${2:-$IMAGES} known=$WORK/known seen=$WORK/seen
-    contents "$vm" || return
-    find "$dir" -maxdepth 1 -type f -name "$vm-vd*" | sort > "$seen"
-    diff "$known" "$seen" > "$WORK/diff" || { fail "files: $(tr '\n' ' ' < "$WORK/diff")"; return 1; }
+    local dir=${2:-$IMAGES}
+    contents "$1" && only_known "$1" "$dir" || return
     [[ ! -e $(echo "$dir"/.vmsnapfs/*/journal.yaml | head -n 1) ]] || [[ -z ${STRICT_JOURNAL:-1} ]] || { fail "a journal is left open"; return 1; }
 }
 

@@ -129,7 +129,6 @@ Lab *lab_new_on(Files *files, unsigned disks, uint64_t seed)
     lab->words = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     lab->contents = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, contents_unref);
     lab->accepted = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    lab->back = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     simhost_add_domain(lab->host, LAB_UUID, "web01", DOMAIN_OFF);
     add_disks(lab);
     lab->vm = vm_new(&lab->world, LAB_UUID, "web01");
@@ -155,37 +154,20 @@ void lab_free(Lab *lab)
     g_hash_table_unref(lab->kept);
     g_hash_table_unref(lab->words);
     g_hash_table_unref(lab->accepted);
-    g_hash_table_unref(lab->back);
     g_free(lab->taken);
     g_free(lab->stored_text);
     catalog_free(lab->stored);
     g_free(lab);
 }
 
-static void note_back(Lab *lab)
-{
-    g_autoptr(Catalog) catalog = vm_catalog(lab->vm);
-
-    for (guint i = 0; i < catalog->snapshots->len; i++) {
-        const Snapshot *snapshot = catalog->snapshots->pdata[i];
-
-        if (snapshot->state == SNAPSHOT_READY && !snapshot->hidden &&
-            g_hash_table_contains(lab->accepted, snapshot->id))
-            g_hash_table_add(lab->back, g_strdup(snapshot->id));
-    }
-}
-
 bool lab_came_back(Lab *lab, const Snapshot *snapshot)
 {
-    note_back(lab);
     return snapshot->state == SNAPSHOT_READY && !snapshot->hidden &&
-           g_hash_table_contains(lab->back, snapshot->id);
+           g_hash_table_contains(lab->accepted, snapshot->id);
 }
 
 void lab_restart(Lab *lab)
 {
-    note_back(lab);
-    g_hash_table_remove_all(lab->accepted);
     vm_free(lab->vm);
     fault_arm(lab->fault, FAULT_NONE, 0);
     lab->vm = vm_new(&lab->world, LAB_UUID, "web01");

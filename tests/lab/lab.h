@@ -40,8 +40,7 @@ typedef struct {
     char *stored_text;    /* what the catalog's file said when the laws were checked last */
     Catalog *stored;      /* that, parsed */
     bool paused;          /* by its owner */
-    GHashTable *accepted; /* ids of snapshots whose removal this program has accepted */
-    GHashTable *back;     /* of those, the ones that were listed again as they were */
+    GHashTable *accepted; /* ids of snapshots whose removal was accepted */
     bool crooked;         /* its disks have different trees: the law of one tree is off */
 } Lab;
 
@@ -52,8 +51,7 @@ void lab_free(Lab *lab);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Lab, lab_free)
 
 uint64_t lab_random(Lab *lab);
-/* Is @snapshot one whose removal was accepted, and could not begin? Only the program that accepted
- * it may say so: the next one has to finish the removal. */
+/* Is @snapshot one whose removal was accepted, and could not begin? */
 bool lab_came_back(Lab *lab, const Snapshot *snapshot);
 /* The program ends and starts again: a new Vm on the same host and files. The fault is disarmed. */
 void lab_restart(Lab *lab);

@@ -51,12 +51,28 @@ int __real_openat64(int from, const char *path, int flags, ...);
 int __wrap_openat64(int from, const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
 
+/* What was opened by a call that is not seen (base/walk.c), as the kernel names it. */
+static PowerNode *node_of_real(const char *path)
+{
+    size_t length = power_disk.directory ? strlen(power_disk.directory) : 0;
+
+    if (length == 0 || strncmp(path, power_disk.directory, length) != 0 || path[length] != '/')
+        return NULL;
+    g_autofree char *shown = g_strconcat(power_disk.root, path + length, NULL);
+    g_auto(PowerPlace) place = power_place(NULL, shown);
+    return power_node(&place);
+}
+
 /* What is open already, by another descriptor. */
 static PowerNode *node_again(const char *path)
 {
+    g_autofree char *real = NULL;
     int fd;
 
-    return sscanf(path, "/proc/self/fd/%d", &fd) == 1 ? node_of(fd) : NULL;
+    if (sscanf(path, "/proc/self/fd/%d", &fd) != 1)
+        return NULL;
+    real = node_of(fd) ? NULL : g_file_read_link(path, NULL);
+    return real ? node_of_real(real) : node_of(fd);
 }
 
 static int open_at(int from, const char *path, int flags, mode_t mode)

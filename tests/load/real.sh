@@ -20,38 +20,22 @@ prepare() { # two snapshots of each, other contents each, made by the daemon as 
     umount_tree
 }
 
-# one_of_two VM FORMAT FILE TARGET: it holds what the VM had at one of the two snapshots.
-one_of_two() {
+# It holds what the VM had at one of the two snapshots; the two hold their own.
+one_of_two() { # VM ENTRY TARGET FORMAT FILE
     local kept
+    [[ $2 != */kept-? ]] || { same "$WORK/expect/$1/snapshots/$(basename "$2").$3" "$4" "$5"; return; }
     for kept in kept-1 kept-2; do
-        qemu-img compare -q -U -f raw -F "$2" "file:$WORK/expect/$1/snapshots/$kept.$4" "file:$3" && return
+        qemu-img compare -q -U -f raw -F "$4" "file:$WORK/expect/$1/snapshots/$kept.$3" "file:$5" && return
     done
-    fail "$3 of $1 holds what it never held"
+    fail "$5 of $1 holds what it never held"
 }
 
 whole() { # VM: contents of all that is listed, and the files that there are
-    local vm=$1 target entry file known=$WORK/known
-    : > "$known"
-    for target in $(ls "$MNT/$vm/disks"); do
-        file=$(cat "$MNT/$vm/disks/$target/source")
-        one_of_two "$vm" "$(cat "$MNT/$vm/disks/$target/format")" "$file" "$target" || return
-        cat "$MNT/$vm/disks/$target/chain" >> "$known"
-    done
-    for entry in "$MNT/$vm"/snapshots/* "$MNT/$vm"/hidden/*; do
-        [[ -d $entry ]] || continue
-        for target in $(awk '{print $1}' "$entry/disks"); do
-            file=$(disk_field "$entry" "$target" file)
-            echo "$file" >> "$known"
-            [[ $(cat "$entry/state") == failed ]] || one_of_two "$vm" "$(disk_field "$entry" "$target" format)" "$file" "$target" || return
-            [[ $entry != */kept-? ]] || same "$WORK/expect/$vm/snapshots/$(basename "$entry").$target" "$(disk_field "$entry" "$target" format)" "$file" || return
-        done
-    done
-    sort -u -o "$known" "$known"
-    find "$IMAGES" -maxdepth 1 -type f -name "$vm-vd*" | sort > "$WORK/seen"
-    diff "$known" "$WORK/seen" > "$WORK/diff" || { fail "files of $vm: $(tr '\n' ' ' < "$WORK/diff")"; return 1; }
+    local file
+    contents "$1" one_of_two && only_known "$1" || return
     while read -r file; do
         qemu-img check -q -U "$file" > "$WORK/checked" 2>&1 || { fail "$file: $(head -n 1 "$WORK/checked")"; return 1; }
-    done < "$known"
+    done < "$WORK/known"
 }
 
 at_rest() { # VM: whatever came out, nothing is merged any more

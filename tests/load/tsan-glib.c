@@ -162,6 +162,13 @@ void g_cond_broadcast(GCond *cond)
     must(pthread_cond_broadcast(cond_of(cond)));
 }
 
+/* What we free, by ourselves or by the hands of a container, is freed here, and not in GLib, of
+ * whose own memory nothing is looked at where libvirt has its event loop (tsan-libvirt.supp). */
+void g_free(gpointer memory)
+{
+    free(memory);
+}
+
 /* ---- from thread to thread ---- */
 
 typedef struct {
@@ -230,15 +237,44 @@ gpointer g_async_queue_timeout_pop(GAsyncQueue *queue, guint64 timeout)
 VOID(g_once_init_leave, (volatile void *place, gsize value), (place, value), (void)0,
      __atomic_fetch_or((gsize *)place, 0, __ATOMIC_ACQ_REL))
 
-/* Who drops the last reference frees after all the others. */
+/* Who drops the last reference frees after all the others: where that can be seen, it is told then,
+ */
+static __thread GDestroyNotify clear_box;
+
+static void clear_last(gpointer box)
+{
+    GDestroyNotify clear = clear_box;
+
+    __tsan_acquire(box);
+    clear(box);
+}
+
+void g_atomic_rc_box_release_full(gpointer box, GDestroyNotify clear)
+{
+    void (*release)(gpointer, GDestroyNotify) = real("g_atomic_rc_box_release_full");
+
+    __tsan_release(box);
+    clear_box = clear;
+    release(box, clear_last);
+}
+
+gboolean g_atomic_ref_count_dec(gatomicrefcount *count)
+{
+    gboolean (*dec)(gatomicrefcount *) = real("g_atomic_ref_count_dec");
+
+    __tsan_release(count);
+    gboolean last = dec(count);
+    if (last)
+        __tsan_acquire(count);
+    return last;
+}
+
+/* and else before. */
 #define LAST(object) (__tsan_release(object), __tsan_acquire(object))
 VOID(g_bytes_unref, (GBytes * bytes), (bytes), if (bytes) LAST(bytes), (void)0)
 VOID(g_ptr_array_unref, (GPtrArray * array), (array), LAST(array), (void)0)
 VOID(g_hash_table_unref, (GHashTable * table), (table), LAST(table), (void)0)
 VOID(g_async_queue_unref, (GAsyncQueue * queue), (queue), LAST(queue), (void)0)
-VOID(g_atomic_rc_box_release_full, (gpointer box, GDestroyNotify clear), (box, clear), LAST(box),
-     (void)0)
-VALUE(gboolean, g_atomic_ref_count_dec, (gatomicrefcount * count), (count), LAST(count))
 
 /* ---- containers ---- */
 

@@ -15,7 +15,8 @@ READ, QUICK, CHANGE = 30, 10, 90
 SLACK = 15  # of a machine that has much else to do
 # What a change may be told while others work on the same VM.
 FITS = ("File exists", "No such file or directory", "Device or resource busy", "Operation not supported",
-        "dangling symlink")  # so chmod says that it came to be just now
+        "dangling symlink",  # so chmod says that it came to be just now
+        "are the same file")  # so mv, of what somebody else just gave that name
 # A change (but no question) is given up when it could not be done in time, but not before that: after so many seconds at the earliest.
 LATE, NOT_BEFORE = "Connection timed out", 9
 

@@ -424,6 +424,8 @@ void scene_run_step(Scene *scene, const Step *step)
         relink(scene, step);
     } else if (step->kind == STEP_COMMIT_OFFLINE) {
         run_offline(scene, step);
+    } else if (step->kind == STEP_COMPARE) {
+        assert_non_null(above_base(scene, step));
     } else if (step->kind == STEP_REPOINT) {
         run_repoint(scene, step);
     } else if (step->kind == STEP_PLACE_VARS) {

@@ -23,6 +23,7 @@ static const char *const lines[] = {
     "commit-active lane=" ID " disk=" ID " target=vda top=/i/b.qcow2 base=/i/a.qcow2",
     "commit-live lane=" ID " disk=" ID " target=vda top=/i/b.qcow2 base=/i/a.qcow2",
     "commit-offline disk=" ID " top=/i/b top_format=qcow2 base=/i/a base_format=raw",
+    "compare disk=" ID " top=/i/b top_format=qcow2 base=/i/a base_format=raw",
     "repoint disk=" ID " path=/i/c backing=/i/a backing_format=qcow2",
     "unlink path=/i/=\\040\\134",
     "place-vars snapshot=" ID " path=/n/a.fd like=/n/b.fd",

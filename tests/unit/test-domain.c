@@ -303,6 +303,19 @@ static void our_metadata_is_read_with_any_prefix(void **state)
     }
 }
 
+static void what_runs_has_an_id(void **state)
+{
+    g_autofree char *off = with_devices("", FILE_DISK(""));
+    g_autofree char *at =
+        g_strdup_printf("<domain id='17'%s", strstr(off, "<domain") + strlen("<domain"));
+    g_autoptr(Domain) stored = domain_parse(off, NULL);
+    g_autoptr(Domain) live = domain_parse(at, NULL);
+    g_autoptr(Domain) copy = domain_copy(live);
+
+    assert_null(stored->run);
+    assert_string_equal(copy->run, "17");
+}
+
 static void a_copy_has_everything(void **state)
 {
     g_autofree char *xml =
@@ -658,6 +671,7 @@ int main(void)
         cmocka_unit_test(the_variables_move),
         cmocka_unit_test(variables_that_are_no_file_stay),
         cmocka_unit_test(our_metadata_is_read_with_any_prefix),
+        cmocka_unit_test(what_runs_has_an_id),
         cmocka_unit_test(a_copy_has_everything),
         cmocka_unit_test(what_is_no_domain_is_refused),
         cmocka_unit_test(a_switch_changes_source_format_and_chain_and_nothing_else),

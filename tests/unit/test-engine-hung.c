@@ -245,6 +245,70 @@ static void what_has_begun_is_undone_before_it_is_answered(void **state)
     assert_nothing_came_of_it(bench, "");
 }
 
+/* ---- the end, while libvirt does not answer ---- */
+
+static void *stop(void *engine)
+{
+    engine_stop(engine);
+    return NULL;
+}
+
+static bool is_stopping(Bench *bench, const char *unused)
+{
+    g_mutex_lock(&bench->engine->lock);
+    bool stopping = bench->engine->stopping;
+    g_mutex_unlock(&bench->engine->lock);
+    return stopping;
+}
+
+static bool is_its_turn(Bench *bench, const char *vm)
+{
+    g_mutex_lock(&bench->engine->lock);
+    const EngineVm *found = g_hash_table_lookup(bench->engine->vms, vm);
+    bool runs = found->running && found->running->request->kind == REQUEST_REMOVE;
+    g_mutex_unlock(&bench->engine->lock);
+    return runs;
+}
+
+static void who_has_begun_nothing_is_answered_at_the_end(void **state)
+{
+    Bench *bench = *state;
+
+    bench_hang(bench, true);
+    Call *create = ask_while_it_hangs(bench, REQUEST_CREATE, "first");
+    GThread *stopper = g_thread_new("stop", stop, bench->engine);
+    assert_string_equal(bench_answer(create), "EINTR");
+    bench_hang(bench, false);
+    g_thread_join(stopper);
+    bench_restart(bench);
+    assert_nothing_came_of_it(bench, "");
+}
+
+/* Nobody knows what becomes of it; and it comes to its end all the same, since this test does not
+ * end the process. */
+static void whoever_else_waits_is_answered_when_the_end_has_taken_too_long(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    bench_hang(bench, true);
+    Call *removal = ask_while_it_hangs(bench, REQUEST_REMOVE, "first");
+    bench_wait(bench, is_its_turn, WEB);
+    GThread *stopper = g_thread_new("stop", stop, bench->engine);
+    bench_wait(bench, is_stopping, NULL);
+    g_autofree char *names = engine_give_up(bench->engine);
+    assert_string_equal(names, "web");
+    assert_string_equal(bench_answer(removal), "EIO");
+    g_autofree char *errors = engine_errors(bench->engine, NULL);
+    assert_non_null(strstr(errors, "The daemon ends, and does not wait any longer"));
+    bench_hang(bench, false);
+    g_thread_join(stopper);
+    g_autofree char *later = engine_give_up(bench->engine);
+    assert_string_equal(later, "");
+    bench_restart(bench);
+    bench_wait(bench, is_merged, WEB);
+}
+
 #define started(test) cmocka_unit_test_setup_teardown(test, bench_set_up, tear_down)
 
 int main(void)
@@ -259,6 +323,8 @@ int main(void)
         started(nobody_waits_for_ever_behind_a_call_that_hangs),
         started(a_revert_that_hangs_is_answered_in_its_time),
         started(what_has_begun_is_undone_before_it_is_answered),
+        started(who_has_begun_nothing_is_answered_at_the_end),
+        started(whoever_else_waits_is_answered_when_the_end_has_taken_too_long),
     };
 
     return cmocka_run_group_tests_name("engine-hung", tests, NULL, NULL);

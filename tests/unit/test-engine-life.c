@@ -213,6 +213,21 @@ static void the_firmwares_own_files_stay_when_a_vm_goes(void **state)
     assert_non_null(left);
 }
 
+/* Nor does what is no store at all. */
+static void attack_a_file_that_is_no_store_stays_when_a_vm_goes(void **state)
+{
+    Bench *bench = *state;
+
+    allow_expunge(bench);
+    simhost_set_firmware(bench->host, WEB, SIM_LOADER, false);
+    simhost_set_nvram(bench->host, WEB, "/etc/passwd");
+    simhost_set_state(bench->host, "/etc/passwd", "root:x:0:0");
+    assert_string_equal(expunge(bench, WEB), "ok");
+    assert_false(has_name(bench, "web"));
+    g_autoptr(GBytes) left = simhost_state_content(bench->host, "/etc/passwd");
+    assert_non_null(left);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -227,6 +242,7 @@ int main(void)
         CASE(without_a_word_in_the_configuration_no_vm_is_undefined),
         CASE(a_vm_of_the_same_uuid_begins_anew),
         CASE(the_firmwares_own_files_stay_when_a_vm_goes),
+        CASE(attack_a_file_that_is_no_store_stays_when_a_vm_goes),
         CASE(what_is_left_is_an_orphan_until_it_can_be_removed_NV_16),
     };
 

@@ -130,6 +130,47 @@ static void what_was_interrupted_is_shown_as_fresh_when_it_was_recovered(void **
     bench_free(bench);
 }
 
+static SimHost *doomed;
+static bool (*rename_of_the_fake)(Hypervisor *, const char *, const char *, GError **);
+
+static bool rename_and_die(Hypervisor *hv, const char *uuid, const char *new_name, GError **error)
+{
+    bool done = rename_of_the_fake(hv, uuid, new_name, error);
+
+    simhost_set_down(doomed, true);
+    return done;
+}
+
+static void check_name(Bench *bench, const char *name)
+{
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+
+    assert_string_equal(view->name, name);
+}
+
+/* What was seen of it last has its old name. */
+static void a_new_name_that_was_answered_is_shown_while_libvirt_is_away(void **state)
+{
+    Bench *bench = bench_new();
+
+    bench_start(bench);
+    doomed = bench->host;
+    rename_of_the_fake = bench->hv_ops.rename;
+    bench->hv_ops.rename = rename_and_die;
+    Request *request = bench_request(REQUEST_MOVE, WEB, NULL);
+    request->new_name = g_strdup("shop");
+    assert_string_equal(bench_answer(bench_submit(bench, request)), "ok");
+    check_name(bench, "shop");
+    bench_wait(bench, is_stale, WEB);
+    refresh_now(g_hash_table_lookup(bench->engine->vms, WEB), true);
+    check_name(bench, "shop");
+
+    simhost_set_down(bench->host, false);
+    bench_wait(bench, is_fresh, WEB);
+    check_name(bench, "shop");
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +178,7 @@ int main(void)
         cmocka_unit_test(libvirt_and_the_daemon_come_back),
         cmocka_unit_test(libvirt_dies_when_the_daemon_has_seen_its_list),
         cmocka_unit_test(what_was_interrupted_is_shown_as_fresh_when_it_was_recovered),
+        cmocka_unit_test(a_new_name_that_was_answered_is_shown_while_libvirt_is_away),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

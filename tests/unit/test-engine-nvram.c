@@ -448,6 +448,115 @@ static void a_template_is_neither_replaced_nor_reset(void **state)
     assert_int_equal(((const char *)g_bytes_get_data(content, NULL))[0], 't');
 }
 
+/* ---- definitions that name what is not the VM's ---- */
+
+/* By the last line of `errors`. */
+static void assert_said_last(Bench *bench, const char *part)
+{
+    g_autofree char *errors = g_strchomp(engine_errors(bench->engine, WEB));
+    const char *line = strrchr(errors, '\n');
+
+    if (!strstr(line ? line : errors, part))
+        fail_msg("no \"%s\" at the end of: %s", part, errors);
+}
+
+static void assert_unread(Bench *bench, const char *why)
+{
+    ErrorCode code = ERR_IO;
+    g_autoptr(GBytes) content = read_vars(bench, NULL, &code);
+
+    assert_null(content);
+    assert_int_equal(code, ERR_UNSUPPORTED);
+    assert_said_last(bench, why);
+}
+
+static void assert_refused_as_store(Bench *bench, const char *path, const char *why)
+{
+    simhost_set_nvram(bench->host, WEB, path);
+    look_again(bench);
+    assert_unread(bench, why);
+    assert_string_equal(bench_revert(bench, WEB, "a"), "EOPNOTSUPP");
+    assert_said_last(bench, "cannot be put aside");
+    assert_said_last(bench, why);
+    assert_string_equal(bench_create(bench, WEB, "b"), "EOPNOTSUPP");
+    assert_said_last(bench, why);
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "EOPNOTSUPP");
+    assert_said_last(bench, why);
+    assert_string_equal(reset(bench, WEB), "EOPNOTSUPP");
+    assert_said_last(bench, why);
+    assert_string_equal(bench_power(bench, WEB, "running"), "EIO");
+    assert_said_last(bench, why);
+}
+
+/* A slip in <nvram>, or worse: a revert, cp and rm would take away somebody's file. */
+static void attack_a_file_that_is_no_store_is_not_shown_replaced_or_removed(void **state)
+{
+    Bench *bench = *state;
+    const char *const others[] = {"/etc/passwd", "/images/disk.raw"};
+
+    assert_string_equal(bench_create(bench, WEB, "a"), "ok");
+    simhost_set_state(bench->host, others[0], "root:x:0:0");
+    simhost_set_state(bench->host, others[1], "\x33\xc0\x8e");
+    for (guint i = 0; i < G_N_ELEMENTS(others); i++) {
+        g_autoptr(GBytes) before = simhost_state_content(bench->host, others[i]);
+
+        assert_refused_as_store(bench, others[i], "holds something else than UEFI variables");
+        g_autoptr(GBytes) after = simhost_state_content(bench->host, others[i]);
+        assert_non_null(after);
+        assert_true(g_bytes_equal(before, after));
+    }
+    simhost_set_nvram(bench->host, WEB, STORE);
+    look_again(bench);
+    assert_string_equal(bench_revert(bench, WEB, "a"), "ok");
+    assert_null(simhost_misuse(bench->host));
+}
+
+/* S-29: where a store of the VM is known to have been, it is the VM's own, only spoiled. */
+static void what_is_known_as_the_vms_own_is_mended_whatever_is_in_it(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_create(bench, WEB, "a"), "ok");
+    simhost_set_state(bench->host, STORE, "corrupt");
+    look_again(bench);
+    assert_string_equal(bench_power(bench, WEB, "running"), "EIO");
+    assert_said_last(bench, "no UEFI variables in it");
+    assert_string_equal(set_to(bench, WEB, 'n', SIZE), "ok");
+    simhost_set_state(bench->host, STORE, "corrupt");
+    assert_string_equal(bench_revert(bench, WEB, "a"), "ok");
+    g_autoptr(GBytes) old = simhost_state_content(bench->host, STORE);
+    assert_null(old);
+}
+
+static void attack_a_snapshots_copy_is_no_store(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_create(bench, WEB, "a"), "ok");
+    assert_refused_as_store(bench, "/images/.vmsnapfs/" WEB "/vars/k123456789.fd",
+                            "a copy that belongs to a snapshot");
+}
+
+static void attack_a_relative_path_is_no_store(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_create(bench, WEB, "a"), "ok");
+    assert_refused_as_store(bench, "web_VARS.fd", "is no absolute path");
+}
+
+/* What a VM's first start would be given is not read to the next best snapshot. */
+static void attack_a_template_that_is_no_store_is_not_kept(void **state)
+{
+    Bench *bench = *state;
+
+    simhost_set_state(bench->host, STORE, NULL);
+    simhost_set_state(bench->host, SIM_TEMPLATE, "root:$6$salt$hash");
+    look_again(bench);
+    assert_string_equal(bench_create(bench, WEB, "a"), "EOPNOTSUPP");
+    assert_listed(bench, WEB, "");
+}
+
 /* Looking at it would cost the guest time, and show what is over in milliseconds. */
 static void nobody_looks_at_a_vm_while_we_suspend_it(void **state)
 {
@@ -482,6 +591,11 @@ int main(void)
         started(a_reset_that_cannot_be_recorded_changes_nothing),
         started(nv_24_variables_that_vanished_are_taken_back_or_given_up),
         started(nv_04_variables_that_nothing_needs_go_on_request),
+        started(attack_a_file_that_is_no_store_is_not_shown_replaced_or_removed),
+        started(what_is_known_as_the_vms_own_is_mended_whatever_is_in_it),
+        started(attack_a_snapshots_copy_is_no_store),
+        started(attack_a_relative_path_is_no_store),
+        started(attack_a_template_that_is_no_store_is_not_kept),
         started(nobody_looks_at_a_vm_while_we_suspend_it),
     };
 

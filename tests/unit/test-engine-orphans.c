@@ -385,6 +385,7 @@ static GPtrArray *list_and_remove(Hypervisor *hv, GError **error)
 
     assert_true(sidecar_remove(removing->files, "/images", WEB, GONE_ID, NULL));
     assert_true(images->ops->unlink(images, temporary, NULL, NULL));
+    assert_true(images->ops->remove_state_directory(images, TPM ".k123456789", NULL));
     return plain_list(hv, error);
 }
 
@@ -395,6 +396,7 @@ static void what_goes_during_the_look_is_none(void **state)
 
     put_sidecar(bench, GONE_ID, true, false);
     put(bench, temporary, NULL);
+    simhost_set_state_directory(bench->host, TPM ".k123456789", true);
     removing = bench;
     plain_list = bench->hv_ops.list;
     bench->hv_ops.list = list_and_remove;

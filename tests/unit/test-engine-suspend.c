@@ -385,7 +385,7 @@ static void u_24_the_next_daemon_resumes_what_the_last_one_could_not(void **stat
     bench_restart(bench);
     assert_int_equal(simhost_state(bench->host, WEB), DOMAIN_PAUSED);
     assert_string_equal(bench_create(bench, WEB, "s2"), "EIO");
-    assert_true(has_error(bench, "may still be paused"));
+    assert_true(has_error(bench, "may still be paused by it; let it run with virsh resume web"));
     bench_break_call("resume", 0, false);
     bench_wait(bench, runs, WEB);
     bench_wait(bench, no_job_runs, WEB);

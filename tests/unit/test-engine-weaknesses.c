@@ -23,8 +23,16 @@ static void make_hidden_parent(Bench *bench)
     assert_listed(bench, WEB, "[root] left right");
 }
 
-/* Another program has the file open that the hidden one is to be merged with. */
+/* What the hidden one is to be merged with. */
 #define ROOT_FILE "/images/web-a.qcow2"
+
+/* Of web's first disk. */
+static char *active_file(Bench *bench)
+{
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+
+    return g_strdup(((DiskView *)view->disks->pdata[0])->source);
+}
 
 static bool is_finished(Bench *bench, const char *listed)
 {
@@ -33,7 +41,24 @@ static bool is_finished(Bench *bench, const char *listed)
     return strcmp(now, listed) == 0 && no_job_runs(bench, WEB);
 }
 
-/* What could not be merged comes back as failed (rule 4), and goes with the next removal. */
+static bool is_tried_again(Bench *bench, const char *vm)
+{
+    g_mutex_lock(&bench->engine->lock);
+    const EngineVm *found = g_hash_table_lookup(bench->engine->vms, vm);
+    bool again = found->retry.failures > 3;
+    g_mutex_unlock(&bench->engine->lock);
+    return again;
+}
+
+static guint times_said(Bench *bench, const char *what)
+{
+    g_autofree char *errors = engine_errors(bench->engine, WEB);
+    g_auto(GStrv) parts = g_strsplit(errors, what, -1);
+
+    return g_strv_length(parts) - 1;
+}
+
+/* What cannot be merged yet, since another program has the file of the root open, waits. */
 static void e_13_w21_a_removal_works_though_what_follows_fails(void **state)
 {
     Bench *bench = *state;
@@ -41,9 +66,10 @@ static void e_13_w21_a_removal_works_though_what_follows_fails(void **state)
     make_hidden_parent(bench);
     bench_set_busy(bench, ROOT_FILE, FOR_EVER);
     assert_string_equal(bench_remove(bench, WEB, "left"), "ok");
-    bench_wait(bench, is_finished, "root right");
+    bench_wait(bench, is_tried_again, WEB);
+    assert_listed(bench, WEB, "[root] [left] right");
+    assert_int_equal(times_said(bench, "open web EBUSY"), 1);
     bench_set_busy(bench, ROOT_FILE, 0);
-    assert_string_equal(bench_remove(bench, WEB, "root"), "ok");
     bench_wait(bench, is_finished, "right");
 }
 
@@ -52,18 +78,18 @@ static void e_14_w21_a_revert_works_though_what_follows_fails(void **state)
     Bench *bench = *state;
 
     assert_string_equal(bench_create(bench, WEB, "root"), "ok");
+    g_autofree char *leaf = active_file(bench);
     write_blocks(bench, 1);
     assert_string_equal(bench_create(bench, WEB, "leaf"), "ok");
     assert_string_equal(bench_revert(bench, WEB, "root"), "ok");
     assert_string_equal(bench_remove(bench, WEB, "root"), "ok");
     assert_listed(bench, WEB, "[root] leaf");
-    bench_set_busy(bench, ROOT_FILE, FOR_EVER);
+    bench_set_busy(bench, leaf, FOR_EVER);
     assert_string_equal(bench_revert(bench, WEB, "leaf"), "ok");
-    bench_wait(bench, is_finished, "root leaf");
+    assert_listed(bench, WEB, "[root] leaf");
     g_autofree char *current = bench_current(bench, WEB);
     assert_string_equal(current, "leaf");
-    bench_set_busy(bench, ROOT_FILE, 0);
-    assert_string_equal(bench_remove(bench, WEB, "root"), "ok");
+    bench_set_busy(bench, leaf, 0);
     bench_wait(bench, is_finished, "leaf");
 }
 

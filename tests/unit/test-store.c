@@ -661,6 +661,24 @@ static void each_save_is_the_next_generation(void **state)
     }
 }
 
+static void names_for_people_are_read_again_whatever_they_hold(void **state)
+{
+    static const char *const names[] = {
+        "a\tb", "\r", "\x7f", "\xc2\x85 x", "\xe2\x80\xa8", "\xef\xbb\xbf", "- a: 'b' \"c\" #d",
+        " ",    "~",  "\\t"};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autoptr(Files) files = files_memory();
+        g_autoptr(Catalog) catalog = catalog_new(UUID, names[i]);
+        g_autoptr(Catalog) loaded = NULL;
+
+        assert_true(store_save_catalog(files, HOME, catalog, NULL, NULL));
+        loaded = store_load_catalog(files, HOME, UUID, NULL);
+        assert_non_null(loaded);
+        assert_string_equal(loaded->name, names[i]);
+    }
+}
+
 static void a_catalog_changed_by_another_host_is_not_overwritten(void **state)
 {
     g_autoptr(Files) files = files_memory();
@@ -925,6 +943,7 @@ int main(void)
         cmocka_unit_test(a_catalog_that_breaks_a_rule_is_not_saved),
         cmocka_unit_test(a_journal_says_each_mark_and_each_changed_value),
         cmocka_unit_test(a_journal_is_saved_read_and_cleared),
+        cmocka_unit_test(names_for_people_are_read_again_whatever_they_hold),
         cmocka_unit_test(the_reserve_is_there_once_it_was_made_and_goes_with_the_rest),
         cmocka_unit_test(the_reserve_takes_room_also_where_files_are_compressed),
         cmocka_unit_test(two_writers_do_not_hold_the_lock_together),

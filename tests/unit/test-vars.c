@@ -33,6 +33,27 @@ static void a_store_is_judged_by_signature_and_size(void **state)
     assert_int_equal(vars_judge(SIZE, good, 10, SIZE), VARS_EMPTY);
 }
 
+/* What is somebody's file must not be taken for a store that is spoiled. */
+static void attack_only_a_store_or_nothing_is_a_store(void **state)
+{
+    char good[VARS_HEAD], zeros[SIZE / 8] = {0}, erased[SIZE / 8];
+
+    fill_head(good, "_FVH");
+    memset(erased, 0xff, sizeof(erased));
+    assert_true(vars_is_store(good, sizeof(good)));
+    assert_true(vars_is_store(NULL, 0));
+    assert_true(vars_is_store("", 1));
+    assert_true(vars_is_store(zeros, sizeof(zeros)));
+    assert_true(vars_is_store(erased, sizeof(erased)));
+    zeros[sizeof(zeros) - 1] = 1;
+    erased[1] = 0;
+    assert_false(vars_is_store(zeros, sizeof(zeros)));
+    assert_false(vars_is_store(erased, sizeof(erased)));
+    assert_false(vars_is_store("root:x:0:0", 10));
+    assert_false(vars_is_store("\n\n\n", 3));
+    assert_false(vars_is_store("QFI\xfb", 4));
+}
+
 static void every_state_has_its_word(void **state)
 {
     static const char *const words[] = {"none", "ready", "missing", "empty", "badsize", "unused"};
@@ -115,6 +136,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_store_is_judged_by_signature_and_size),
+        cmocka_unit_test(attack_only_a_store_or_nothing_is_a_store),
         cmocka_unit_test(every_state_has_its_word),
         cmocka_unit_test(a_digest_is_that_of_sha256sum),
         cmocka_unit_test(the_digest_of_a_directory_covers_names_and_contents),

@@ -50,6 +50,8 @@ def run(*command):
 class Process:
     """One that we started, and kill."""
 
+    name = None
+
     def __init__(self):
         self.process = None
 
@@ -58,8 +60,10 @@ class Process:
             self.process.kill()
 
     def reap(self):
-        self.process.wait()
-        self.process = None
+        """Nothing ends but by a kill."""
+        process, self.process = self.process, None
+        if process.wait() != -signal.SIGKILL:
+            raise Broken(f"{self.name} ended by itself, with {process.returncode}")
 
     def start(self, command, log):
         with open(os.path.join(WORK, log), "a", encoding="utf-8") as out:

@@ -16,6 +16,7 @@ from host import MNT, PATIENCE, WORK, Daemon, Libvirtd, read, wait_for
 from laws import Recovery
 from vm import Vm
 
+NAMES = ("vmsnapfs", "libvirtd", "QEMU")
 KINDS = ("create", "revert", "remove live active", "remove live inner", "remove off-chain", "remove offline", "rename", "rename_vm", "adopt")
 VICTIMS = {("vmsnapfs",): 5, ("libvirtd",): 3, ("QEMU",): 3, ("vmsnapfs", "libvirtd"): 2, ("vmsnapfs", "QEMU"): 2, ("libvirtd", "QEMU"): 1,
            ("vmsnapfs", "libvirtd", "QEMU"): 1}
@@ -28,15 +29,16 @@ class Tally:
     """What was done, and what became of it."""
 
     def __init__(self):
-        self.begun, self.cut, self.kills, self.lost = (collections.Counter() for _ in range(4))
+        self.begun, self.cut, self.kills, self.lost, self.together = (collections.Counter() for _ in range(5))
         self.compared = self.rounds = 0
         self.usual = collections.defaultdict(lambda: 0.1)  # seconds that a thing takes
         self.aim, self.left, self.aimed = None, 0, threading.Event()  # at the VM, and the how maniest thing that is done to it
         self.hit = None  # the kind of that thing
 
-    def enough(self, kills):
-        """That many processes were killed, and everything was done often enough."""
-        return sum(self.kills.values()) >= kills and all(self.begun[kind] >= kills // 100 for kind in KINDS)
+    def enough(self, kills, victims):
+        """That many processes were killed, each of `victims` together, and everything was done, often enough."""
+        often = [*(self.begun[kind] for kind in KINDS), *(self.together[names] for names in victims)]
+        return sum(self.kills.values()) >= kills and min(often) >= kills // 100
 
     @contextlib.contextmanager
     def timed(self, vm, kind):
@@ -121,6 +123,7 @@ class Run:
         until.set()
         self.killed = []
         self.kill(processes)
+        tally.together[tuple(name for name in NAMES if name in self.killed)] += 1
         dead = [process for process in processes if process in (self.daemon, self.libvirtd)]
         self.start_again(dead)
         if dead and self.rng.random() < 0.75: # and once more, while it recovers
@@ -128,6 +131,7 @@ class Run:
             again = [process for process in (self.daemon, self.libvirtd) if (process.name,) in self.victims_of]
             again = self.rng.sample(again, min(len(again), self.rng.choice((1, 2))))
             self.kill(again)
+            tally.together["again"] += 1
             self.start_again(again)
         for thread in threads: # one may wait for a job that waits for libvirt
             thread.join()
@@ -217,6 +221,8 @@ def summary(run, differences):
     tally.lost[5] = sum(vm.forgotten_nodes for vm in run.vms)
     kills = sum(tally.kills.values())
     who = ", ".join(f"{name} {tally.kills[name]}" for name in ("vmsnapfs", "QEMU", "libvirtd"))
+    together = ", ".join(f"{' + '.join(names)} {tally.together[names]}" for names in run.victims_of)
+    print(f"# struck: {together}, and once more in the recovery {tally.together['again']}")
     print("# begun (and cut by a kill): " + ", ".join(f"{kind} {tally.begun[kind]} ({tally.cut[kind]})" for kind in KINDS))
     print("# documented losses of libvirt: " + ", ".join(f"{LOSSES[i]} {tally.lost[i]}" for i in LOSSES))
     print(f"# kills {kills} ({who}) in {tally.rounds} rounds, recoveries {tally.rounds}, contents compared {tally.compared}, "
@@ -236,7 +242,7 @@ def main():
     end = time.monotonic() + 60 * (args.minutes or 0)
     try:
         run.begin()
-        while time.monotonic() < end if args.minutes else not run.tally.enough(args.kills):
+        while time.monotonic() < end if args.minutes else not run.tally.enough(args.kills, run.victims_of):
             run.round()
             if run.tally.rounds % 20 == 0:
                 print(f"# {run.tally.rounds} rounds, {sum(run.tally.kills.values())} kills, {int(time.monotonic() - run.since)} s", flush=True)

@@ -7,7 +7,7 @@ import xml.etree.ElementTree
 
 import disk
 from disk import Broken
-from host import IMAGES, MNT, PATIENCE, WORK, read, wait_for
+from host import IMAGES, MNT, PATIENCE, WORK, keyed, read, wait_for
 from vm import Snapshot
 
 UNTIL_FORGOTTEN = 3  # seconds after which a VM whose QEMU lives and that is called off counts as forgotten
@@ -47,7 +47,6 @@ class Recovery:
     def check(self):
         vm = self.vm
         self.find_name()
-        wait_for(f"{vm.name} is looked at", lambda: vm.status()["stale"] == "0" and len(os.listdir(vm.path("disks"))) == len(vm.targets))
         self.find_power()
         self.settle()
         self.compare_all()
@@ -75,9 +74,11 @@ class Recovery:
     # ---- to rest ----
 
     def find_name(self):
+        """libvirt that was killed in a rename may have done it: what it is called is known when it was looked at again."""
         vm = self.vm
         link = os.path.join(MNT, ".vmsnapfs/by-uuid", vm.uuid)
-        wait_for(f"{vm.name} is listed", lambda: os.readlink(link))
+        wait_for(f"{vm.name} is looked at", lambda: keyed(read(os.path.join(link, "status")))["stale"] == "0" and
+                 len(os.listdir(os.path.join(link, "disks"))) == len(vm.targets))
         name = os.path.basename(os.readlink(link))
         if name not in (vm.name, vm.new_name):
             raise Broken(f"{vm.name} is called {name}")
@@ -88,7 +89,7 @@ class Recovery:
 
     def find_power(self):
         vm = self.vm
-        alive = vm.running and vm.qemu.alive()
+        alive = vm.running and not vm.qemu.killed and vm.qemu.alive() # the end of one that was killed may take a moment
         if vm.running and not alive:
             self.check_end()
             vm.running = False
@@ -144,13 +145,16 @@ class Recovery:
             status = vm.status()
             if UNSEEN.search(status["drift"]):
                 self.choose(status["drift"])
-                continue
-            if vm.foreign is not None and status["drift"] and not self.lost_track():
+            elif vm.foreign is not None and status["drift"] and not self.lost_track():
                 self.adopt()
-            if all([self.finished(name) for name in os.listdir(vm.path("snapshots"))]) and not self.merging():
+            elif all([self.finished(name) for name in os.listdir(vm.path("snapshots"))]) and not self.merging() and not self.tried_again():
                 return
             time.sleep(0.02)
         raise Broken(f"{vm.name} does not come to rest: {last_error(vm)}")
+
+    def tried_again(self):
+        """What could not be opened a moment ago says so until it is tried again, which is soon."""
+        return "; it is tried again" in self.vm.status()["problem"] and not self.lost_track()
 
     def look_again(self):
         """What could not be opened is looked at again now, and not in half a minute."""
@@ -166,7 +170,8 @@ class Recovery:
         return [name for name in self.hidden_names() if read(self.vm.path("hidden", name, "state")).strip() == "removing"]
 
     def choose(self, drift):
-        """Nobody saw whether QEMU went on from the base of a merge. We know what the guest wrote: one of the two files has all of it."""
+        """Nobody saw whether QEMU went on from the base of a merge. We know what the guest wrote: one of the two files has all of it. What
+        is to go on from the base is named first, and removed, before the rest is adopted: an adoption forgets what nobody needs."""
         vm = self.vm
         if vm.running:
             self.off_for(2)
@@ -179,7 +184,7 @@ class Recovery:
             if not holds(base, form, expected):
                 raise Broken(f"neither {top} nor {base} has all that the guest of {vm.name} wrote")
             vm.edit_disk(target, base, form)
-            word = "rescan" # it is not asked about any more; then the others are adopted
+            word = "rescan" # it is not asked about any more, and its merge is done; then the others are adopted
         self.tally.lost[6] += 1
         try:
             vm.write("drift", word)
@@ -212,7 +217,7 @@ class Recovery:
         try:
             state = read(vm.path("snapshots", name, "state")).strip()
             if state != "failed":
-                return state == "ready"
+                return state == "ready" and not self.came_back(name)
             snapshot = self.known(name)
             if not snapshot or not (snapshot.removed or snapshot.doubt == "remove"):
                 raise Broken(f"{vm.name}/{name} is failed, and nobody removed it: {read(vm.path('snapshots', name, 'error'))}")
@@ -227,6 +232,20 @@ class Recovery:
         except OSError as error:
             self.lost(error, f"rmdir of the failed {vm.name}/{name}")
         return False
+
+    def came_back(self, name):
+        """An accepted removal that could not begin for what libvirt lost: the snapshot is as it was, `errors` says so, and it is removed
+        again when the VM was off."""
+        vm, snapshot = self.vm, self.known(name)
+        said = [line for line in read(vm.path("errors")).splitlines()
+                if f"/snapshots/{name} " in line and "is as it was, since its merge could not begin" in line]
+        kinds = [kind for _, sentence, kind in LOST if said and sentence in said[-1]]
+        if not (snapshot and snapshot.removed and kinds):
+            return False
+        if vm.running:
+            self.off_for(kinds[0])
+        os.rmdir(vm.path("snapshots", name))
+        return True
 
     def lost(self, error, what):
         """A removal was refused. It must be for something that libvirt lost, and stay so."""

@@ -1,7 +1,7 @@
 # SIGTERM: what is pending is answered, what goes on is parked, the tree is unmounted; and the service manager is told.
 . "$FACE/lib.sh"
 # Numbers of x86_64, where this is tested: what a process or thread is in, as /proc tells root.
-READ=0 NANOSLEEP=230
+READ=0 MKDIR=83 NANOSLEEP=230
 is_in() { grep -qsE "^$1 " "${@:2}"; }
 takes_its_time() { is_in $NANOSLEEP "/proc/$DAEMON"/task/*/syscall; } # in a call that slow_ms makes slow
 mount_slow() { # SLOW_MS
@@ -66,6 +66,87 @@ a_removal_with_sync_is_accepted_and_gets_eintr() {
     grep -q 'EINTR: The daemon is ending; the removal is accepted' "$WORK/log" || fail "the log does not say it: $(tail -n 2 "$WORK/log")"
 }
 
+# The kernel may answer whoever reads at the end with another error than "unmounted". libfuse says so on stderr, and cancels that thread meanwhile:
+# it must not leave stderr locked.
+a_thread_that_fails_at_the_end_lets_others_log() {
+    need cc && cc -shared -fPIC -D_GNU_SOURCE -o "$WORK/aborted.so" -x c - << 'C' || { fail "aborted.so cannot be compiled"; return; }
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+static int first = 1;
+static void pause_ms(int ms) /* is not cancelled */
+{
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    usleep(1000 * ms);
+    pthread_setcancelstate(state, &state);
+}
+ssize_t read(int fd, void *buffer, size_t size)
+{
+    static ssize_t (*real)(int, void *, size_t);
+    ssize_t got;
+    *(void **)&real = dlsym(RTLD_NEXT, "read");
+    got = real(fd, buffer, size);
+    if (got < 0 && errno == ENODEV && __atomic_exchange_n(&first, 0, __ATOMIC_SEQ_CST)) {
+        errno = ECONNABORTED;
+    } else if (got < 0 && errno == ENODEV) {
+        pause_ms(100);
+        errno = ENODEV;
+    }
+    return got;
+}
+void perror(const char *what)
+{
+    static void (*real)(const char *);
+    int number = errno;
+    *(void **)&real = dlsym(RTLD_NEXT, "perror");
+    pause_ms(500);
+    errno = number;
+    real(what);
+}
+C
+    LD_PRELOAD=$WORK/aborted.so mount_slow '{overlay: 1500}'
+    works mkdir "$MNT/web01/snapshots/logged"
+    take_pending "$MNT/web01"
+    local pid=$DAEMON
+    works umount -f -l "$MNT" # who waits is sent home at once
+    wait_until "the daemon ends" is_over "$pid" || kill -9 "$pid"
+    wait "$pid"
+    same "exit status" 0 $?
+    DAEMON=
+    wait "$PENDING"
+    grep -q 'mkdir web01/snapshots/pending ' "$WORK/log" && ! grep '^fuse: ' "$WORK/log" || fail "the log says: $(tail -n 3 "$WORK/log")"
+}
+# Its log is a pipe that nobody reads: who asks waits with it, but the end comes.
+a_full_log_does_not_keep_it_from_ending() {
+    local pid reader
+    host_file two.yaml < /dev/null
+    mkfifo "$WORK/full"
+    sleep 600 <> "$WORK/full" &
+    reader=$!
+    python3 -c 'import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_NONBLOCK)
+try:
+    while os.write(fd, b"x" * 4096): pass
+except BlockingIOError: pass' "$WORK/full"
+    "$PROGRAM" -f -o config=/dev/null "fake://$WORK/host.yaml" "$MNT" > "$WORK/full" 2>&1 &
+    DAEMON=$!
+    pid=$DAEMON
+    wait_until "the tree is served" is_served || return
+    mkdir "$MNT/web01/snapshots/logged" 2> "$WORK/pending" &
+    PENDING=$!
+    wait_until "somebody waits for the log" is_in $MKDIR "/proc/$PENDING/syscall"
+    kill -TERM "$pid"
+    wait_until "the daemon ends" is_over "$pid" || kill -9 "$pid"
+    wait "$pid"
+    same "exit status" 1 $?
+    DAEMON=
+    kill "$reader"
+    wait "$PENDING"
+    ! mountpoint -q "$MNT" || fail "still mounted"
+}
+
 # What systemd does for Type=notify. It may name a socket in the file system or an abstract one.
 the_service_manager_is_told() {
     local address listener
@@ -101,6 +182,7 @@ a_service_manager_that_is_gone_is_no_error() {
 }
 
 for name in a_merge_is_parked_and_mkdir_before_its_commit_point_gets_eintr past_its_commit_point_mkdir_gets_its_result \
-    a_removal_with_sync_is_accepted_and_gets_eintr the_service_manager_is_told a_service_manager_that_is_gone_is_no_error; do
+    a_removal_with_sync_is_accepted_and_gets_eintr a_thread_that_fails_at_the_end_lets_others_log a_full_log_does_not_keep_it_from_ending \
+    the_service_manager_is_told a_service_manager_that_is_gone_is_no_error; do
     test_case "$name"
 done
