@@ -96,6 +96,19 @@ wait_until() {
 # same WHAT EXPECTED ACTUAL
 same() { [[ $2 == "$3" ]] || fail "$1: expected <$2>, got <$3>"; }
 
+stat_of() { quick awk -v key="$1" '$1 == key { print $2 }' "$MNT/.vmsnapfs/stats"; }
+# asks_nothing COMMAND…: it asks libvirt nothing. Beside the first time, what happened before may still be looked at.
+asks_nothing() {
+    local before now
+    for _ in 1 2 3; do
+        before=$(stat_of libvirt_calls)
+        "$@" || { fail "\"$*\" failed"; return; }
+        now=$(stat_of libvirt_calls)
+        [[ $now != "$before" ]] || return 0
+    done
+    fail "libvirt was asked: $before times before \"$*\", $now after it"
+}
+
 # works COMMAND…
 works() {
     local said status
