@@ -280,12 +280,15 @@ static void show(EngineVm *vm)
     engine_emit(engine, CHANGE_VMS, NULL, event_make("vm-appeared", view, NULL));
 }
 
-static void note_opened(EngineVm *vm)
+bool host_opened(EngineVm *vm, GError **error)
 {
+    if (!merge_adopt(vm, error))
+        return false;
     g_mutex_lock(&vm->engine->lock);
     g_clear_pointer(&vm->unopened, g_free);
     retry_well_locked(vm);
     g_mutex_unlock(&vm->engine->lock);
+    return true;
 }
 
 /* A host that is down will say when it is up. Nobody says so of a catalog that a person mends. */
@@ -320,16 +323,13 @@ void host_open_failed(EngineVm *vm, const GError *error, int64_t since)
 /* Trying it again keeps no request waiting for an image lock: the next try will come. */
 static bool open_again(EngineVm *vm, GError **error)
 {
-    g_mutex_lock(&vm->engine->lock);
-    bool failed_before = vm->unopened;
-    g_mutex_unlock(&vm->engine->lock);
-    return failed_before ? vm_open_at_once(vm->vm, error) : vm_open(vm->vm, error);
+    return retry_is_to_open(vm) ? vm_open_at_once(vm->vm, error) : vm_open(vm->vm, error);
 }
 
 /* Catalog and journal of another machine's VM are not here, whatever lies under the same path. */
-static bool open_and_adopt(EngineVm *vm, GError **error)
+static bool open_if_here(EngineVm *vm, GError **error)
 {
-    return vm->engine->remote || (open_again(vm, error) && merge_adopt(vm, error));
+    return vm->engine->remote || (open_again(vm, error) && host_opened(vm, error));
 }
 
 /* A VM is listed when its snapshots are known, not before: who sees its directory sees them all. If
@@ -371,9 +371,7 @@ void host_open_vm(EngineVm *vm)
     uint64_t lost = host_lost_count(engine);
     g_autoptr(GError) error = NULL;
 
-    if (open_and_adopt(vm, &error))
-        note_opened(vm);
-    else
+    if (!open_if_here(vm, &error))
         host_open_failed(vm, error, since);
     host_note_recovery(vm, lost, error);
     thaw_watch(vm);

@@ -185,6 +185,8 @@ HostView *engine_view_locked(Engine *engine);
 
 /* Open the VM, take up what was left, build its first view. */
 void host_open_vm(EngineVm *vm);
+/* @vm has just been opened: its merges go on, and what was said of it until now is over. */
+bool host_opened(EngineVm *vm, GError **error);
 void host_queue_open_locked(EngineVm *vm);
 /* The VM could not be opened, or what removals left there could not be found out: it is opened
  * again later, unless nothing is to be hoped from that. */
@@ -385,6 +387,8 @@ void merge_run(EngineVm *vm);
 
 /* ---- retry.c ---- */
 
+/* Is @vm to be opened again? Else it is only looked at. */
+bool retry_is_to_open(EngineVm *vm);
 /* Try it again later, the later the more often it has failed. True: this is the first failure. */
 bool retry_later_locked(Engine *engine, Retry *retry);
 /* After an operation of which @error came: a catalog that turns out to be unusable is looked at

@@ -250,11 +250,17 @@ void refresh_soon_locked(EngineVm *vm)
 
 /* ---- looking again ---- */
 
+/* What could not be done before need not wait until it is tried again. */
+static bool open_now(EngineVm *vm, GError **error)
+{
+    return vm_open_at_once(vm->vm, error) && (!retry_is_to_open(vm) || host_opened(vm, error));
+}
+
 void work_rescan(Engine *engine, EngineVm *vm, Work *work)
 {
     g_autoptr(GError) error = NULL;
     uint64_t lost = host_lost_count(engine);
-    bool opened = vm_open_at_once(vm->vm, &error);
+    bool opened = open_now(vm, &error);
 
     host_note_recovery(vm, lost, error);
     refresh_now(vm, true);

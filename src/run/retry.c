@@ -82,19 +82,19 @@ void retry_well_locked(EngineVm *vm)
         retry_not_locked(&vm->retry);
 }
 
-static bool is_tried(EngineVm *vm)
+bool retry_is_to_open(EngineVm *vm)
 {
     g_mutex_lock(&vm->engine->lock);
-    bool tried = vm->unopened != NULL;
+    bool unopened = vm->unopened != NULL;
     g_mutex_unlock(&vm->engine->lock);
-    return tried;
+    return unopened;
 }
 
 void retry_unusable(EngineVm *vm, const GError *error)
 {
     g_autofree char *problem = vm_problem(vm->vm);
 
-    if (problem && !is_tried(vm))
+    if (problem && !retry_is_to_open(vm))
         host_open_again(vm, error);
 }
 
@@ -104,6 +104,6 @@ void retry_left(EngineVm *vm, const GError *failure)
     g_autofree char *left = vm_left(vm->vm);
     g_autoptr(GError) error = left ? g_error_new_literal(VMSNAPFS_ERROR, (int)code, left) : NULL;
 
-    if (error && !is_tried(vm))
+    if (error && !retry_is_to_open(vm))
         host_open_again(vm, error);
 }

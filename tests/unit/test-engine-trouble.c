@@ -327,6 +327,63 @@ static void a_merge_whose_next_step_is_not_known_goes_on_later(void **state)
     assert_int_equal(bench_jobs(bench, WEB, JOB_DONE), 1);
 }
 
+/* ---- rescan: what was mended counts at once ---- */
+
+static bool is_tried_late(Bench *bench, const char *vm)
+{
+    g_mutex_lock(&bench->engine->lock);
+    EngineVm *found = g_hash_table_lookup(bench->engine->vms, vm);
+    bool late = found->retry.at > g_get_monotonic_time() + 10 * G_TIME_SPAN_SECOND;
+    g_mutex_unlock(&bench->engine->lock);
+    return late;
+}
+
+static const char *rescan(Bench *bench)
+{
+    return bench_answer(bench_submit(bench, bench_request(REQUEST_RESCAN, WEB, NULL)));
+}
+
+static void a_rescan_ends_what_was_said_of_a_vm_that_could_not_be_opened(void **state)
+{
+    Bench *bench = *state;
+
+    leave_journal_open(bench);
+    g_autoptr(GPtrArray) paths = actives(bench);
+    set_busy(bench, paths, FOR_EVER);
+    bench_restart(bench);
+    bench->engine->retry_ms = 60000;
+    bench_wait(bench, is_tried_late, WEB);
+    assert_string_equal(rescan(bench), "EBUSY");
+    assert_true(web_says(bench, "could not be brought to its end"));
+    set_busy(bench, paths, 0);
+    assert_string_equal(rescan(bench), "ok");
+    assert_true(web_says(bench, ""));
+    assert_false(has_journal(bench, JOURNAL));
+}
+
+static void a_rescan_lets_a_merge_go_on(void **state)
+{
+    Bench *bench = *state;
+
+    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
+    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
+    simhost_write(bench->host, WEB, "vda", 0, 1);
+    simhost_write(bench->host, WEB, "vdb", 0, 1);
+    simhost_set_job_speed(bench->host, 0);
+    assert_string_equal(bench_remove(bench, WEB, "first"), "ok");
+    bench_wait(bench, every_disk_copies, WEB);
+    bench->engine->retry_ms = 60000;
+    bench_fail(bench, false, true);
+    assert_string_equal(bench_power(bench, WEB, "paused"), "ETIMEDOUT");
+    bench_wait(bench, is_tried_late, WEB);
+    simhost_set_job_speed(bench->host, 4);
+    bench_fail(bench, false, false);
+    assert_string_equal(rescan(bench), "ok");
+    assert_true(web_says(bench, ""));
+    bench_wait(bench, no_job_runs, WEB);
+    assert_listed(bench, WEB, "");
+}
+
 /* ---- a hypervisor on another machine ---- */
 
 static void a_uri_of_another_machine_makes_a_mount_that_is_read_only(void **state)
@@ -399,6 +456,8 @@ int main(void)
         started(a_vm_that_cannot_be_opened_is_opened_later),
         started(a_journal_that_cannot_be_ended_is_taken_up_when_it_can),
         started(a_merge_whose_next_step_is_not_known_goes_on_later),
+        started(a_rescan_ends_what_was_said_of_a_vm_that_could_not_be_opened),
+        started(a_rescan_lets_a_merge_go_on),
         started(a_catalog_that_is_not_believed_is_not_called_missing),
         cmocka_unit_test(a_uri_of_another_machine_makes_a_mount_that_is_read_only),
         started(vms_of_another_machine_are_shown_and_left_alone),
