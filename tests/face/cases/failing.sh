@@ -1,6 +1,7 @@
 # A merge that fails: who waits is told, and the snapshot comes back.
 . "$FACE/lib.sh"
-# Two merges of 16 blocks each, and room for 29: each could be done, both together cannot. Both begin, since the first one takes the room little by little.
+# Two merges of 16 blocks each, and room for 29: each could be done, both together cannot. Both begin, since the first one takes the room little by
+# little, 13 blocks of it in more than three seconds.
 cat > "$WORK/host.yaml" <<'Y'
 vms:
   - name: one
@@ -12,14 +13,14 @@ vms:
     state: running
     disks: [{target: vda, path: images/two.qcow2, capacity: 67108864}]
 guest_writes: true
-job_blocks_per_look: 1
+slow_ms: {commit: 250}
 free_bytes: 1900544
 Y
 mount_tree
 
-prepare() { # VM: a snapshot whose overlay holds what two starts wrote
+prepare() { # VM: off, with a snapshot whose overlay holds what its guest wrote twice
     works mkdir "$MNT/$1/snapshots/a" || return
-    quick bash -c 'echo off > "$1" && echo running > "$1"' - "$MNT/$1/state" || fail "power cycle of $1"
+    quick bash -c 'echo off > "$1" && echo running > "$1" && echo off > "$1"' - "$MNT/$1/state" || fail "power cycle of $1"
 }
 a_failed_job_makes_wait_fail() {
     local vm failed=
@@ -30,7 +31,7 @@ a_failed_job_makes_wait_fail() {
     done
     [[ -n $failed ]] || { fail "both merges found room"; return; }
     grep -q '^merge a: failed: .' "$WORK/$failed" || fail "it said $(cat "$WORK/$failed")"
-    grep -q 'No space left' "$WORK/$failed" || fail "it said $(cat "$WORK/$failed")"
+    grep -q 'make room there' "$WORK/$failed" || fail "it said $(cat "$WORK/$failed")"
     said "$failed" "ENOSPC: "
     vm=$MNT/$failed
     ! quick cat "$vm/wait" > /dev/null 2>&1 || fail "a failed job that nobody dismissed does not count"
