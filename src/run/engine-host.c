@@ -146,6 +146,7 @@ static void lose_domain_locked(EngineVm *vm, News *news)
     vm->present = false;
     queue_refuse_all_locked(vm, error);
     engine_vm_wake_locked(vm);
+    orphans_look_soon_locked(vm->engine);
     if (vm->shown)
         g_ptr_array_add(news->events, event_make("vm-vanished", vm->view, NULL));
 }
@@ -240,6 +241,8 @@ static void run_list(Engine *engine, EngineVm *vm, Work *work)
         g_mutex_unlock(&engine->lock);
         list_once(engine, reopen);
         g_mutex_lock(&engine->lock);
+        if (!engine->listed) /* all VMs may be open already */
+            orphans_look_soon_locked(engine);
         engine->listed = true;
         g_cond_broadcast(&engine->changed);
     }

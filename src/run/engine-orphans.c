@@ -1,5 +1,6 @@
-/* Looking for orphans, in the background: at the start, when a VM was opened, when an operation
- * failed, when somebody asks for a new look, and after one was removed. An idle daemon does not. */
+/* Looking for orphans, in the background: at the start, when a VM was opened or has gone, when an
+ * operation failed, when somebody asks for a new look, and after one was removed. An idle daemon
+ * does not. */
 #include "run/engine-priv.h"
 
 #include "base/str.h"

@@ -12,6 +12,8 @@ static void note_change(ChangeKind kind, const char *vm_uuid, const char *event,
 {
     Bench *bench = data;
 
+    if (bench->dawdles && event && strstr(event, "\"host-up\""))
+        g_usleep(G_USEC_PER_SEC / 5);
     g_mutex_lock(&bench->lock);
     bench->changes++;
     if (event)

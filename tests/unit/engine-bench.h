@@ -38,6 +38,7 @@ typedef struct {
     bool events_at_commit;             /* libvirt tells of the VM in the middle of a snapshot */
     char *broken_disk; /* a target on which no block job can be started, limited or ended */
     bool events_lost;  /* those of block jobs do not come */
+    bool dawdles;      /* who is told that libvirt is there takes its time */
     HvEvent event;     /* the engine's */
     void *event_data;
     GHashTable *busy;    /* path → for how many more milliseconds another program has its lock */

@@ -103,6 +103,35 @@ static void the_next_daemon_finds_them_by_itself(void **state)
     bench_free(bench);
 }
 
+/* All VMs have been opened, and ask for a look, before the list of them counts as there. */
+static void a_list_that_is_told_slowly_keeps_none_hidden(void **state)
+{
+    Bench *bench = with_snapshots();
+
+    put(bench, ORPHAN, "/images/web-a.qcow2");
+    bench->dawdles = true;
+    bench_restart(bench);
+    bench_wait(bench, orphans_are, "web-a.k123456789.qcow2");
+    bench_free(bench);
+}
+
+/* What it needs is not known; then nobody needs anything for it. */
+static void a_vm_that_cannot_be_seen_hides_none_when_it_is_gone(void **state)
+{
+    Bench *bench = with_snapshots();
+
+    put(bench, ORPHAN, "/images/web-a.qcow2");
+    bench_garble(bench, DB);
+    bench_restart(bench);
+    bench_wait(bench, problem_says, "VM db");
+    assert_true(orphans_are(bench, ""));
+    bench->engine->retry_ms = 60000;
+    g_usleep(G_USEC_PER_SEC / 2); /* the next try is far away */
+    bench_hide(bench, DB);
+    bench_wait(bench, orphans_are, "web-a.k123456789.qcow2");
+    bench_free(bench);
+}
+
 static void a_name_alone_makes_no_orphan(void **state)
 {
     Bench *bench = with_snapshots();
@@ -651,6 +680,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_nobody_names_is_listed_and_freed),
         cmocka_unit_test(the_next_daemon_finds_them_by_itself),
+        cmocka_unit_test(a_list_that_is_told_slowly_keeps_none_hidden),
+        cmocka_unit_test(a_vm_that_cannot_be_seen_hides_none_when_it_is_gone),
         cmocka_unit_test(a_name_alone_makes_no_orphan),
         cmocka_unit_test(what_a_definition_names_is_none),
         cmocka_unit_test(of_a_chain_of_orphans_only_the_top_is_one),
