@@ -148,6 +148,15 @@ names() { quick ls "$1" | tr '\n' ' '; }
 # said VM TEXT: the VM's errors hold a line with TEXT.
 said() { quick grep -qF -- "$2" "$MNT/$1/errors" || fail "errors of $1 do not say <$2>: $(quick tail -n 1 "$MNT/$1/errors")"; }
 
+# start_merge DIRECTORY NAME: takes a snapshot of that VM and removes it; $job is the merge, which has begun (one that is cancelled earlier is another
+# case: the snapshot comes back as it was, and a little later).
+start_merge() {
+    works mkdir "$1/snapshots/$2" && works rmdir "$1/snapshots/$2" || return
+    job=$(quick ls "$1/jobs" | sort -n | tail -n 1)
+    [[ -n $job ]] || { fail "there is no job"; return; }
+    wait_until "the merge has begun" quick grep -q '%.* of ' "$1/jobs/$job/progress"
+}
+
 # A fresh VM: no snapshots, no jobs.
 clean() {
     local vm=$1 name job

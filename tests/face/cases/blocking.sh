@@ -9,11 +9,6 @@ mount_tree
 V=$MNT/db01
 S=$V/snapshots
 
-start_merge() { # NAME
-    works mkdir "$S/$1" && works rmdir "$S/$1" || return
-    job=$(quick ls "$V/jobs" | tail -n 1)
-    [[ -n $job ]] || fail "there is no job"
-}
 cancel_all() {
     local job name
     for job in $(quick ls "$V/jobs"); do quick rmdir "$V/jobs/$job"; done
@@ -26,7 +21,7 @@ all_blocked() { # COUNT: as many processes are in a read of `wait`
 }
 
 a_merge_is_a_job_with_a_bar() {
-    start_merge bar || return
+    start_merge "$V" bar || return
     same kind merge "$(quick cat "$V/jobs/$job/kind")"
     same state running "$(quick cat "$V/jobs/$job/state")"
     same target bar "$(quick cat "$V/jobs/$job/target")"
@@ -42,7 +37,7 @@ a_merge_is_a_job_with_a_bar() {
 }
 wait_blocks_until_the_job_ends() {
     local reader status
-    start_merge a || return
+    start_merge "$V" a || return
     timeout 60 cat "$V/wait" > "$WORK/waited" 2>&1 &
     reader=$!
     quick python3 - "$V/wait" <<'P' || fail "O_NONBLOCK and poll"
@@ -67,7 +62,7 @@ P
     same "idle: nothing to wait for" "" "$(quick cat "$V/wait")"
 }
 poll_wakes_when_the_job_ends() {
-    start_merge p || return
+    start_merge "$V" p || return
     : > "$WORK/polled"
     timeout 60 python3 - "$V/wait" > "$WORK/polled" 2>&1 <<'P' &
 import os, select, sys
@@ -86,7 +81,7 @@ P
     cancel_all
 }
 a_signal_ends_a_wait() {
-    start_merge s || return
+    start_merge "$V" s || return
     local reader
     : > "$WORK/reading" > "$WORK/making"
     python3 -c '
@@ -129,7 +124,7 @@ twenty_waiting_readers_and_a_slow_mkdir_delay_nobody_else() {
     local readers=() i maker idle
     works mkdir "$MNT/web01/snapshots/one" && works mkdir "$MNT/web01/snapshots/two" || return
     idle=$(measure)
-    start_merge w || return
+    start_merge "$V" w || return
     for i in {1..20}; do
         timeout 60 cat "$V/wait" > /dev/null 2>&1 &
         readers+=($!)
@@ -242,7 +237,7 @@ P
 }
 sigterm_answers_all_who_wait() {
     local reader
-    start_merge last || return
+    start_merge "$V" last || return
     timeout 60 cat "$V/wait" > /dev/null 2> "$WORK/said" &
     reader=$!
     timeout 60 cat "$MNT/.vmsnapfs/events" > /dev/null 2>> "$WORK/said" &

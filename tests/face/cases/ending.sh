@@ -14,10 +14,6 @@ take_pending() { # the snapshot is being taken, and who takes it waits
     PENDING=$!
     wait_until "the snapshot is being taken" takes_its_time
 }
-start_merge() { # VM
-    works mkdir "$1/snapshots/merging" && works rmdir "$1/snapshots/merging"
-    same "running jobs" 1 "$(quick ls "$MNT/.vmsnapfs/jobs" | wc -l)"
-}
 ends_in_order() {
     local pid=$DAEMON
     kill -TERM "$pid"
@@ -30,7 +26,8 @@ ends_in_order() {
 
 a_merge_is_parked_and_mkdir_before_its_commit_point_gets_eintr() {
     mount_slow '{overlay: 1500}'
-    start_merge "$MNT/db01"
+    start_merge "$MNT/db01" merging
+    same "running jobs" 1 "$(quick ls "$MNT/.vmsnapfs/jobs" | wc -l)"
     cat "$MNT/db01/wait" > "$WORK/waited" 2> "$WORK/waiter" &
     local waiter=$!
     wait_until "somebody waits for the merge" is_in $READ "/proc/$waiter/syscall"

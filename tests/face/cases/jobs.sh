@@ -8,11 +8,6 @@ mount_tree
 V=$MNT/db01
 S=$V/snapshots
 
-start_merge() { # NAME
-    works mkdir "$S/$1" && works rmdir "$S/$1" || return
-    job=$(quick ls "$V/jobs" | sort -n | tail -n 1)
-    [[ -n $job ]] || fail "there is no job"
-}
 has_stat() { [[ $(stat_of "$1") -ge $2 ]]; }
 restart() {
     unmount_tree && mount_tree "$@"
@@ -20,18 +15,18 @@ restart() {
 over() { ! kill -0 "$1" 2> /dev/null; }
 
 rm_r_of_a_job_cancels_it() {
-    start_merge a || return
+    start_merge "$V" a || return
     works rm -r "$V/jobs/$job"
     absent "$V/jobs/$job"
     same state failed "$(quick cat "$S/a/state")"
-    start_merge b || return
+    start_merge "$V" b || return
     works rm -rf "$V/jobs/$job"
     absent "$V/jobs/$job"
     same idle idle "$(quick cat "$V/progress")"
     restart
 }
 sweeps_end_no_job() {
-    start_merge c || return
+    start_merge "$V" c || return
     refuses "Operation not permitted" rm -rf "$V/jobs"
     refuses "Operation not permitted" rm -rf "$V"
     same "a sweeper of our own" EPERM "$(errno_of '[os.listdir(mnt + "/db01/jobs"), os.listdir(mnt + "/db01/jobs/'"$job"'"), os.rmdir(mnt + "/db01/jobs/'"$job"'")]')"
@@ -128,7 +123,7 @@ an_rmdir_with_sync_whose_merge_fails_says_so_and_the_entry_is_back() {
 
 sigterm_ends_a_read_with_eintr() {
     local reader
-    start_merge w || return
+    start_merge "$V" w || return
     : > "$WORK/said"
     timeout 60 python3 - "$V/wait" > "$WORK/said" 2>&1 <<'P' &
 import ctypes, errno, os, sys
@@ -228,7 +223,7 @@ limits_failures_and_cancelling_are_events() {
     timeout 60 cat "$MNT/.vmsnapfs/events" > "$WORK/events" &
     local reader=$!
     wait_until "somebody reads" has_stat readers 1
-    start_merge l || return
+    start_merge "$V" l || return
     quick bash -c 'echo 3M > "$1"' - "$V/jobs/$job/bandwidth"
     works rmdir "$V/jobs/$job"
     wait_until "the end is told" grep -q '"job-ended"' "$WORK/events"
@@ -255,7 +250,7 @@ stats_count() {
     same create $((created + 1)) "$(stat_of create)"
     same jobs_done $((done + 1)) "$(stat_of jobs_done)"
     same readers "$waits" "$(stat_of readers)"
-    start_merge n || return
+    start_merge "$V" n || return
     same jobs_running 1 "$(stat_of jobs_running)"
     refuses "Device or resource busy" mkdir "$S/busy"
     same create_failed $((failed + 1)) "$(stat_of create_failed)"
