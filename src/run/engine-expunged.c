@@ -74,6 +74,15 @@ static void forget_vm(Engine *engine, const char *uuid)
     engine_vm_unref(vm);
 }
 
+static bool is_being_expunged(Engine *engine, const char *uuid)
+{
+    g_mutex_lock(&engine->lock);
+    const EngineVm *vm = g_hash_table_lookup(engine->vms, uuid);
+    bool being = vm && vm->expunging;
+    g_mutex_unlock(&engine->lock);
+    return being;
+}
+
 static uint64_t allocation_of(Engine *engine, const char *path)
 {
     ImageFacts *facts = engine->world.images->ops->inspect(engine->world.images, path);
@@ -119,8 +128,10 @@ void expunged_look(Engine *engine, GPtrArray *orphans)
     g_autoptr(GHashTable) names = names_of(orphans);
     for (guint i = 0; i < all->len; i++) {
         const Expunged *expunged = all->pdata[i];
-        g_autoptr(GPtrArray) left = expunged_finish(&engine->world, expunged);
 
+        if (is_being_expunged(engine, expunged->uuid))
+            continue;
+        g_autoptr(GPtrArray) left = expunged_finish(&engine->world, expunged);
         for (guint j = 0; j < left->len; j++)
             if (!is_listed(orphans, ((ExpungeLeft *)left->pdata[j])->path))
                 add_orphan(engine, left->pdata[j], orphans, names);

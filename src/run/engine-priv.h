@@ -130,6 +130,7 @@ struct EngineVm {
     bool watching;    /* somebody looks that nothing waits in the queue for too long */
     bool main_merges; /* what is in the main lane is a finish */
     bool changing;    /* the chain is being changed by create or revert: drift means nothing */
+    bool expunging;   /* what its rmdir still removes is no orphan */
     bool yield;       /* the running merge is to be parked: somebody else needs the main lane */
     GPtrArray *jobs;  /* of EngineJob, oldest first */
     GHashTable *cancelled; /* names whose removal was cancelled before its turn came */

@@ -76,21 +76,37 @@ static void tell_left(EngineVm *vm, const Request *request, const GPtrArray *lef
     }
 }
 
-bool life_expunge(EngineVm *vm, Work *work, GError **error)
+static void set_expunging(EngineVm *vm, bool expunging)
 {
-    const Request *request = work->request;
+    g_mutex_lock(&vm->engine->lock);
+    vm->expunging = expunging;
+    g_mutex_unlock(&vm->engine->lock);
+}
+
+/* *out_left: of ExpungeLeft; yours. */
+static bool undefine_and_clean(EngineVm *vm, Work *work, GPtrArray **out_left, GError **error)
+{
     WorkRunning running = {vm, work};
     const VmHooks hooks = {
         .interrupted = work_is_interrupted, .data = &running, .answer_by = work->answer_by};
+
+    set_expunging(vm, true);
+    bool gone = vm_expunge(vm->vm, work->request->operation, &hooks, out_left, error);
+    set_expunging(vm, false);
+    return gone;
+}
+
+bool life_expunge(EngineVm *vm, Work *work, GError **error)
+{
     g_autoptr(GPtrArray) left = NULL;
 
     if (!check_expunge_allowed(vm, error) || !work_check_idle(vm, error) ||
-        !vm_expunge(vm->vm, request->operation, &hooks, &left, error))
+        !undefine_and_clean(vm, work, &left, error))
         return false;
     if (left->len > 0)
         expunged_note_homes(vm);
     host_lose_vm(vm);
-    tell_left(vm, request, left, work->since);
+    tell_left(vm, work->request, left, work->since);
     g_mutex_lock(&vm->engine->lock);
     orphans_look_soon_locked(vm->engine);
     g_mutex_unlock(&vm->engine->lock);

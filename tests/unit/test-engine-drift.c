@@ -41,7 +41,7 @@ static void a_foreign_overlay_is_seen_told_and_refused(void **state)
     simhost_stranger_snapshot(bench->host, WEB, "x", both);
     assert_string_equal(rescan(bench), "ok");
     assert_true(drifts(bench, WEB));
-    assert_true(bench_has_event(bench, "\"type\":\"drift\""));
+    bench_wait(bench, has_event, "\"type\":\"drift\"");
     assert_string_equal(bench_create(bench, WEB, "s3"), "EUCLEAN");
     assert_string_equal(bench_revert(bench, WEB, "s1"), "EUCLEAN");
     assert_string_equal(bench_remove(bench, WEB, "s2"), "EUCLEAN");
@@ -61,7 +61,7 @@ static void drift_ends_with_its_cause(void **state)
     simhost_stranger_edit(bench->host, WEB, "vda", disk->source, "qcow2");
     assert_string_equal(rescan(bench), "ok");
     assert_false(drifts(bench, WEB));
-    assert_true(bench_has_event(bench, "\"drift\":\"\""));
+    bench_wait(bench, has_event, "\"drift\":\"\"");
     assert_string_equal(bench_create(bench, WEB, "s3"), "ok");
     bench_free(bench);
 }

@@ -219,7 +219,7 @@ static void a_late_freeze_is_thawed_by_the_job(void **state)
 
     assert_string_equal(engine_job_kind(job), "thaw");
     assert_string_equal(engine_job_target(job), "web");
-    assert_true(bench_has_event(bench, "\"kind\":\"thaw\""));
+    bench_wait(bench, has_event, "\"kind\":\"thaw\"");
     simhost_set_agent(bench->host, WEB, SIM_AGENT_WELL);
     assert_thawed_by_the_job(bench);
     assert_int_equal(engine_job_state(job), JOB_DONE);
@@ -316,7 +316,7 @@ static void s_33_u_23_a_thaw_that_fails_loses_no_snapshot(void **state)
     assert_string_equal(bench_create(bench, WEB, "s1"), "ok");
     assert_snapshot(bench, "s1", "frozen", "could not be thawed");
     assert_true(says_frozen(bench, WEB));
-    assert_true(bench_has_event(bench, "\"kind\":\"thaw\""));
+    bench_wait(bench, has_event, "\"kind\":\"thaw\"");
     bench_wait(bench, a_job_runs, WEB);
     simhost_set_agent(bench->host, WEB, SIM_AGENT_WELL);
     assert_thawed_by_the_job(bench);

@@ -84,11 +84,11 @@ static void what_nobody_names_is_listed_and_freed(void **state)
     put(bench, ORPHAN, "/images/web-a.qcow2");
     look(bench);
     assert_true(orphans_are(bench, "web-a.k123456789.qcow2"));
-    assert_true(bench_has_event(bench, "\"type\":\"orphans\",\"number\":\"1\""));
+    bench_wait(bench, has_event, "\"type\":\"orphans\",\"number\":\"1\"");
     assert_string_equal(release(bench, ORPHAN), "ok");
     assert_false(simhost_image_exists(bench->host, ORPHAN));
     assert_true(orphans_are(bench, ""));
-    assert_true(bench_has_event(bench, "\"type\":\"orphans\",\"number\":\"0\""));
+    bench_wait(bench, has_event, "\"type\":\"orphans\",\"number\":\"0\"");
     assert_string_equal(release(bench, ORPHAN), "ENOENT");
     bench_free(bench);
 }

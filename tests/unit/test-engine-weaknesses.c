@@ -143,7 +143,7 @@ static void w27_what_could_not_begin_for_want_of_room_is_as_it_was(void **state)
     assert_int_equal(listed(view, "a")->state, SNAPSHOT_READY);
     assert_string_equal(listed(view, "a")->error, "");
     assert_int_equal(listed(view, "b")->state, SNAPSHOT_FAILED);
-    assert_true(bench_has_event(bench, "\"snapshot-back\""));
+    bench_wait(bench, has_event, "\"snapshot-back\"");
     g_autofree char *errors = engine_errors(bench->engine, WEB);
     assert_non_null(strstr(errors, "ENOSPC"));
     assert_non_null(strstr(errors, "is as it was"));
