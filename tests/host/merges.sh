@@ -3,7 +3,8 @@
 
 job() { basename "$(ls -vd "$MNT/$1"/jobs/* | tail -n 1)"; }
 no_job() { [[ -z $(ls "$MNT/$1/jobs" 2> /dev/null) ]]; }
-merging() { grep -q "merge vda .*%" "$MNT/$1/progress"; }
+# It has begun: a merge whose turn has not come stands at 0 %, and of how much is not known.
+merging() { grep -q "merge vda .*% .* of " "$MNT/$1/progress"; }
 # A merge that stays long enough to be looked at: QEMU's limit lets about 30 MB pass before it bites.
 slow_merge() { echo 1M > "$MNT/$1/policy/bandwidth" && write "$1" 9 0 90M && rmdir "$MNT/$1/snapshots/$2"; }
 
