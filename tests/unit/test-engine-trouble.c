@@ -304,11 +304,8 @@ static bool every_disk_copies(Bench *bench, const char *vm)
     return copies;
 }
 
-/* The merge is parked for the power request, and then libvirt does not tell how it stands. */
-static void a_merge_whose_next_step_is_not_known_goes_on_later(void **state)
+static void merge_that_stands_still(Bench *bench)
 {
-    Bench *bench = *state;
-
     assert_string_equal(bench_power(bench, WEB, "running"), "ok");
     assert_string_equal(bench_create(bench, WEB, "first"), "ok");
     simhost_write(bench->host, WEB, "vda", 0, 1);
@@ -316,6 +313,14 @@ static void a_merge_whose_next_step_is_not_known_goes_on_later(void **state)
     simhost_set_job_speed(bench->host, 0);
     assert_string_equal(bench_remove(bench, WEB, "first"), "ok");
     bench_wait(bench, every_disk_copies, WEB);
+}
+
+/* The merge is parked for the power request, and then libvirt does not tell how it stands. */
+static void a_merge_whose_next_step_is_not_known_goes_on_later(void **state)
+{
+    Bench *bench = *state;
+
+    merge_that_stands_still(bench);
     bench_fail(bench, false, true);
     assert_string_equal(bench_power(bench, WEB, "paused"), "ETIMEDOUT");
     bench_wait(bench, web_says, "libvirt does not answer");
@@ -365,13 +370,7 @@ static void a_rescan_lets_a_merge_go_on(void **state)
 {
     Bench *bench = *state;
 
-    assert_string_equal(bench_power(bench, WEB, "running"), "ok");
-    assert_string_equal(bench_create(bench, WEB, "first"), "ok");
-    simhost_write(bench->host, WEB, "vda", 0, 1);
-    simhost_write(bench->host, WEB, "vdb", 0, 1);
-    simhost_set_job_speed(bench->host, 0);
-    assert_string_equal(bench_remove(bench, WEB, "first"), "ok");
-    bench_wait(bench, every_disk_copies, WEB);
+    merge_that_stands_still(bench);
     bench->engine->retry_ms = 60000;
     bench_fail(bench, false, true);
     assert_string_equal(bench_power(bench, WEB, "paused"), "ETIMEDOUT");
