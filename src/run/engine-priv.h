@@ -345,7 +345,7 @@ EngineJob *merge_find_locked(EngineVm *vm, const char *target);
 EngineJob *merge_running_locked(EngineVm *vm); /* any shown one; NULL */
 /* Put a new job of any kind, which is in the list, into the view, and tell. */
 void merge_show(EngineVm *vm, EngineJob *job);
-/* Make the job of the next piece of work, if there is one, and queue its finish. */
+/* Make the job of the next piece of work, if there is one; a finish is queued if there is any. */
 bool merge_adopt(EngineVm *vm, GError **error);
 /* The running job named @target, made and shown if there is none; a reference. */
 EngineJob *merge_obtain_job(EngineVm *vm, const char *target, const GPtrArray *targets);

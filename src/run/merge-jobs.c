@@ -99,11 +99,10 @@ bool merge_adopt(EngineVm *vm, GError **error)
         g_propagate_error(error, g_steal_pointer(&cause));
         return false;
     }
-    if (!name)
-        return true;
-    g_autoptr(EngineJob) job = merge_obtain_job(vm, name, targets);
+    g_autoptr(EngineJob) job = name ? merge_obtain_job(vm, name, targets) : NULL;
     g_mutex_lock(&vm->engine->lock);
-    queue_finish_locked(vm);
+    if (merge_running_locked(vm)) /* also one of which another daemon has left nothing to do */
+        queue_finish_locked(vm);
     g_mutex_unlock(&vm->engine->lock);
     return true;
 }

@@ -334,11 +334,13 @@ static void a_merge_whose_next_step_is_not_known_goes_on_later(void **state)
 
 /* ---- rescan: what was mended counts at once ---- */
 
+/* And nothing works on it before that. */
 static bool is_tried_late(Bench *bench, const char *vm)
 {
     g_mutex_lock(&bench->engine->lock);
     EngineVm *found = g_hash_table_lookup(bench->engine->vms, vm);
-    bool late = found->retry.at > g_get_monotonic_time() + 10 * G_TIME_SPAN_SECOND;
+    bool late = found->retry.at > g_get_monotonic_time() + 10 * G_TIME_SPAN_SECOND &&
+                !found->main && !found->side && found->queue.length == 0;
     g_mutex_unlock(&bench->engine->lock);
     return late;
 }
@@ -380,6 +382,45 @@ static void a_rescan_lets_a_merge_go_on(void **state)
     assert_string_equal(rescan(bench), "ok");
     assert_true(web_says(bench, ""));
     bench_wait(bench, no_job_runs, WEB);
+    assert_listed(bench, WEB, "");
+}
+
+/* A daemon of the same storage, which takes up what it finds and ends when nothing is left. */
+static void let_another_daemon_finish(Bench *bench)
+{
+    g_autoptr(Engine) other = engine_new_on(bench->hv, bench->images, bench->files);
+    g_autoptr(GError) error = NULL;
+    bool done = false;
+
+    other->world.job_poll_ms = 1;
+    assert_true(engine_start(other, &error));
+    for (unsigned tries = 0; !done && tries < 10000; tries++) {
+        g_autoptr(HostView) view = engine_view(other);
+        const VmView *vm = host_view_of_uuid(view, WEB);
+
+        done = vm && vm->jobs->len > 0 && engine_job_state(vm->jobs->pdata[0]) == JOB_DONE;
+        g_usleep(1000);
+    }
+    assert_true(done);
+    engine_stop(other);
+    bench->hv->ops->subscribe(bench->hv, host_event, bench->engine);
+}
+
+static void a_merge_that_another_daemon_has_done_is_done(void **state)
+{
+    Bench *bench = *state;
+
+    merge_that_stands_still(bench);
+    bench->engine->retry_ms = 60000;
+    bench_fail(bench, false, true);
+    assert_string_equal(bench_power(bench, WEB, "paused"), "ETIMEDOUT");
+    bench_wait(bench, is_tried_late, WEB);
+    simhost_set_job_speed(bench->host, 4);
+    bench_fail(bench, false, false);
+    let_another_daemon_finish(bench);
+    assert_string_equal(rescan(bench), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    assert_int_equal(bench_jobs(bench, WEB, JOB_DONE), 1);
     assert_listed(bench, WEB, "");
 }
 
@@ -457,6 +498,7 @@ int main(void)
         started(a_merge_whose_next_step_is_not_known_goes_on_later),
         started(a_rescan_ends_what_was_said_of_a_vm_that_could_not_be_opened),
         started(a_rescan_lets_a_merge_go_on),
+        started(a_merge_that_another_daemon_has_done_is_done),
         started(a_catalog_that_is_not_believed_is_not_called_missing),
         cmocka_unit_test(a_uri_of_another_machine_makes_a_mount_that_is_read_only),
         started(vms_of_another_machine_are_shown_and_left_alone),
