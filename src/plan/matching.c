@@ -2,13 +2,14 @@
 
 #include "plan/checks.h"
 
-/* Its snapshot is being removed, or that failed, and nothing but one layer depends on it. */
+/* Its snapshot is being removed, or that failed, and not only accepted: its merge may have begun;
+ * and nothing but one layer depends on it. */
 static bool may_be_merged_over(const Catalog *catalog, const Disk *disk, const Layer *layer)
 {
     const Snapshot *owner = catalog_owner(catalog, disk->id, layer->id);
     g_autoptr(GPtrArray) dependants = NULL;
 
-    if (!owner || owner->state == SNAPSHOT_READY)
+    if (!owner || owner->state == SNAPSHOT_READY || owner->whole)
         return false;
     dependants = disk_dependants(disk, layer->id);
     return dependants->len == 1;

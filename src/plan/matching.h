@@ -2,14 +2,15 @@
  *
  * A disk is known by the file that it runs on: its active layer's. A merge of the active layer that
  * was done and not yet recorded leaves it on a layer below instead, so that one counts, too, while
- * the snapshots that own what is between are being removed or their removal failed. */
+ * the snapshots that own what is between are being removed or their removal failed. Where that has
+ * only been accepted, nothing of ours has moved it: then it is drift. */
 #pragma once
 
 #include "plan/planner.h"
 
 /* The layer at @path that @layer may have been merged into without a record of it: below @layer,
- * and from there up to it every layer's snapshot is being removed (or this failed) and nothing else
- * depends on it. NULL if there is none. */
+ * and from there up to it every layer's snapshot is being removed (or this failed), whose merge has
+ * begun, and nothing else depends on it. NULL if there is none. */
 Layer *match_merged_into(const Catalog *catalog, const Disk *disk, const Layer *layer,
                          const char *path);
 

@@ -310,6 +310,11 @@ void merge_end_settled(EngineVm *vm, const GError *cause)
             error = g_error_new(VMSNAPFS_ERROR, ERR_IO, "%s", snapshot->error);
         else if (snapshot && cause)
             error = g_error_copy(cause);
+        else if (snapshot && snapshot->state == SNAPSHOT_READY && !snapshot->hidden)
+            error = g_error_new(VMSNAPFS_ERROR, ERR_IO,
+                                "The merge of snapshot %s was given up by another vmsnapfs, which "
+                                "has brought the snapshot back; remove it again",
+                                snapshot->name);
         merge_end(vm, jobs->pdata[i], error ? JOB_FAILED : JOB_DONE, error);
     }
 }

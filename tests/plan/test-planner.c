@@ -1210,6 +1210,37 @@ static void what_the_guest_wrote_to_an_unstored_overlay_is_kept(void **state)
     assert_non_null(scene_snapshot(scene, "s1"));
 }
 
+/* An old definition, or another libvirt's, names the base, while a removal is accepted: nothing of
+ * it is done, and the overlay has all that the guest wrote since. */
+static void a_removal_that_has_not_begun_is_not_done_by_a_definition(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autofree char *base = g_strdup(active_path(scene));
+
+    scene_create(scene, "s1");
+    g_autofree char *overlay = g_strdup(active_path(scene));
+    scene_accept(scene, "s1");
+    for (unsigned begun = 0; begun < 2; begun++) {
+        g_autoptr(GError) error = NULL;
+
+        str_set(&scene_disk(scene, "vda")->path, base);
+        g_autofree char *drift = plan_drift(scene->catalog, scene->seen);
+        g_autoptr(Plan) plan = plan_next(scene->catalog, scene->seen, &error);
+        if (begun) {
+            assert_null(drift);
+            assert_true(has_kind(plan, STEP_UNLINK));
+        } else {
+            assert_non_null(strstr(drift, overlay));
+            assert_null(plan);
+            assert_true(error_is(error, ERR_DRIFT));
+            str_set(&scene_disk(scene, "vda")->path, overlay);
+            plan = plan_next(scene->catalog, scene->seen, NULL);
+            assert_int_equal(((Step *)plan->steps->pdata[0])->kind, STEP_RECORD_REMOVING);
+            scene_run_step(scene, plan->steps->pdata[0]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1241,6 +1272,7 @@ int main(void)
         cmocka_unit_test(an_overlay_that_somebody_uses_is_never_undone),
         cmocka_unit_test(an_overlay_that_was_only_begun_is_undone),
         cmocka_unit_test(what_the_guest_wrote_to_an_unstored_overlay_is_kept),
+        cmocka_unit_test(a_removal_that_has_not_begun_is_not_done_by_a_definition),
         cmocka_unit_test(a_policy_is_dropped_only_where_it_was_set),
     };
 
