@@ -8,10 +8,12 @@
  * record may be done again: committing C into B twice is committing it once.
  *
  * That a commit was done shows in what it leaves: the definition runs on B though the catalog says
- * C, or a header of C's dependants names B. Nothing but a finished commit of ours does that. But
- * while the running VM still has C in its chain the commit is done again, since nothing else takes
- * C out of there; and inside a chain of a VM that is off, since QEMU may have been killed in its
- * end. Where somebody has started the VM since, B is compared with C before that goes. */
+ * C, or a header of C's dependants names B. A finished commit of ours does that, and, of a merge
+ * that has begun, is taken to be the only one that does: while a removal is only accepted, a
+ * definition that runs on B is somebody else's (plan/matching.h). But while the running VM still
+ * has C in its chain the commit is done again, since nothing else takes C out of there; and inside
+ * a chain of a VM that is off, since QEMU may have been killed in its end. Where somebody has
+ * started the VM since, B is compared with C before that goes. */
 #include "plan/merge.h"
 
 #include "plan/checks.h"

@@ -10,7 +10,7 @@ static void mark_owners(Recovery *recovery, const Merge *merge)
         const Layer *layer = merge->run->pdata[i];
         const Snapshot *owner = catalog_owner(recovery->catalog, merge->disk->id, layer->id);
 
-        if (owner->state != SNAPSHOT_REMOVING || owner->whole)
+        if (owner->state != SNAPSHOT_REMOVING)
             step_set(plan_add(recovery->plan, STEP_RECORD_REMOVING), "snapshot", owner->id);
     }
 }
