@@ -6,7 +6,8 @@
  *
  * Order at the end: the engine answers all that is pending and the waiting readers get EINTR while
  * the session still serves; then the notifier ends (a notification of its may wait for one of those
- * answers); then the session. If that takes too long, it ends without what hangs (fs/ending.h). */
+ * answers); then the tree is unmounted, and who was on the way in is answered; then the session. If
+ * that takes too long, it ends without what hangs (fs/ending.h). */
 #include "base/walk.h"
 #include "fs/act.h"
 #include "fs/blocking.h"
@@ -30,17 +31,22 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* mount(8) calls us without one, and libvirt's driver and we look for QEMU's programs. */
 #define STANDARD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/* How long who is in a system call at the end is waited for. */
+#define LEAVING G_TIME_SPAN_SECOND
+
 typedef struct {
     Face face;
     const Options *options;
     pthread_t loop;
     gint looping;
+    bool unmounted;
 } Program;
 
 /* ---- the face and its parts ---- */
@@ -95,6 +101,19 @@ static void face_clear(Face *face)
 
 /* ---- serving ---- */
 
+/* A system call is begun before its request gets here: it looks its path up first. Nobody enters
+ * any more, and whoever was about to ask is answered still; when the last one has left the kernel
+ * ends the loop. Who only stands in the tree stays, and is not waited for much. */
+static void show_out(Program *program)
+{
+    int64_t deadline = g_get_monotonic_time() + LEAVING;
+
+    program->unmounted = umount2(program->options->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
+    while (program->unmounted && g_atomic_int_get(&program->looping) &&
+           g_get_monotonic_time() < deadline)
+        g_usleep(10 * G_TIME_SPAN_MILLISECOND);
+}
+
 /* libfuse's loop sleeps until a signal wakes its thread and it sees that the session is to end; a
  * signal that comes too early is lost, hence more than one. */
 static void end_loop(Program *program)
@@ -119,6 +138,7 @@ static void *obey_signals(void *data)
     if (signal == SIGNAL_END) {
         daemon_tell("STOPPING=1");
         face_stop(&program->face);
+        show_out(program);
         end_loop(program);
     }
     return NULL;
@@ -166,7 +186,8 @@ static int mount_and_serve(Program *program, Engine *engine, const char *mountpo
     }
     notifier_changed(program->face.notifier);
     int result = serve(program);
-    fuse_session_unmount(program->face.session);
+    if (!program->unmounted) /* by now another may be mounted there */
+        fuse_session_unmount(program->face.session);
     return result;
 }
 

@@ -115,6 +115,35 @@ C
     wait "$PENDING"
     grep -q 'mkdir web01/snapshots/pending ' "$WORK/log" && ! grep '^fuse: ' "$WORK/log" || fail "the log says: $(tail -n 3 "$WORK/log")"
 }
+# A system call is begun before what it asks for gets here: it looks its path up first, and then it waits until somebody reads it.
+who_is_just_asking_is_answered_too() {
+    need cc && cc -shared -fPIC -D_GNU_SOURCE -o "$WORK/late.so" -x c - << 'C' || { fail "late.so cannot be compiled"; return; }
+#include <dlfcn.h>
+#include <linux/fuse.h>
+#include <unistd.h>
+ssize_t read(int fd, void *buffer, size_t size)
+{
+    static ssize_t (*real)(int, void *, size_t);
+    const struct fuse_in_header *request = buffer;
+    ssize_t got;
+    *(void **)&real = dlsym(RTLD_NEXT, "read");
+    got = real(fd, buffer, size);
+    if (got >= (ssize_t)sizeof *request && request->len == got && request->opcode == FUSE_MKDIR)
+        usleep(200000);
+    return got;
+}
+C
+    LD_PRELOAD=$WORK/late.so mount_slow '{}'
+    mkdir "$MNT/web01/snapshots/late" 2> "$WORK/pending" &
+    PENDING=$!
+    wait_until "mkdir is in its call" is_in $MKDIR "/proc/$PENDING/syscall"
+    exec 9< "$MNT/web01" # and who stands in the tree is not waited for
+    ends_in_order
+    exec 9<&-
+    wait "$PENDING"
+    same "status of mkdir" 1 $?
+    grep -q 'Interrupted system call' "$WORK/pending" || fail "mkdir said <$(cat "$WORK/pending")>"
+}
 # Its log is a pipe that nobody reads: who asks waits with it, but the end comes.
 a_full_log_does_not_keep_it_from_ending() {
     local pid reader
@@ -179,7 +208,8 @@ a_service_manager_that_is_gone_is_no_error() {
 }
 
 for name in a_merge_is_parked_and_mkdir_before_its_commit_point_gets_eintr past_its_commit_point_mkdir_gets_its_result \
-    a_removal_with_sync_is_accepted_and_gets_eintr a_thread_that_fails_at_the_end_lets_others_log a_full_log_does_not_keep_it_from_ending \
+    a_removal_with_sync_is_accepted_and_gets_eintr a_thread_that_fails_at_the_end_lets_others_log \
+    who_is_just_asking_is_answered_too a_full_log_does_not_keep_it_from_ending \
     the_service_manager_is_told a_service_manager_that_is_gone_is_no_error; do
     test_case "$name"
 done
