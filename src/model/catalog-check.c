@@ -144,6 +144,12 @@ static bool check_layer(const Check *check, Disk *disk, const Layer *layer)
     return check_path(check, layer);
 }
 
+static bool is_below_active(const Check *check, const Disk *disk, const char *layer)
+{
+    return !layer ||
+           (g_hash_table_lookup(check->layers, layer) == disk && !g_str_equal(layer, disk->active));
+}
+
 static bool check_disk(const Check *check, Disk *disk)
 {
     if (!is_word(disk->id))
@@ -159,9 +165,10 @@ static bool check_disk(const Check *check, Disk *disk)
             return false;
     if (!disk->active || g_hash_table_lookup(check->layers, disk->active) != disk)
         return wrong(check, "disk %s does not have its active layer", disk->id);
-    if (disk->pivot && (g_hash_table_lookup(check->layers, disk->pivot) != disk ||
-                        g_str_equal(disk->pivot, disk->active)))
+    if (!is_below_active(check, disk, disk->pivot))
         return wrong(check, "the pivot of disk %s is to no layer below its active one", disk->id);
+    if (!is_below_active(check, disk, disk->committed))
+        return wrong(check, "disk %s is committed into no layer below its active one", disk->id);
     g_hash_table_add(check->actives, disk->active);
     return true;
 }

@@ -202,7 +202,7 @@ static bool disks_equal(const Disk *a, const Disk *b)
 {
     if (strcmp(a->id, b->id) || strcmp(a->target, b->target) || a->attached != b->attached ||
         g_strcmp0(a->active, b->active) || g_strcmp0(a->pivot, b->pivot) ||
-        a->layers->len != b->layers->len)
+        g_strcmp0(a->committed, b->committed) || a->layers->len != b->layers->len)
         return false;
     for (guint i = 0; i < a->layers->len; i++)
         if (!layers_equal(a->layers->pdata[i], b->layers->pdata[i]))

@@ -68,6 +68,7 @@ void disk_free(Disk *disk)
     g_free(disk->target);
     g_free(disk->active);
     g_free(disk->pivot);
+    g_free(disk->committed);
     g_ptr_array_unref(disk->layers);
     g_free(disk);
 }
@@ -189,6 +190,7 @@ static Disk *disk_copy(const Disk *disk)
     copy->attached = disk->attached;
     copy->active = g_strdup(disk->active);
     copy->pivot = g_strdup(disk->pivot);
+    copy->committed = g_strdup(disk->committed);
     for (guint i = 0; i < disk->layers->len; i++) {
         const Layer *layer = disk->layers->pdata[i];
 

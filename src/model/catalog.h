@@ -39,6 +39,9 @@ typedef struct {
     char *active;      /* layer id */
     char *pivot;       /* layer id below the active one: QEMU was asked to go on from its file, and
                           nobody has seen whether it does; NULL: it was not asked */
+    char *committed;   /* layer id below the active one: all that was written above it is in its
+                          file, too, and the definition of the VM, which is off, is about to name
+                          that; NULL: it is not */
     GPtrArray *layers; /* of Layer */
 } Disk;
 

@@ -322,7 +322,7 @@ static const Apply applies[N_STEP_KINDS] = {
     [STEP_RECORD_WARNING] = apply_warning,   [STEP_RECORD_ATTACHED] = apply_attached,
     [STEP_RECORD_FOUND] = apply_found,       [STEP_RECORD_LAYERS] = apply_layers,
     [STEP_RECORD_TREE] = apply_tree,         [STEP_RECORD_NVRAM] = apply_nvram,
-    [STEP_RECORD_PIVOT] = apply_pivot,
+    [STEP_RECORD_PIVOT] = apply_pivot,       [STEP_RECORD_COMMITTED] = apply_committed,
 };
 
 static bool is_needed(const Catalog *catalog, const Disk *disk)
@@ -342,15 +342,22 @@ static void forget_disks(Catalog *catalog)
             g_ptr_array_remove_index(catalog->disks, i - 1);
 }
 
-/* It was about what the VM writes, and about a layer that may have gone with the merge. */
-static void forget_pivots(const Catalog *before, Catalog *catalog)
+static void forget_mark(const Disk *disk, char **mark, bool same)
+{
+    if (!same || !disk_layer(disk, *mark))
+        str_set(mark, NULL);
+}
+
+/* They were about what the VM writes, and about a layer that may have gone with the merge. */
+static void forget_marks(const Catalog *before, Catalog *catalog)
 {
     for (unsigned i = 0; i < catalog->disks->len; i++) {
         Disk *disk = catalog->disks->pdata[i];
         const Disk *old = catalog_disk(before, disk->id);
 
-        if (!disk_layer(disk, disk->pivot) || !old || g_strcmp0(old->active, disk->active) != 0)
-            str_set(&disk->pivot, NULL);
+        bool same = old && g_strcmp0(old->active, disk->active) == 0;
+        forget_mark(disk, &disk->pivot, same);
+        forget_mark(disk, &disk->committed, same);
     }
 }
 
@@ -367,7 +374,7 @@ bool step_apply(const Step *step, Catalog *catalog, GError **error)
     if (!applies[step->kind](step, copy, error))
         return false;
     forget_disks(copy);
-    forget_pivots(catalog, copy);
+    forget_marks(catalog, copy);
     if (!catalog_check(copy, error)) {
         g_prefix_error(error, "%s would spoil the catalog: ", step_kind_name(step->kind));
         return false;

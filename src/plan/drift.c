@@ -170,7 +170,7 @@ char *drift_of_chains(const Catalog *catalog, const Observation *observation)
     return drift_of(catalog, observation, false);
 }
 
-/* --- attached, detached, relabelled --- */
+/* --- attached, detached, relabelled, not redefined --- */
 
 static void add_attached(Plan *plan, const Disk *disk, const char *target, bool attached)
 {
@@ -179,6 +179,27 @@ static void add_attached(Plan *plan, const Disk *disk, const char *target, bool 
     step_set(step, "disk", disk->id);
     step_set(step, "target", target);
     step_set(step, "attached", attached ? "yes" : "no");
+}
+
+/* The VM goes on from its active layer all the same, and what it writes there is nowhere else. */
+static bool is_refuted(const Catalog *catalog, const Observation *observation, const Disk *disk)
+{
+    const Domain *domains[] = {observation->live, observation->inactive};
+    bool named = false;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(domains); i++) {
+        bool merged = false;
+
+        named |= match_in_domain(catalog, domains[i], disk, &merged) != NULL;
+        if (merged)
+            return false;
+    }
+    return named;
+}
+
+static void add_refuted(Plan *plan, const Disk *disk)
+{
+    step_set(plan_add(plan, STEP_RECORD_COMMITTED), "disk", disk->id);
 }
 
 /* A new label may still be another disk's: all that lose theirs let go first, then the new ones are
@@ -194,6 +215,8 @@ Plan *plan_attach(const Catalog *catalog, const Observation *observation)
         bool gone = !source && !match_stranger(catalog, observation, domain, disk);
         bool moved = source && g_strcmp0(source->target, disk->target) != 0;
 
+        if (disk->committed && is_refuted(catalog, observation, disk))
+            add_refuted(plan, disk);
         if (disk->attached && (gone || moved))
             add_attached(plan, disk, disk->target, false);
     }

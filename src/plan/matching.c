@@ -27,11 +27,19 @@ Layer *match_merged_into(const Catalog *catalog, const Disk *disk, const Layer *
     return NULL;
 }
 
+/* Neither QEMU nor a definition was made to go on from a layer of which the catalog does not say
+ * so before. */
+static bool is_announced(const Disk *disk, const Layer *into)
+{
+    return into &&
+           (g_strcmp0(into->id, disk->pivot) == 0 || g_strcmp0(into->id, disk->committed) == 0);
+}
+
 static bool is_disk(const Catalog *catalog, const Disk *disk, const DomainDisk *source,
                     bool *out_merged)
 {
     const Layer *active = disk_active(disk);
-    bool merged = match_merged_into(catalog, disk, active, source->path) != NULL;
+    bool merged = is_announced(disk, match_merged_into(catalog, disk, active, source->path));
 
     if (!active || (!merged && g_strcmp0(source->path, active->path) != 0))
         return false;

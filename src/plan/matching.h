@@ -1,9 +1,9 @@
 /* Which disk of a definition is which disk of the catalog. Inside plan/ only.
  *
  * A disk is known by the file that it runs on: its active layer's. A merge of the active layer that
- * was done and not yet recorded leaves it on a layer below instead, so that one counts, too, while
- * the snapshots that own what is between are being removed or their removal failed. Where that has
- * only been accepted, nothing of ours has moved it: then it is drift. */
+ * was done and not yet recorded leaves it on a layer below instead, so that one counts, too, if the
+ * catalog has announced it (docs/decisions/0026): anything else there is somebody's old definition,
+ * which is drift. */
 #pragma once
 
 #include "plan/planner.h"

@@ -8,12 +8,12 @@
  * record may be done again: committing C into B twice is committing it once.
  *
  * That a commit was done shows in what it leaves: the definition runs on B though the catalog says
- * C, or a header of C's dependants names B. A finished commit of ours does that, and, of a merge
- * that has begun, is taken to be the only one that does: while a removal is only accepted, a
- * definition that runs on B is somebody else's (plan/matching.h). But while the running VM still
- * has C in its chain the commit is done again, since nothing else takes C out of there; and inside
- * a chain of a VM that is off, since QEMU may have been killed in its end. Where somebody has
- * started the VM since, B is compared with C before that goes. */
+ * C, or a header of C's dependants names B. A finished commit of ours does that, and is taken to be
+ * the only one that does; but that the definition will name B is announced in the catalog before
+ * (plan/matching.h), since anybody may put an old one back. And while the running VM still has C in
+ * its chain the commit is done again, since nothing else takes C out of there; and inside a chain
+ * of a VM that is off, since QEMU may have been killed in its end. Where somebody has started the
+ * VM since, B is compared with C before that goes. */
 #include "plan/merge.h"
 
 #include "plan/checks.h"
@@ -390,6 +390,15 @@ static void add_switch(const Merge *merge, Plan *plan, StepKind kind, const Doma
     step_set_sub(step, "format", source->target, base ? merge->base->format : source->format);
 }
 
+/* docs/decisions/0026 */
+static void add_committed(const Merge *merge, Plan *plan)
+{
+    Step *step = add_step(merge, plan, STEP_RECORD_COMMITTED);
+
+    step_set(step, "disk", merge->disk->id);
+    step_set(step, "into", merge->base->id);
+}
+
 /* The persistent definition must not name the top any more, neither as the source nor in a backing
  * chain that it states: libvirt believes that more than the headers. A merge beside the chain
  * concerns no definition. */
@@ -405,6 +414,8 @@ static void add_definition(const Merge *merge, Plan *plan)
     if (merge->observation->live || !stored || runs_on_base(merge, stored) ||
         !in_chain(merge, stored, merge->base))
         return;
+    if (top_is_active(merge))
+        add_committed(merge, plan);
     if (top_is_active(merge) || stored->chain_stated)
         add_switch(merge, plan, STEP_REDEFINE, stored);
 }

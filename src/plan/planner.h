@@ -192,6 +192,7 @@ typedef struct {
  * definitions or two disks disagree about, a busy VM. */
 Plan *plan_adopt(const Catalog *catalog, const Observation *observation,
                  const AdoptRequest *request, GError **error);
-/* record-attached steps for disks that were relabelled, detached or attached again; NULL if none.
+/* What the definitions alone tell: record-attached steps for disks that were relabelled, detached
+ * or attached again, record-committed for those that were not redefined after all; NULL if none.
  * Never fails. */
 Plan *plan_attach(const Catalog *catalog, const Observation *observation);

@@ -34,9 +34,8 @@ typedef struct {
     const char *word;
     const char *doc;
     const StepKey *keys; /* ends with a NULL name */
-    bool record;
-    bool undone;   /* by its inverse: */
-    StepKind undo; /* with the keys of @keys that it knows, too */
+    bool undone;         /* by its inverse: */
+    StepKind undo;       /* with the keys of @keys that it knows, too */
 } StepInfo;
 
 /* Never NULL for a kind of the enum. */

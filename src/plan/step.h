@@ -1,9 +1,8 @@
 /* A plan: what will be done, in order, with one commit point; and its one text form.
  *
  * A step is a kind and parameters. One table (step.c) says of each kind: its word, the parameters
- * it must and may have, how it is undone, whether it changes the catalog (record steps) and one
- * line of documentation; printing, parsing, checking, undoing and docs/journal-format.md use that
- * table.
+ * it must and may have, how it is undone and one line of documentation; printing, parsing,
+ * checking, undoing and docs/journal-format.md use that table.
  *
  * Text form, one step a line:   kind key=value key=value …
  * Values are escaped as in /proc/mounts (octal), '=' needs no escape after the first; an empty
@@ -41,7 +40,7 @@ typedef enum {
     STEP_DROP_STATE,
     STEP_DROP_SIDECAR,
     STEP_UNDEFINE,
-    STEP_RECORD_FREEZING,
+    STEP_RECORD_FREEZING, /* from here on: records, which change the catalog only */
     STEP_RECORD_THAWED,
     STEP_RECORD_CREATE,
     STEP_RECORD_REVERT,
@@ -52,6 +51,7 @@ typedef enum {
     STEP_RECORD_REMOVING,
     STEP_RECORD_HIDDEN,
     STEP_RECORD_PIVOT,
+    STEP_RECORD_COMMITTED,
     STEP_RECORD_MERGED,
     STEP_RECORD_DROPPED,
     STEP_RECORD_REMOVED,

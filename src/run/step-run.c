@@ -183,6 +183,7 @@ static const StepRun runs[N_STEP_KINDS] = {
     [STEP_RECORD_REMOVING] = run_record,
     [STEP_RECORD_HIDDEN] = run_record,
     [STEP_RECORD_PIVOT] = run_record,
+    [STEP_RECORD_COMMITTED] = run_record,
     [STEP_RECORD_MERGED] = run_record,
     [STEP_RECORD_DROPPED] = run_record,
     [STEP_RECORD_REMOVED] = run_record,

@@ -33,6 +33,7 @@ static void write_disk(YamlWriter *writer, const Disk *disk)
     yaml_writer_entry_bool(writer, "attached", disk->attached);
     yaml_writer_entry(writer, "active", disk->active);
     write_optional(writer, "pivot", disk->pivot);
+    write_optional(writer, "committed", disk->committed);
     yaml_writer_key(writer, "layers");
     yaml_writer_begin_list(writer);
     for (guint i = 0; i < disk->layers->len; i++)

@@ -150,8 +150,8 @@ static bool read_layers(const YamlNode *list, Disk *disk, GError **error)
 
 static bool read_disk(const YamlNode *map, Catalog *catalog, GError **error)
 {
-    static const char *const keys[] = {"id",    "target", "attached", "active",
-                                       "pivot", "layers", NULL};
+    static const char *const keys[] = {"id",    "target",    "attached", "active",
+                                       "pivot", "committed", "layers",   NULL};
     Disk *disk = disk_new(NULL, NULL);
 
     g_ptr_array_add(catalog->disks, disk);
@@ -160,6 +160,7 @@ static bool read_disk(const YamlNode *map, Catalog *catalog, GError **error)
            yaml_bool(yaml_need(map, "attached", error), &disk->attached, error) &&
            read_text(map, "active", &disk->active, error) &&
            read_optional_text(map, "pivot", &disk->pivot, error) &&
+           read_optional_text(map, "committed", &disk->committed, error) &&
            read_layers(yaml_need(map, "layers", error), disk, error);
 }
 

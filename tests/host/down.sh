@@ -111,6 +111,23 @@ in_offline_merge() { # qemu-img needs no libvirt, the definition does
     is_down && back && merged_after_all o1 && files $VM 1 && start $VM && check $VM && stop $VM
 }
 
+# vmsnapfs was killed half-way, and somebody puts back the definition that he had saved: it names the base, which has only a part yet.
+redefined_half_way() {
+    local top
+    stop $VM && v dumpxml --inactive $VM > "$WORK/old.xml" && snap $VM h1 && write $VM 7 0 70M && v dumpxml --inactive $VM > "$WORK/new.xml" && top=$(cat "$MNT/$VM/disks/vda/source") || return
+    slowly && rmdir "$MNT/$VM/snapshots/h1" && wait_for copies && echo 0 > "$MNT/$VM/policy/bandwidth" || return
+    kill_daemon
+    wait_for no_qemu_img && v define "$WORK/old.xml" && mount_tree && wait_for listed_vm $VM && wait_for drifts || return
+    refused "needs cleaning" mkdir "$MNT/$VM/snapshots/never" && same "$WORK/expect/$VM/vda" qcow2 "$top" && ! cmp -s <(v dumpxml --inactive $VM) "$WORK/new.xml" || return
+    v define "$WORK/new.xml" && wait_for agrees || return
+    idle_quietly
+    [[ ! -d $MNT/$VM/snapshots/h1 ]] || rmdir "$MNT/$VM/snapshots/h1" || return
+    expect_drop $VM h1 && idle $VM && listed $VM "" && files $VM 1 && start $VM && check $VM && stop $VM
+}
+drifts() { [[ -n $(cat "$MNT/$VM/drift") ]]; }
+agrees() { ! drifts; }
+no_qemu_img() { ! pgrep -f "qemu-img commit .*$IMAGES/$VM-" > /dev/null; }
+
 # ---- restarted, stopped, replaced ----
 
 restarted_in_a_merge() { # as systemctl restart does
@@ -175,6 +192,7 @@ define $VM 1 && mount_tree && wait_for listed_vm $VM || exit 1
 case_run "libvirtd killed in create, stopped (E-11, W3)" in_create
 case_run "libvirtd killed in a revert (E-12, W20)" in_revert
 case_run "libvirtd killed in an offline merge (E-9)" in_offline_merge
+case_run "killed in an offline merge, and an old definition is back" redefined_half_way
 start $VM
 case_run "libvirtd killed in create, running (E-11, W3)" in_create
 case_run "libvirtd killed: the merge waits for its pivot when it is back (E-6)" waits_for_its_pivot

@@ -92,11 +92,45 @@ void scene_start(Scene *scene)
     scene->seen->state = DOMAIN_RUNNING;
 }
 
+static void run_record(Scene *scene, const Step *step)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!step_apply(step, scene->catalog, &error))
+        fail_msg("%s", error->message);
+    if (!catalog_check(scene->catalog, &error))
+        fail_msg("%s", error->message);
+}
+
+static void record_pivot(Scene *scene, const char *disk, const char *into)
+{
+    Step *step = step_new(STEP_RECORD_PIVOT);
+
+    step_set(step, "disk", disk);
+    if (into)
+        step_set(step, "into", into);
+    run_record(scene, step);
+    step_free(step);
+}
+
+/* As run/pivot.c does: no guest writes in a scene, so the two files are the same. */
+static void settle_pivots(Scene *scene)
+{
+    for (unsigned i = 0; i < scene->catalog->disks->len; i++) {
+        const Disk *disk = scene->catalog->disks->pdata[i];
+        g_autofree char *doubt = plan_doubt(scene->catalog, scene->seen, disk);
+
+        if (doubt)
+            record_pivot(scene, disk->id, NULL);
+    }
+}
+
 void scene_stop(Scene *scene)
 {
     g_clear_pointer(&scene->seen->live, domain_free);
     g_hash_table_remove_all(scene->seen->jobs);
     scene->seen->state = DOMAIN_OFF;
+    settle_pivots(scene);
 }
 
 void scene_job(Scene *scene, const char *target, const char *kind, const char *mirror)
@@ -318,11 +352,21 @@ static void run_commit(Scene *scene, const Step *step)
     base->capacity = MAX(base->capacity, top->capacity);
 }
 
+/* As run/pivot.c does before it asks QEMU. */
+static void note_pivot(Scene *scene, const Step *commit)
+{
+    Layer *layer = NULL;
+
+    assert_non_null(catalog_disk_of_path(scene->catalog, step_get(commit, "base"), &layer));
+    record_pivot(scene, step_get(commit, "disk"), layer->id);
+}
+
 static void pivot(Scene *scene, const Step *step)
 {
     DomainDisk *disk = domain_disk(scene->seen->live, step_get(step, "target"));
 
     assert_string_equal(disk->path, step_get(step, "top"));
+    note_pivot(scene, step);
     str_set(&disk->path, step_get(step, "base"));
     str_set(&disk->format, above_base(scene, step)->backing_format);
     state_chain(scene, disk, true);
@@ -344,16 +388,6 @@ static void relink(Scene *scene, const Step *step)
             return;
         }
     fail_msg("%s is not inside the chain of %s", step_get(step, "top"), disk->target);
-}
-
-static void run_record(Scene *scene, const Step *step)
-{
-    g_autoptr(GError) error = NULL;
-
-    if (!step_apply(step, scene->catalog, &error))
-        fail_msg("%s", error->message);
-    if (!catalog_check(scene->catalog, &error))
-        fail_msg("%s", error->message);
 }
 
 static bool holds(Scene *scene, const Domain *domain, const char *path)

@@ -107,18 +107,26 @@ static void the_store_that_was_seen_is_known_until_it_is_reset(void **state)
     assert_null(scene->catalog->vars);
 }
 
-/* It is about the layer that the VM writes now, and about one that is still there. */
-static void a_pivot_is_asked_for_until_it_is_known(void **state)
+/* They are about the layer that the VM writes now, and about one that is still there. */
+static void a_pivot_and_a_commit_count_until_they_are_taken_back_or_recorded(void **state)
 {
     g_autoptr(Scene) scene = two_snapshots();
     const Disk *disk = scene->catalog->disks->pdata[0];
-    const char *below = disk_active(disk)->parent;
+    g_autofree char *id = g_strdup(disk->id);
+    g_autofree char *below = g_strdup(disk_active(disk)->parent);
 
-    apply_taken(scene, make(STEP_RECORD_PIVOT, "disk", disk->id, "into", below, NULL));
-    disk = scene->catalog->disks->pdata[0];
-    assert_string_equal(disk->pivot, disk_active(disk)->parent);
-    apply_taken(scene, make(STEP_RECORD_PIVOT, "disk", disk->id, NULL));
-    assert_null(((Disk *)scene->catalog->disks->pdata[0])->pivot);
+    apply_taken(scene, make(STEP_RECORD_PIVOT, "disk", id, "into", below, NULL));
+    apply_taken(scene, make(STEP_RECORD_COMMITTED, "disk", id, "into", below, NULL));
+    disk = catalog_disk(scene->catalog, id);
+    assert_string_equal(disk->pivot, below);
+    assert_string_equal(disk->committed, below);
+    apply_taken(scene, make(STEP_RECORD_PIVOT, "disk", id, NULL));
+    assert_null(((Disk *)catalog_disk(scene->catalog, id))->pivot);
+    apply_taken(scene, make(STEP_RECORD_COMMITTED, "disk", id, NULL));
+    assert_null(((Disk *)catalog_disk(scene->catalog, id))->committed);
+    apply_taken(scene, make(STEP_RECORD_COMMITTED, "disk", id, "into", below, NULL));
+    scene_create(scene, "s3");
+    assert_null(((Disk *)catalog_disk(scene->catalog, id))->committed);
 }
 
 static void a_warning_stands_once(void **state)
@@ -247,7 +255,7 @@ int main(void)
         cmocka_unit_test(steps_that_are_no_records_change_nothing),
         cmocka_unit_test(labels_change_only_themselves),
         cmocka_unit_test(the_store_that_was_seen_is_known_until_it_is_reset),
-        cmocka_unit_test(a_pivot_is_asked_for_until_it_is_known),
+        cmocka_unit_test(a_pivot_and_a_commit_count_until_they_are_taken_back_or_recorded),
         cmocka_unit_test(a_warning_stands_once),
         cmocka_unit_test(a_failed_removal_gives_way_to_a_name_taken_meanwhile),
         cmocka_unit_test(merging_gives_the_dependant_the_file_below),

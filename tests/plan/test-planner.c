@@ -1210,23 +1210,44 @@ static void what_the_guest_wrote_to_an_unstored_overlay_is_kept(void **state)
     assert_non_null(scene_snapshot(scene, "s1"));
 }
 
-/* An old definition, or another libvirt's, names the base, while a removal is accepted: nothing of
- * it is done, and the overlay has all that the guest wrote since. */
-static void a_removal_that_has_not_begun_is_not_done_by_a_definition(void **state)
+/* The plan that goes on with what was accepted: up to, and without, the step of @kind; all of it if
+ * that is N_STEP_KINDS. */
+static void run_up_to(Scene *scene, StepKind kind)
 {
+    g_autoptr(Plan) plan = plan_next(scene->catalog, scene->seen, NULL);
+
+    assert_non_null(plan);
+    for (unsigned i = 0; i < plan->steps->len; i++) {
+        const Step *step = plan->steps->pdata[i];
+
+        if (step->kind == kind)
+            return;
+        scene_run_step(scene, step);
+    }
+    assert_int_equal(kind, N_STEP_KINDS);
+}
+
+/* An old definition, or another libvirt's, names the base while a removal is accepted, or its merge
+ * was interrupted: what was not written to the base yet is in the overlay alone. It counts from
+ * when the catalog says that all has been. */
+static void a_definition_that_names_the_base_too_early_is_drift(void **state)
+{
+    const StepKind until[] = {STEP_RECORD_REMOVING, STEP_COMMIT_OFFLINE, STEP_RECORD_COMMITTED,
+                              STEP_REDEFINE};
     g_autoptr(Scene) scene = one_disk();
     g_autofree char *base = g_strdup(active_path(scene));
 
     scene_create(scene, "s1");
     g_autofree char *overlay = g_strdup(active_path(scene));
     scene_accept(scene, "s1");
-    for (unsigned begun = 0; begun < 2; begun++) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(until); i++) {
         g_autoptr(GError) error = NULL;
 
+        run_up_to(scene, until[i]);
         str_set(&scene_disk(scene, "vda")->path, base);
         g_autofree char *drift = plan_drift(scene->catalog, scene->seen);
         g_autoptr(Plan) plan = plan_next(scene->catalog, scene->seen, &error);
-        if (begun) {
+        if (until[i] == STEP_REDEFINE) {
             assert_null(drift);
             assert_true(has_kind(plan, STEP_UNLINK));
         } else {
@@ -1234,11 +1255,53 @@ static void a_removal_that_has_not_begun_is_not_done_by_a_definition(void **stat
             assert_null(plan);
             assert_true(error_is(error, ERR_DRIFT));
             str_set(&scene_disk(scene, "vda")->path, overlay);
-            plan = plan_next(scene->catalog, scene->seen, NULL);
-            assert_int_equal(((Step *)plan->steps->pdata[0])->kind, STEP_RECORD_REMOVING);
-            scene_run_step(scene, plan->steps->pdata[0]);
         }
     }
+}
+
+/* It was not redefined after all: what the guest writes from now on is not in the base. */
+static void
+what_was_committed_counts_no_more_once_the_definition_names_the_active_layer(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autofree char *base = g_strdup(active_path(scene));
+
+    scene_create(scene, "s1");
+    g_autofree char *overlay = g_strdup(active_path(scene));
+    scene_accept(scene, "s1");
+    run_up_to(scene, STEP_REDEFINE);
+    str_set(&scene_disk(scene, "vda")->path, base);
+    assert_null(plan_attach(scene->catalog, scene->seen));
+    str_set(&scene_disk(scene, "vda")->path, overlay);
+    g_autoptr(Plan) plan = plan_attach(scene->catalog, scene->seen);
+    assert_int_equal(plan->steps->len, 1);
+    scene_run(scene, plan);
+    assert_null(((Disk *)scene->catalog->disks->pdata[0])->committed);
+    str_set(&scene_disk(scene, "vda")->path, base);
+    g_autofree char *drift = plan_drift(scene->catalog, scene->seen);
+    assert_non_null(drift);
+}
+
+/* Who named the base may mean it. The overlay stays, for who did not. */
+static void a_base_that_was_named_too_early_can_be_adopted(void **state)
+{
+    g_autoptr(Scene) scene = one_disk();
+    g_autofree char *base = g_strdup(active_path(scene));
+
+    scene_create(scene, "s1");
+    g_autofree char *overlay = g_strdup(active_path(scene));
+    scene_accept(scene, "s1");
+    run_up_to(scene, STEP_RECORD_COMMITTED);
+    str_set(&scene_disk(scene, "vda")->path, base);
+    g_autoptr(Plan) plan = scene_plan_adopt(scene, NULL);
+    assert_non_null(plan);
+    for (unsigned i = 0; i < plan->steps->len; i++)
+        scene_run_step(scene, plan->steps->pdata[i]);
+    assert_string_equal(active_path(scene), base);
+    assert_null(plan_drift(scene->catalog, scene->seen));
+    run_up_to(scene, N_STEP_KINDS);
+    assert_int_equal(scene->catalog->snapshots->len, 0);
+    assert_non_null(observation_file(scene->seen, overlay));
 }
 
 int main(void)
@@ -1272,7 +1335,10 @@ int main(void)
         cmocka_unit_test(an_overlay_that_somebody_uses_is_never_undone),
         cmocka_unit_test(an_overlay_that_was_only_begun_is_undone),
         cmocka_unit_test(what_the_guest_wrote_to_an_unstored_overlay_is_kept),
-        cmocka_unit_test(a_removal_that_has_not_begun_is_not_done_by_a_definition),
+        cmocka_unit_test(a_definition_that_names_the_base_too_early_is_drift),
+        cmocka_unit_test(
+            what_was_committed_counts_no_more_once_the_definition_names_the_active_layer),
+        cmocka_unit_test(a_base_that_was_named_too_early_can_be_adopted),
         cmocka_unit_test(a_policy_is_dropped_only_where_it_was_set),
     };
 

@@ -49,6 +49,7 @@ static const char *const lines[] = {
     "record-removing snapshot=" ID,
     "record-hidden snapshot=" ID,
     "record-pivot disk=" ID " into=bbbbbbbbbb",
+    "record-committed disk=" ID " into=bbbbbbbbbb",
     "record-merged snapshot=" ID " disk=" ID " layer=bbbbbbbbbb into=cccccccccc format=qcow2 "
     "capacity=0",
     "record-dropped snapshot=" ID " disk=" ID " layer=bbbbbbbbbb",
@@ -99,6 +100,8 @@ static void every_kind_has_its_word_and_a_line_of_documentation(void **state)
         g_auto(GStrv) words = g_strsplit(lines[kind], " ", 2);
 
         assert_string_equal(words[0], step_kind_name(kind));
+        assert_int_equal(step_is_record(&(Step){.kind = kind}),
+                         g_str_has_prefix(words[0], "record-"));
         assert_true(strlen(step_kind_doc(kind)) > 10);
     }
 }

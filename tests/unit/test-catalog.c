@@ -293,6 +293,14 @@ static void pivot_to_active(Catalog *c)
 {
     str_set(&disk_at(c, 0)->pivot, "a2");
 }
+static void committed_into_nothing(Catalog *c)
+{
+    str_set(&disk_at(c, 0)->committed, "b0");
+}
+static void committed_into_active(Catalog *c)
+{
+    str_set(&disk_at(c, 0)->committed, "a2");
+}
 static void dependant_on_active(Catalog *c)
 {
     str_set(&layer_at(c, 0, 3)->parent, "a2");
@@ -490,6 +498,8 @@ static void each_broken_invariant_is_named(void **state)
         {active_of_another_disk, "d1 does not have its active layer"},
         {pivot_to_nothing, "the pivot of disk d1 is to no layer below its active one"},
         {pivot_to_active, "the pivot of disk d1 is to no layer below its active one"},
+        {committed_into_nothing, "disk d1 is committed into no layer below its active one"},
+        {committed_into_active, "disk d1 is committed into no layer below its active one"},
         {dependant_on_active, "a3 depends on the active layer a2"},
         {parent_missing, "parent zz of layer a3"},
         {parent_on_another_disk, "parent b0 of layer a3"},
