@@ -1,6 +1,8 @@
 /* The engine when its host makes trouble: what is said, how long is waited, what is tried again. */
 #include "engine-bench.h"
 
+#include "run/ledger.h"
+
 #include <string.h>
 
 #define JOURNAL "/images/.vmsnapfs/" WEB "/journal.yaml"
@@ -424,6 +426,39 @@ static void a_merge_that_another_daemon_has_done_is_done(void **state)
     assert_listed(bench, WEB, "");
 }
 
+/* What a daemon of the same storage records where its user has cancelled what had not begun. */
+static void let_another_daemon_bring_it_back(Bench *bench)
+{
+    g_autoptr(Vm) vm = vm_new(&bench->engine->world, WEB, "web");
+    g_autoptr(GError) error = NULL;
+
+    assert_true(vm_open_at_once(vm, &error));
+    g_autoptr(Catalog) catalog = vm_catalog(vm);
+    Step *step = step_new(STEP_RECORD_FAILED);
+    step_set(step, "snapshot", ((Snapshot *)catalog->snapshots->pdata[0])->id);
+    step_set(step, "error", "");
+    step_set(step, "whole", "yes");
+    assert_true(ledger_record(vm, step, &error));
+    step_free(step);
+}
+
+/* No job of ours may say that it was removed. */
+static void a_merge_that_another_daemon_has_given_up_is_failed(void **state)
+{
+    Bench *bench = *state;
+
+    merge_that_is_tried_late(bench);
+    let_another_daemon_bring_it_back(bench);
+    assert_string_equal(rescan(bench), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    assert_listed(bench, WEB, "first");
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+    EngineJob *job = view->jobs->pdata[0];
+    g_autofree char *result = engine_job_result(job);
+    assert_int_equal(engine_job_state(job), JOB_FAILED);
+    assert_non_null(strstr(result, "was given up by another vmsnapfs"));
+}
+
 /* ---- a hypervisor on another machine ---- */
 
 static void a_uri_of_another_machine_makes_a_mount_that_is_read_only(void **state)
@@ -499,6 +534,7 @@ int main(void)
         started(a_rescan_ends_what_was_said_of_a_vm_that_could_not_be_opened),
         started(a_rescan_lets_a_merge_go_on),
         started(a_merge_that_another_daemon_has_done_is_done),
+        started(a_merge_that_another_daemon_has_given_up_is_failed),
         started(a_catalog_that_is_not_believed_is_not_called_missing),
         cmocka_unit_test(a_uri_of_another_machine_makes_a_mount_that_is_read_only),
         started(vms_of_another_machine_are_shown_and_left_alone),
