@@ -324,6 +324,40 @@ static void cancelling_ends_a_removal_with_sync(void **state)
     assert_string_equal(bench_answer(call), "EINTR");
 }
 
+static Call *submit_drop(Bench *bench, EngineJob *job)
+{
+    Request *request = bench_request(REQUEST_JOB_DROP, WEB, NULL);
+
+    request->job = engine_job_id(job);
+    return bench_submit(bench, request);
+}
+
+/* What waits behind one that is cancelled is one pass. Both are told that it was cancelled. */
+static void both_of_one_pass_can_be_cancelled_at_once(void **state)
+{
+    Bench *bench = *state;
+
+    make_chain(bench, WEB);
+    simhost_set_job_speed(bench->host, 0);
+    assert_string_equal(bench_remove(bench, WEB, "a"), "ok");
+    bench_wait(bench, a_job_copies, WEB);
+    assert_string_equal(bench_remove(bench, WEB, "b"), "ok");
+    assert_string_equal(bench_remove(bench, WEB, "c"), "ok");
+    assert_string_equal(bench_drop(bench, WEB, bench_first_job(bench, WEB)), "ok");
+    bench_wait(bench, a_job_copies, WEB);
+    g_autoptr(VmView) view = bench_view(bench, WEB);
+    assert_int_equal(view->jobs->len, 2);
+    Call *first = submit_drop(bench, view->jobs->pdata[0]);
+    Call *second = submit_drop(bench, view->jobs->pdata[1]);
+    assert_string_equal(bench_answer(first), "ok");
+    assert_string_equal(bench_answer(second), "ok");
+    bench_wait(bench, no_job_runs, WEB);
+    assert_int_equal(bench_first_job(bench, WEB), 0);
+    g_autoptr(VmView) after = bench_view(bench, WEB);
+    for (guint i = 0; i < after->snapshots->len; i++)
+        assert_int_equal(((SnapshotView *)after->snapshots->pdata[i])->state, SNAPSHOT_FAILED);
+}
+
 static void a_merge_whose_turn_has_not_come_can_be_cancelled(void **state)
 {
     Bench *bench = *state;
@@ -489,6 +523,7 @@ int main(void)
         started(starting_stops_an_offline_merge_which_goes_on_live),
         started(a_merge_that_stands_still_can_be_cancelled),
         started(cancelling_ends_a_removal_with_sync),
+        started(both_of_one_pass_can_be_cancelled_at_once),
         started(a_merge_whose_turn_has_not_come_can_be_cancelled),
         started(a_failed_merge_is_shown_until_the_removal_succeeds),
         started(a_limit_can_be_set_while_a_merge_runs),
