@@ -1,6 +1,7 @@
 #include "fs/device.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -29,4 +30,18 @@ bool device_take(struct fuse_session *session)
     const struct fuse_custom_io io = {.read = read_request, .writev = write_reply};
 
     return fuse_session_custom_io(session, &io, fuse_session_fd(session)) == 0;
+}
+
+/* libfuse unmounts, unless its descriptor says by POLLERR that the connection is over. So does a
+ * pipe that nobody can read from. */
+void device_let_go(struct fuse_session *session)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return;
+    close(ends[0]);
+    if (dup3(ends[1], fuse_session_fd(session), O_CLOEXEC) >= 0)
+        fuse_session_unmount(session);
+    close(ends[1]);
 }

@@ -186,7 +186,9 @@ static int mount_and_serve(Program *program, Engine *engine, const char *mountpo
     }
     notifier_changed(program->face.notifier);
     int result = serve(program);
-    if (!program->unmounted) /* by now another may be mounted there */
+    if (program->unmounted)
+        device_let_go(program->face.session);
+    else
         fuse_session_unmount(program->face.session);
     return result;
 }

@@ -144,6 +144,24 @@ C
     same "status of mkdir" 1 $?
     grep -q 'Interrupted system call' "$WORK/pending" || fail "mkdir said <$(cat "$WORK/pending")>"
 }
+# It has let go of its mount point when it is seen to: what is mounted there from then on is somebody else's.
+what_is_mounted_there_next_stays() {
+    local pid
+    mount_slow '{}'
+    pid=$DAEMON
+    exec 9< "$MNT/web01"
+    kill -TERM "$pid"
+    wait_until "the tree is unmounted" not_mounted
+    works mount -t tmpfs none "$MNT"
+    wait_until "the daemon ends" is_over "$pid"
+    exec 9<&-
+    wait "$pid"
+    same "exit status" 0 $?
+    DAEMON=
+    [[ $(stat -f -c %T "$MNT") == tmpfs ]] && ! grep -i umount "$WORK/log" || fail "the mount is $(stat -f -c %T "$MNT"), and the log says: $(tail -n 2 "$WORK/log")"
+    umount "$MNT"
+}
+not_mounted() { ! mountpoint -q "$MNT"; }
 # Its log is a pipe that nobody reads: who asks waits with it, but the end comes.
 a_full_log_does_not_keep_it_from_ending() {
     local pid reader
@@ -209,7 +227,7 @@ a_service_manager_that_is_gone_is_no_error() {
 
 for name in a_merge_is_parked_and_mkdir_before_its_commit_point_gets_eintr past_its_commit_point_mkdir_gets_its_result \
     a_removal_with_sync_is_accepted_and_gets_eintr a_thread_that_fails_at_the_end_lets_others_log \
-    who_is_just_asking_is_answered_too a_full_log_does_not_keep_it_from_ending \
+    who_is_just_asking_is_answered_too what_is_mounted_there_next_stays a_full_log_does_not_keep_it_from_ending \
     the_service_manager_is_told a_service_manager_that_is_gone_is_no_error; do
     test_case "$name"
 done
