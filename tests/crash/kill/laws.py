@@ -218,7 +218,8 @@ class Recovery:
             state = read(vm.path("snapshots", name, "state")).strip()
             if state != "failed":
                 return state == "ready" and not self.came_back(name)
-            snapshot = self.known(name)
+            # one that was hidden is listed again when its merge, whose turn has come at last, is broken
+            snapshot = vm.hidden.get(read(vm.path("snapshots", name, "id")).strip()) or self.known(name)
             if not snapshot or not (snapshot.removed or snapshot.doubt == "remove"):
                 raise Broken(f"{vm.name}/{name} is failed, and nobody removed it: {read(vm.path('snapshots', name, 'error'))}")
             snapshot.removed = True
