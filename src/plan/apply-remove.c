@@ -107,35 +107,16 @@ bool apply_merged(const Step *step, Catalog *catalog, GError **error)
     return true;
 }
 
-/* @out_disk: whose layer `into` is, if the step has one. */
-static bool find_into(const Step *step, const Catalog *catalog, Disk **out_disk, GError **error)
+bool apply_mark(const Step *step, Catalog *catalog, GError **error)
 {
+    Disk *disk = step_disk(step, catalog, step_get(step, "disk"), error);
     const char *into = step_get(step, "into");
 
-    *out_disk = step_disk(step, catalog, step_get(step, "disk"), error);
-    if (!*out_disk)
+    if (!disk)
         return false;
-    return !into || disk_layer(*out_disk, into) ||
-           step_misfit(step, error, "there is no such layer");
-}
-
-bool apply_pivot(const Step *step, Catalog *catalog, GError **error)
-{
-    Disk *disk;
-
-    if (!find_into(step, catalog, &disk, error))
-        return false;
-    str_set(&disk->pivot, step_get(step, "into"));
-    return true;
-}
-
-bool apply_committed(const Step *step, Catalog *catalog, GError **error)
-{
-    Disk *disk;
-
-    if (!find_into(step, catalog, &disk, error))
-        return false;
-    str_set(&disk->committed, step_get(step, "into"));
+    if (into && !disk_layer(disk, into))
+        return step_misfit(step, error, "there is no such layer");
+    str_set(step->kind == STEP_RECORD_PIVOT ? &disk->pivot : &disk->committed, into);
     return true;
 }
 

@@ -322,7 +322,7 @@ static const Apply applies[N_STEP_KINDS] = {
     [STEP_RECORD_WARNING] = apply_warning,   [STEP_RECORD_ATTACHED] = apply_attached,
     [STEP_RECORD_FOUND] = apply_found,       [STEP_RECORD_LAYERS] = apply_layers,
     [STEP_RECORD_TREE] = apply_tree,         [STEP_RECORD_NVRAM] = apply_nvram,
-    [STEP_RECORD_PIVOT] = apply_pivot,       [STEP_RECORD_COMMITTED] = apply_committed,
+    [STEP_RECORD_PIVOT] = apply_mark,        [STEP_RECORD_COMMITTED] = apply_mark,
 };
 
 static bool is_needed(const Catalog *catalog, const Disk *disk)

@@ -16,8 +16,8 @@ Disk *step_disk(const Step *step, const Catalog *catalog, const char *id, GError
 /* apply-remove.c: what a removal does. */
 bool apply_removing(const Step *step, Catalog *catalog, GError **error);
 bool apply_hidden(const Step *step, Catalog *catalog, GError **error);
-bool apply_pivot(const Step *step, Catalog *catalog, GError **error);
-bool apply_committed(const Step *step, Catalog *catalog, GError **error);
+/* Of record-pivot and record-committed. */
+bool apply_mark(const Step *step, Catalog *catalog, GError **error);
 bool apply_merged(const Step *step, Catalog *catalog, GError **error);
 bool apply_dropped(const Step *step, Catalog *catalog, GError **error);
 bool apply_removed(const Step *step, Catalog *catalog, GError **error);

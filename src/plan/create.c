@@ -52,13 +52,10 @@ static bool check_name(const Catalog *catalog, const Observation *observation, c
  * than the catalog says. */
 static bool check_recorded(const Catalog *catalog, const Observation *observation, GError **error)
 {
-    const Domain *domains[] = {observation->live, observation->inactive};
+    for (unsigned i = 0; i < catalog->disks->len; i++) {
+        const Disk *disk = catalog->disks->pdata[i];
 
-    for (unsigned i = 0; i < catalog->disks->len * 2; i++) {
-        const Disk *disk = catalog->disks->pdata[i / 2];
-        bool merged = false;
-
-        if (match_in_domain(catalog, domains[i % 2], disk, &merged) && merged)
+        if (match_is_merged(catalog, observation, disk))
             return refuse(error, ERR_BUSY,
                           "disk %s of VM %s still has a merge to be finished; wait for it, or "
                           "remove the failed snapshot again",

@@ -184,17 +184,9 @@ static void add_attached(Plan *plan, const Disk *disk, const char *target, bool 
 /* The VM goes on from its active layer all the same, and what it writes there is nowhere else. */
 static bool is_refuted(const Catalog *catalog, const Observation *observation, const Disk *disk)
 {
-    const Domain *domains[] = {observation->live, observation->inactive};
-    bool named = false;
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(domains); i++) {
-        bool merged = false;
-
-        named |= match_in_domain(catalog, domains[i], disk, &merged) != NULL;
-        if (merged)
-            return false;
-    }
-    return named;
+    return !match_is_merged(catalog, observation, disk) &&
+           (match_in_domain(catalog, observation->live, disk, NULL) ||
+            match_in_domain(catalog, observation->inactive, disk, NULL));
 }
 
 static void add_refuted(Plan *plan, const Disk *disk)

@@ -60,6 +60,15 @@ const DomainDisk *match_in_domain(const Catalog *catalog, const Domain *domain, 
     return NULL;
 }
 
+bool match_is_merged(const Catalog *catalog, const Observation *observation, const Disk *disk)
+{
+    bool live = false, stored = false;
+
+    match_in_domain(catalog, observation->live, disk, &live);
+    match_in_domain(catalog, observation->inactive, disk, &stored);
+    return live || stored;
+}
+
 Disk *match_in_catalog(const Catalog *catalog, const DomainDisk *source, bool *out_merged)
 {
     for (unsigned i = 0; source->path && i < catalog->disks->len; i++) {

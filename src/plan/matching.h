@@ -18,6 +18,9 @@ Layer *match_merged_into(const Catalog *catalog, const Disk *disk, const Layer *
  * what its active layer was merged into. */
 const DomainDisk *match_in_domain(const Catalog *catalog, const Domain *domain, const Disk *disk,
                                   bool *out_merged);
+/* Does the running VM or its persistent definition have @disk on what its active layer was merged
+ * into? */
+bool match_is_merged(const Catalog *catalog, const Observation *observation, const Disk *disk);
 /* The other way round. */
 Disk *match_in_catalog(const Catalog *catalog, const DomainDisk *source, bool *out_merged);
 /* The last image of the chain of @source, if it cannot be read, so that nobody knows whether the
