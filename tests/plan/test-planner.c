@@ -1227,6 +1227,18 @@ static void run_up_to(Scene *scene, StepKind kind)
     assert_int_equal(kind, N_STEP_KINDS);
 }
 
+/* The removal of a snapshot is accepted; the files of its layer and of the active one, yours. */
+static Scene *accepted(char **out_base, char **out_overlay)
+{
+    Scene *scene = one_disk();
+
+    *out_base = g_strdup(active_path(scene));
+    scene_create(scene, "s1");
+    *out_overlay = g_strdup(active_path(scene));
+    scene_accept(scene, "s1");
+    return scene;
+}
+
 /* An old definition, or another libvirt's, names the base while a removal is accepted, or its merge
  * was interrupted: what was not written to the base yet is in the overlay alone. It counts from
  * when the catalog says that all has been. */
@@ -1234,12 +1246,9 @@ static void a_definition_that_names_the_base_too_early_is_drift(void **state)
 {
     const StepKind until[] = {STEP_RECORD_REMOVING, STEP_COMMIT_OFFLINE, STEP_RECORD_COMMITTED,
                               STEP_REDEFINE};
-    g_autoptr(Scene) scene = one_disk();
-    g_autofree char *base = g_strdup(active_path(scene));
+    g_autofree char *base = NULL, *overlay = NULL;
+    g_autoptr(Scene) scene = accepted(&base, &overlay);
 
-    scene_create(scene, "s1");
-    g_autofree char *overlay = g_strdup(active_path(scene));
-    scene_accept(scene, "s1");
     for (unsigned i = 0; i < G_N_ELEMENTS(until); i++) {
         g_autoptr(GError) error = NULL;
 
@@ -1263,12 +1272,9 @@ static void a_definition_that_names_the_base_too_early_is_drift(void **state)
 static void
 what_was_committed_counts_no_more_once_the_definition_names_the_active_layer(void **state)
 {
-    g_autoptr(Scene) scene = one_disk();
-    g_autofree char *base = g_strdup(active_path(scene));
+    g_autofree char *base = NULL, *overlay = NULL;
+    g_autoptr(Scene) scene = accepted(&base, &overlay);
 
-    scene_create(scene, "s1");
-    g_autofree char *overlay = g_strdup(active_path(scene));
-    scene_accept(scene, "s1");
     run_up_to(scene, STEP_REDEFINE);
     str_set(&scene_disk(scene, "vda")->path, base);
     assert_null(plan_attach(scene->catalog, scene->seen));
@@ -1285,12 +1291,9 @@ what_was_committed_counts_no_more_once_the_definition_names_the_active_layer(voi
 /* Who named the base may mean it. The overlay stays, for who did not. */
 static void a_base_that_was_named_too_early_can_be_adopted(void **state)
 {
-    g_autoptr(Scene) scene = one_disk();
-    g_autofree char *base = g_strdup(active_path(scene));
+    g_autofree char *base = NULL, *overlay = NULL;
+    g_autoptr(Scene) scene = accepted(&base, &overlay);
 
-    scene_create(scene, "s1");
-    g_autofree char *overlay = g_strdup(active_path(scene));
-    scene_accept(scene, "s1");
     run_up_to(scene, STEP_RECORD_COMMITTED);
     str_set(&scene_disk(scene, "vda")->path, base);
     g_autoptr(Plan) plan = scene_plan_adopt(scene, NULL);

@@ -269,12 +269,17 @@ const char *bench_power(Bench *bench, const char *vm, const char *state)
     return bench_answer(bench_submit(bench, request));
 }
 
-const char *bench_drop(Bench *bench, const char *vm, unsigned job)
+Call *bench_submit_drop(Bench *bench, const char *vm, unsigned job)
 {
     Request *request = bench_request(REQUEST_JOB_DROP, vm, NULL);
 
     request->job = job;
-    return bench_answer(bench_submit(bench, request));
+    return bench_submit(bench, request);
+}
+
+const char *bench_drop(Bench *bench, const char *vm, unsigned job)
+{
+    return bench_answer(bench_submit_drop(bench, vm, job));
 }
 
 /* ---- what is shown ---- */

@@ -121,6 +121,7 @@ const char *bench_create(Bench *bench, const char *vm, const char *name);
 const char *bench_remove(Bench *bench, const char *vm, const char *name);
 const char *bench_revert(Bench *bench, const char *vm, const char *name);
 const char *bench_power(Bench *bench, const char *vm, const char *state);
+Call *bench_submit_drop(Bench *bench, const char *vm, unsigned job);
 const char *bench_drop(Bench *bench, const char *vm, unsigned job);
 Request *bench_request(RequestKind kind, const char *vm, const char *name);
 

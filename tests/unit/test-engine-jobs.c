@@ -324,14 +324,6 @@ static void cancelling_ends_a_removal_with_sync(void **state)
     assert_string_equal(bench_answer(call), "EINTR");
 }
 
-static Call *submit_drop(Bench *bench, EngineJob *job)
-{
-    Request *request = bench_request(REQUEST_JOB_DROP, WEB, NULL);
-
-    request->job = engine_job_id(job);
-    return bench_submit(bench, request);
-}
-
 /* What waits behind one that is cancelled is one pass. Both are told that it was cancelled. */
 static void both_of_one_pass_can_be_cancelled_at_once(void **state)
 {
@@ -347,8 +339,8 @@ static void both_of_one_pass_can_be_cancelled_at_once(void **state)
     bench_wait(bench, a_job_copies, WEB);
     g_autoptr(VmView) view = bench_view(bench, WEB);
     assert_int_equal(view->jobs->len, 2);
-    Call *first = submit_drop(bench, view->jobs->pdata[0]);
-    Call *second = submit_drop(bench, view->jobs->pdata[1]);
+    Call *first = bench_submit_drop(bench, WEB, engine_job_id(view->jobs->pdata[0]));
+    Call *second = bench_submit_drop(bench, WEB, engine_job_id(view->jobs->pdata[1]));
     assert_string_equal(bench_answer(first), "ok");
     assert_string_equal(bench_answer(second), "ok");
     bench_wait(bench, no_job_runs, WEB);
